@@ -1,0 +1,151 @@
+# Build, test and install. Everything is built out of the tree, under build/FLAVOUR.
+#
+#   make                      optimised build          make test     unit tests
+#   make FLAVOUR=asan test    ... with sanitizers      make check    everything CI runs
+#   make help                 all targets
+
+NAME    := sluice
+VERSION := $(shell cat VERSION)
+
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= $(PREFIX)/etc
+DESTDIR    ?=
+CC         ?= cc
+PKG_CONFIG ?= pkg-config
+FLAVOUR    ?= release
+B          := build/$(FLAVOUR)
+
+# --- dependencies -----------------------------------------------------------
+PACKAGES := libevent_core libevent_extra libevent_openssl libevent_pthreads \
+            openssl hiredis libxxhash jansson inih
+DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
+DEP_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
+ifneq ($(.SHELLSTATUS),0)
+  $(error missing libraries: run scripts/install-deps)
+endif
+
+# --- flags ------------------------------------------------------------------
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla \
+            -Wimplicit-fallthrough -Wconversion -Wno-sign-conversion
+HARDEN   := -fstack-protector-strong -fPIE
+LDHARDEN := -pie -Wl,-z,relro,-z,now
+
+# Every flavour but release has the fail points compiled in (lib/base/fail_point.h).
+FLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2
+FLAGS_debug   := -O1 -g3 -DSLUICE_FAIL_POINTS
+FLAGS_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DSLUICE_FAIL_POINTS
+FLAGS_tsan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=thread -DSLUICE_FAIL_POINTS
+FLAGS_cover   := -O0 -g3 --coverage -DSLUICE_FAIL_POINTS
+FLAGS_fuzz    := -O1 -g3 -fsanitize=fuzzer-no-link,address,undefined -DSLUICE_FAIL_POINTS
+ifeq ($(origin FLAGS_$(FLAVOUR)),undefined)
+  $(error unknown FLAVOUR '$(FLAVOUR)')
+endif
+ifeq ($(FLAVOUR),fuzz)
+  CC := clang
+endif
+
+CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"'
+ALL_CFLAGS  := -std=c17 -pthread $(WARNINGS) $(HARDEN) $(FLAGS_$(FLAVOUR)) $(DEP_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS := -pthread $(LDHARDEN) $(FLAGS_$(FLAVOUR)) $(LDFLAGS)
+
+# --- sources: a folder is a component; there is no list of files to keep ------
+sources  = $(shell find $(1) -name '*.c' 2>/dev/null | sort)
+objects  = $(patsubst %.c,$(B)/%.o,$(1))
+programs = $(patsubst tests/%.c,$(B)/tests/%,$(call sources,$(1)))
+LIB      := $(B)/lib.a
+PROGRAMS := $(B)/$(NAME)-proxy $(B)/$(NAME)-migrator $(B)/$(NAME)ctl
+EMBED    := $(patsubst %,$(B)/%.o,$(wildcard lib/shard/lua/*.lua proxy/control/dashboard/*))
+
+# A test links the library and the programs' modules; main.c stays out.
+MODULES     := $(B)/proxy.a $(B)/migrator.a $(B)/ctl.a
+SUPPORT     := $(B)/tests/support.a
+UNIT        := $(call programs,tests/unit)
+INTEGRATION := $(call programs,tests/integration) $(call programs,tests/migration)
+TOOLS       := $(call programs,tests/tools)
+BENCH       := $(call programs,tests/bench)
+FUZZ        := $(call programs,tests/fuzz)
+
+.PHONY: all test integration check lint format fuzz bench install clean help tools
+.SECONDARY:
+all: $(PROGRAMS)
+
+$(B)/$(NAME)-proxy:    $(B)/proxy/main.o $(B)/proxy.a
+$(B)/$(NAME)-migrator: $(B)/migrator/main.o $(B)/migrator.a
+$(B)/$(NAME)ctl:       $(B)/ctl/main.o $(B)/ctl.a
+$(PROGRAMS): $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$(filter-out $(LIB),$^)) $(LIB) $(DEP_LIBS)
+
+define archive
+@mkdir -p $(@D); rm -f $@
+$(AR) rcs $@ $^
+endef
+$(LIB): $(call objects,$(call sources,lib)) $(EMBED)
+	$(archive)
+$(B)/proxy.a:    $(call objects,$(filter-out proxy/main.c,$(call sources,proxy)))
+	$(archive)
+$(B)/migrator.a: $(call objects,$(filter-out migrator/main.c,$(call sources,migrator)))
+	$(archive)
+$(B)/ctl.a:      $(call objects,$(filter-out ctl/main.c,$(call sources,ctl)))
+	$(archive)
+$(SUPPORT):      $(call objects,$(call sources,tests/support))
+	$(archive)
+
+$(UNIT) $(INTEGRATION) $(TOOLS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DEP_LIBS) -lcmocka
+
+$(FUZZ): $(B)/tests/%: $(B)/tests/%.o $(MODULES) $(LIB)
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(DEP_LIBS)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(EMBED): $(B)/%.o: % scripts/embed
+	@mkdir -p $(@D)
+	scripts/embed $< > $(@:.o=.c)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $(@:.o=.c)
+
+tools: $(TOOLS) ## build the helper programs of tests and scripts
+
+test: $(UNIT) ## run the unit tests (ONLY=word: those whose path has it)
+	@for t in $(filter %$(ONLY)%,$(UNIT)); do $$t || exit 1; done
+
+integration: all $(INTEGRATION) $(TOOLS) ## run the tests against real redis-servers
+	@for t in $(INTEGRATION); do SLUICE_BIN=$(abspath $(B)) $$t || exit 1; done
+
+fuzz: ## run every fuzzer for FUZZ_SECONDS (default 20)
+	@$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-run
+
+.PHONY: fuzz-run
+fuzz-run: $(FUZZ)
+	@for f in $(FUZZ); do name=$$(basename $$f); mkdir -p $(B)/corpus/$$name; \
+	  echo "fuzz $$name"; \
+	  $$f -max_total_time=$(or $(FUZZ_SECONDS),20) -print_final_stats=0 -verbosity=0 \
+	    -artifact_prefix=$(B)/ $(B)/corpus/$$name $(wildcard tests/fuzz/corpus) || exit 1; done
+
+bench: all $(BENCH) $(TOOLS) ## compare with nutcracker in the same run
+	scripts/bench
+
+format: ## reformat every source file in place
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+lint: ## formatting, layering, sizes, clang-tidy, cppcheck, shellcheck
+	scripts/lint
+
+check: ## everything: both compilers, sanitizers, lint, fuzz smoke, all tests
+	scripts/check
+
+install: all ## install under $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(SYSCONFDIR)/$(NAME)
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(wildcard config/*.conf) $(DESTDIR)$(SYSCONFDIR)/$(NAME)
+
+clean: ## remove everything that was built
+	rm -rf build
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

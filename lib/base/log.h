@@ -1,0 +1,28 @@
+/* One line per event that an operator acts on: time, level, program, then `event key=value ...`.
+ * error = act now; warn = look; info = a state changed; debug = per connection.
+ * No secrets, no values of keys. Written with one write(2) to stderr; any thread. */
+#ifndef LIB_BASE_LOG_H
+#define LIB_BASE_LOG_H
+
+#include <stdbool.h>
+
+enum log_level {
+    LOG_ERROR,
+    LOG_WARN,
+    LOG_INFO,
+    LOG_DEBUG
+};
+
+/* Once, before other threads start. `program` must outlive the process. */
+void log_init(const char *program, enum log_level level);
+/* "error", "warn", "info", "debug"; false for any other word. */
+bool log_level_parse(const char *text, enum log_level *level) __attribute__((warn_unused_result));
+
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,287 @@
+#include "lib/base/options.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <ini.h>
+
+#include "lib/base/assert.h"
+#include "lib/base/memory.h"
+#include "lib/base/number.h"
+
+static const struct option_spec *find_spec(const struct option_table *table, const char *name)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (strcmp(table->specs[i].name, name) == 0) {
+            return &table->specs[i];
+        }
+    }
+    return NULL;
+}
+
+static bool parse_number(const struct option_spec *spec, struct slice text, uint64_t *value)
+{
+    switch (spec->type) {
+    case OPTION_NUMBER:
+        return number_parse_u64(text, value);
+    case OPTION_DURATION:
+        return number_parse_duration_ms(text, value);
+    case OPTION_SIZE:
+        return number_parse_size(text, value);
+    case OPTION_TEXT:
+    case OPTION_FLAG:
+        break;
+    }
+    return false;
+}
+
+static const char *type_example(enum option_type type)
+{
+    switch (type) {
+    case OPTION_DURATION:
+        return "a duration like 250ms, 10s or 5m";
+    case OPTION_SIZE:
+        return "a size like 64kb or 1mb";
+    case OPTION_FLAG:
+        return "yes or no";
+    case OPTION_TEXT:
+    case OPTION_NUMBER:
+        break;
+    }
+    return "a number";
+}
+
+static bool set_number(const struct option_spec *spec, void *field, const char *text,
+                       struct error *err)
+{
+    uint64_t value;
+    if (!parse_number(spec, slice_of(text), &value)) {
+        return error_set(err, "\"%s\" must be %s, not \"%s\"", spec->name, type_example(spec->type),
+                         text);
+    }
+    if (spec->max > 0 && (value < spec->min || value > spec->max)) {
+        return error_set(err, "\"%s\" must be %llu..%llu, not \"%s\"", spec->name,
+                         (unsigned long long)spec->min, (unsigned long long)spec->max, text);
+    }
+    *(uint64_t *)field = value;
+    return true;
+}
+
+static bool set_flag(const struct option_spec *spec, bool *field, const char *text,
+                     struct error *err)
+{
+    if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0) {
+        return error_set(err, "\"%s\" must be yes or no, not \"%s\"", spec->name, text);
+    }
+    *field = strcmp(text, "yes") == 0;
+    return true;
+}
+
+static bool set_value(const struct option_spec *spec, void *settings, const char *text,
+                      struct error *err)
+{
+    void *field = (char *)settings + spec->offset;
+    if (spec->type == OPTION_TEXT) {
+        char **owned = field;
+        mem_free(*owned);
+        *owned = mem_strdup(text);
+        return true;
+    }
+    return spec->type == OPTION_FLAG ? set_flag(spec, field, text, err)
+                                     : set_number(spec, field, text, err);
+}
+
+static bool set_defaults(const struct option_table *table, void *settings, struct error *err)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct option_spec *spec = &table->specs[i];
+        if (spec->default_value != NULL && !set_value(spec, settings, spec->default_value, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct file_reading {
+    const struct option_table *table;
+    void *settings;
+    struct error why; /* the first error */
+    bool failed;
+};
+
+static int on_file_value(void *user, const char *section, const char *name, const char *value)
+{
+    struct file_reading *reading = user;
+    const struct option_spec *spec = find_spec(reading->table, name);
+    bool ok;
+    if (section[0] != '\0') {
+        ok = error_set(&reading->why, "sections like [%s] are not used here", section);
+    } else if (spec == NULL || spec->is_command_line_only) {
+        ok = error_set(&reading->why, "\"%s\" is not an option of %s", name,
+                       reading->table->program);
+    } else {
+        ok = set_value(spec, reading->settings, value, &reading->why);
+    }
+    reading->failed = reading->failed || !ok;
+    return ok;
+}
+
+static bool load_file(const struct option_table *table, void *settings, const char *path,
+                      struct error *err)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return error_set(err, "cannot read \"%s\": %s", path, strerror(errno));
+    }
+    /* inih goes on after an error; its result is the first bad line, `why` the last reason. */
+    struct file_reading reading = {.table = table, .settings = settings};
+    int line = ini_parse_file(file, on_file_value, &reading);
+    (void)fclose(file);
+    if (line == 0) {
+        return true;
+    }
+    return error_set(err, "cannot read \"%s\", line %d: %s", path, line,
+                     reading.failed ? reading.why.text : "not of the form name = value");
+}
+
+struct command_line {
+    int argc;
+    char **argv;
+    int next;
+};
+
+/* Splits "--name=value" or takes the next argument as the value. Null when there is none. */
+static const char *value_of(struct command_line *line, char *equals)
+{
+    if (equals != NULL) {
+        return equals + 1;
+    }
+    return line->next < line->argc ? line->argv[line->next++] : NULL;
+}
+
+static bool is_action(const char *argument, enum options_action *action)
+{
+    static const struct {
+        const char *name;
+        enum options_action action;
+    } actions[] = {{"--help", OPTIONS_HELP},
+                   {"-h", OPTIONS_HELP},
+                   {"--version", OPTIONS_VERSION},
+                   {"-V", OPTIONS_VERSION},
+                   {"--check-config", OPTIONS_CHECK}};
+
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+        if (strcmp(argument, actions[i].name) == 0) {
+            *action = actions[i].action;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_argument(const struct option_table *table, void *settings,
+                          struct command_line *line, bool config_pass, struct error *err)
+{
+    char *argument = line->argv[line->next++];
+    if (strncmp(argument, "--", 2) != 0) {
+        return error_set(err, "\"%s\" is not an option; see %s --help", argument, table->program);
+    }
+    char name[64] = "";
+    char *equals = strchr(argument, '=');
+    size_t length = equals != NULL ? (size_t)(equals - argument) : strlen(argument);
+    if (length - 2 < sizeof(name)) {
+        memcpy(name, argument + 2, length - 2);
+        name[length - 2] = '\0';
+    }
+    bool is_config = strcmp(name, "config") == 0;
+    const struct option_spec *spec = find_spec(table, name);
+    if (!is_config && spec == NULL) {
+        return error_set(err, "there is no option %s; see %s --help", argument, table->program);
+    }
+    bool bare_flag = !is_config && spec->type == OPTION_FLAG && equals == NULL;
+    const char *value = bare_flag ? "yes" : value_of(line, equals);
+    if (value == NULL) {
+        return error_set(err, "option %s needs a value", argument);
+    }
+    if (is_config != config_pass) {
+        return true;
+    }
+    return is_config ? load_file(table, settings, value, err)
+                     : set_value(spec, settings, value, err);
+}
+
+static bool read_arguments(const struct option_table *table, void *settings, int argc, char **argv,
+                           bool config_pass, enum options_action *action, struct error *err)
+{
+    struct command_line line = {.argc = argc, .argv = argv, .next = 1};
+    while (line.next < argc) {
+        if (is_action(argv[line.next], action)) {
+            line.next++;
+        } else if (!read_argument(table, settings, &line, config_pass, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool options_load(const struct option_table *table, void *settings, int argc, char **argv,
+                  enum options_action *action, struct error *err)
+{
+    *action = OPTIONS_RUN;
+    return set_defaults(table, settings, err) &&
+           read_arguments(table, settings, argc, argv, true, action, err) &&
+           read_arguments(table, settings, argc, argv, false, action, err);
+}
+
+void options_free(const struct option_table *table, void *settings)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->specs[i].type == OPTION_TEXT) {
+            char **owned = (char **)(void *)((char *)settings + table->specs[i].offset);
+            mem_free(*owned);
+            *owned = NULL;
+        }
+    }
+}
+
+static const char *placeholder(enum option_type type)
+{
+    static const char *const words[] = {"TEXT", "N", "TIME", "SIZE", ""};
+    return words[type];
+}
+
+void options_print_help(const struct option_table *table, FILE *out)
+{
+    (void)fprintf(out, "usage: %s %s\n\n%s\n\noptions:\n", table->program, table->usage,
+                  table->about);
+    for (size_t i = 0; i < table->count; i++) {
+        const struct option_spec *spec = &table->specs[i];
+        char left[64];
+        (void)snprintf(left, sizeof(left), "--%s %s", spec->name, placeholder(spec->type));
+        (void)fprintf(out, "  %-28s %s", left, spec->text);
+        if (spec->default_value != NULL) {
+            (void)fprintf(out, " (default %s)", spec->default_value);
+        }
+        (void)fputc('\n', out);
+    }
+    (void)fprintf(out, "  %-28s %s\n", "--config FILE", "read options from a file first");
+    (void)fprintf(out, "  %-28s %s\n", "--check-config", "check the options, then exit");
+    (void)fprintf(out, "  %-28s %s\n", "--version", "print the version, then exit");
+    (void)fprintf(out, "  %-28s %s\n", "--help", "print this, then exit");
+}
+
+void options_print_sample(const struct option_table *table, FILE *out)
+{
+    (void)fprintf(out, "; %s: every option at its default. Read with --config FILE.\n",
+                  table->program);
+    for (size_t i = 0; i < table->count; i++) {
+        const struct option_spec *spec = &table->specs[i];
+        if (spec->is_command_line_only) {
+            continue;
+        }
+        bool is_flag = spec->type == OPTION_FLAG;
+        const char *value = spec->default_value != NULL ? spec->default_value : "";
+        (void)fprintf(out, "\n; %s\n;%s = %s\n", spec->text, spec->name,
+                      is_flag && value[0] == '\0' ? "no" : value);
+    }
+}

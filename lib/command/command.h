@@ -1,0 +1,129 @@
+/* What the proxy knows of a command: learnt from a real server, plus our own decisions.
+ *
+ * A table is immutable once made and may be read by any thread. The built-in one comes from
+ * table.def, which scripts/gen-command-table wrote from a real server's COMMAND;
+ * command_table_learn makes another from what a shard reports, so that modules and newer servers
+ * route as well. overrides.def holds our decisions (routed, split, answered here, refused), each
+ * with its reason. */
+#ifndef LIB_COMMAND_COMMAND_H
+#define LIB_COMMAND_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/error.h"
+#include "lib/base/slice.h"
+
+/* How the proxy treats a command. X(ENUM, "word in overrides.def and docs") */
+#define COMMAND_HANDLERS(X)                                                                       \
+    X(HANDLER_ROUTE, "route")       /* by its keys, all in one slot; the default with keys */     \
+    X(HANDLER_REFUSE, "refuse")     /* an error that says why; the default without keys */        \
+    X(HANDLER_MGET, "mget")         /* split by shard, values put in order */                     \
+    X(HANDLER_MSET, "mset")         /* split by shard, one OK */                                  \
+    X(HANDLER_SUM_KEYS, "sum-keys") /* split by shard, integers added: DEL UNLINK EXISTS TOUCH */ \
+    X(HANDLER_ANY_SHARD, "any-shard")   /* sent to one shard as it is: COMMAND LOLWUT */          \
+    X(HANDLER_SUM_SHARDS, "sum-shards") /* sent to every shard, integers added: DBSIZE */         \
+    X(HANDLER_KEYS, "keys")             /* sent to every shard, arrays joined */                  \
+    X(HANDLER_SCAN, "scan")                                                                       \
+    X(HANDLER_PING, "ping")                                                                       \
+    X(HANDLER_ECHO, "echo")                                                                       \
+    X(HANDLER_SELECT, "select")                                                                   \
+    X(HANDLER_HELLO, "hello")                                                                     \
+    X(HANDLER_AUTH, "auth")                                                                       \
+    X(HANDLER_CLIENT, "client")                                                                   \
+    X(HANDLER_INFO, "info")                                                                       \
+    X(HANDLER_QUIT, "quit")                                                                       \
+    X(HANDLER_RESET, "reset")                                                                     \
+    X(HANDLER_TIME, "time")
+
+enum command_handler {
+#define X(symbol, word) symbol,
+    COMMAND_HANDLERS(X)
+#undef X
+    HANDLER_COUNT
+};
+
+enum command_flag {
+    COMMAND_WRITE = 1 << 0,
+    COMMAND_READONLY = 1 << 1,
+    COMMAND_DENYOOM = 1 << 2,
+    COMMAND_BLOCKING = 1 << 3,
+    COMMAND_MOVABLE_KEYS = 1 << 4,
+    COMMAND_NOSCRIPT = 1 << 5,
+    COMMAND_SMALL_RESULT =
+        1 << 6, /* ours: the value after it is bounded by the request (SET ...) */
+};
+
+enum key_begin {
+    KEY_BEGIN_INDEX,
+    KEY_BEGIN_KEYWORD,
+    KEY_BEGIN_UNKNOWN
+};
+
+enum key_find {
+    KEY_FIND_RANGE,
+    KEY_FIND_KEYNUM,
+    KEY_FIND_UNKNOWN
+};
+
+/* One key specification, as COMMAND reports it
+ * (https://redis.io/docs/reference/key-specs). */
+struct key_spec {
+    enum key_begin begin;
+    enum key_find find;
+    bool is_written;    /* K of DESIGN.md section 6: not read-only, or one of our exceptions */
+    bool is_incomplete; /* the server says that this spec does not find all keys */
+    const char *keyword;
+    int index;             /* begin: argument index, or where the search for the keyword starts */
+    int last, step, limit; /* KEY_FIND_RANGE */
+    int keynum, first, keynum_step; /* KEY_FIND_KEYNUM */
+};
+
+struct command_info {
+    char name[48]; /* lower case; of a subcommand "object|encoding" */
+    int arity;     /* as in COMMAND: negative is a minimum */
+    uint32_t flags;
+    enum command_handler handler;
+    const char *reason; /* for HANDLER_REFUSE: what the client is told; else null */
+    unsigned id;        /* dense, 0 .. command_table_count - 1: index for counters */
+    const struct key_spec *specs;
+    unsigned nspecs;
+    unsigned nsubcommands;
+    const struct command_info *subcommands;
+};
+
+struct command_table;
+
+/* Static; lives for ever. */
+const struct command_table *command_table_builtin(void);
+/* From the bytes of a server's reply to COMMAND (RESP2). Ids of commands that the built-in table
+ * knows are the same. Null with a message when the bytes are not such a reply. */
+struct command_table *command_table_learn(struct slice reply, struct error *err)
+    __attribute__((warn_unused_result));
+void command_table_free(struct command_table *table);
+unsigned command_table_count(const struct command_table *table);
+const struct command_info *command_table_at(const struct command_table *table, unsigned id);
+
+/* The command that argv[0] (and, for a container, argv[1]) names; letters of either case. Null:
+ * unknown. For a container with an unknown or missing subcommand: the container itself. */
+const struct command_info *command_find(const struct command_table *table, const struct slice *argv,
+                                        unsigned argc);
+
+static inline bool command_arity_fits(const struct command_info *info, unsigned argc)
+{
+    return info->arity >= 0 ? argc == (unsigned)info->arity : argc >= (unsigned)-info->arity;
+}
+
+struct command_key {
+    unsigned position; /* in argv */
+    bool is_written;
+};
+
+/* Finds the keys by the specs (and by our overrides where a spec is unknown or incomplete: SORT
+ * ... STORE, MIGRATE KEYS). Writes at most `capacity` of them, in argument order; returns how many
+ * there are (which may be more than capacity), or -1 when the arguments do not fit the specs (a
+ * bad numkeys): the server's own error is then the right answer. */
+int command_keys(const struct command_info *info, const struct slice *argv, unsigned argc,
+                 struct command_key *keys, unsigned capacity);
+
+#endif

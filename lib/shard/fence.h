@@ -1,0 +1,93 @@
+/* The fence and the guards of a shard, from the control plane's side: one function a script.
+ * DESIGN.md sections 5 and 6; docs/internals/on-shard.md. Blocking; the link's thread.
+ *
+ * All fail with a message; what the caller must tell apart is the outcome. */
+#ifndef LIB_SHARD_FENCE_H
+#define LIB_SHARD_FENCE_H
+
+#include "lib/shard/metadata.h"
+#include "lib/shard/shard.h"
+
+enum fence_outcome {
+    FENCE_OK,
+    FENCE_UNFENCED, /* the fence is absent or names another process, cluster or shard */
+    FENCE_STALE,    /* a guard is larger: somebody newer was here; read the store again */
+    FENCE_LOST,     /* metadata or a sentinel are gone: a new base is needed */
+    FENCE_OOM,      /* the shard refused for memory: try later */
+    FENCE_FAILED,   /* connection, BUSY, LOADING, ACL: err says; try again */
+};
+
+/* What the fence of a shard says; all empty and 0 when it is absent. */
+struct fence_state {
+    bool exists;
+    char cluster[33];
+    char shard[SHARD_NAME_MAX + 1];
+    struct shard_identity identity; /* that the fence names */
+    uint64_t epoch;
+};
+
+bool fence_read(struct shard_link *link, struct fence_state *state, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* When a fence may be written. */
+enum fence_write_mode {
+    FENCE_WRITE_FIRST,    /* init, shard add: only where there is none */
+    FENCE_WRITE_TAKEOVER, /* only over one of this cluster and shard; guards are kept */
+    FENCE_WRITE_ACCEPT,   /* absent or of this cluster and shard (`shard accept`, empty=serve) */
+};
+
+/* Writes {cluster, shard, identity of the link's process, epoch} and empties the peers. The epoch
+ * never goes down. Before TAKEOVER and ACCEPT the caller has killed the connections. */
+enum fence_outcome fence_write(struct shard_link *link, enum fence_write_mode mode,
+                               const char *cluster, const char *shard, uint64_t epoch,
+                               struct error *err) __attribute__((warn_unused_result));
+
+/* A proxy process that said hello to this shard. */
+struct fence_peer {
+    char name[192];         /* "<proxy>:<incarnation>" */
+    uint64_t connection_id; /* of its newest connection */
+    uint64_t epoch;         /* that it has published here; 0: none yet */
+};
+
+/* Raises the fence to max(epoch), then reads the peers, in one script. *peers: mem_free. */
+enum fence_outcome fence_raise(struct shard_link *link, const struct shard_identity *identity,
+                               uint64_t epoch, struct fence_peer **peers, unsigned *count,
+                               struct error *err) __attribute__((warn_unused_result));
+/* CLIENT LIST, then CLIENT KILL ID each connection named "sluice:<peer name>". */
+bool fence_kill_peer(struct shard_link *link, const char *peer_name, unsigned *killed,
+                     struct error *err) __attribute__((warn_unused_result));
+/* Forgets the peer if its newest connection is still the one given. */
+enum fence_outcome fence_remove_peer(struct shard_link *link, const struct fence_peer *peer,
+                                     struct error *err) __attribute__((warn_unused_result));
+
+/* Everything below: `identity` is what the topology names; the script checks that the fence names
+ * it too. */
+struct guard_claim {
+    const struct shard_identity *identity;
+    uint64_t migration;
+    uint64_t generation;
+};
+
+/* Makes a base's metadata on one shard, with sentinels, and its guard at (generation, state):
+ * seq and dirty where `is_authority`, else ver. Resets nothing that is there. */
+enum fence_outcome fence_make(struct shard_link *link, const struct guard_claim *claim,
+                              enum guard_state state, const struct metadata_names *names,
+                              bool is_authority, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* Moves the guard to (generation, state) if that is not smaller than what stands. With `ver` not
+ * null, only while ver's sentinel is there; with evicted_keys >= 0 only while the server's
+ * evicted_keys is still that (the owner script). */
+enum fence_outcome fence_guard(struct shard_link *link, const struct guard_claim *claim,
+                               enum guard_state state, const char *ver, int64_t evicted_keys,
+                               struct error *err) __attribute__((warn_unused_result));
+
+/* Drops the named metadata once the guard is closed for this generation. */
+enum fence_outcome fence_drop(struct shard_link *link, const struct guard_claim *claim,
+                              const struct slice *names, unsigned count, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* The outcome that a script's error reply means ("STALE ..." -> FENCE_STALE, ...). */
+enum fence_outcome fence_outcome_of(struct slice error_text);
+
+#endif

@@ -1,0 +1,74 @@
+/* A blocking connection to one shard, for the control plane (migrator, sluicectl, takeover).
+ * The only user of hiredis. The proxy's data path has its own (proxy/backend). One thread. */
+#ifndef LIB_SHARD_SHARD_H
+#define LIB_SHARD_SHARD_H
+
+#include "lib/base/error.h"
+#include "lib/base/slice.h"
+#include "lib/shard/script.h"
+#include "lib/topology/topology.h"
+
+struct shard_link;
+struct shard_reply; /* one reply, a tree; freed with shard_reply_free */
+
+enum reply_type {
+    REPLY_STATUS,
+    REPLY_ERROR,
+    REPLY_INTEGER,
+    REPLY_BULK,
+    REPLY_NIL,
+    REPLY_ARRAY
+};
+
+/* Connects, names the connection "sluice:<role>", reads the process's identity. Every call ends
+ * after timeout_ms at the latest; then the link is broken and only fit for shard_close. */
+struct shard_link *shard_open(const char *host, uint16_t port, const char *role,
+                              uint64_t timeout_ms, struct error *err)
+    __attribute__((warn_unused_result));
+void shard_close(struct shard_link *link); /* null is allowed */
+/* "HOST:PORT", for messages. */
+const char *shard_address(const struct shard_link *link);
+/* Of the process this link is connected to, as read when it was opened. */
+const struct shard_identity *shard_link_identity(const struct shard_link *link);
+bool shard_is_broken(const struct shard_link *link);
+
+/* Pipelining: append any number, then take as many replies in order. Appending only queues;
+ * shard_flush hands everything queued to the kernel without waiting for replies. */
+void shard_append(struct shard_link *link, const struct slice *argv, unsigned argc);
+/* printf-like words: "HGET %s %b" as hiredis formats them. */
+void shard_appendf(struct shard_link *link, const char *format, ...);
+/* EVALSHA of one of ours. argv: KEYS then ARGV. */
+void shard_append_script(struct shard_link *link, enum shard_script script,
+                         const struct slice *argv, unsigned argc, unsigned nkeys);
+bool shard_flush(struct shard_link *link, struct error *err) __attribute__((warn_unused_result));
+/* Null when the connection broke (the outcome of everything outstanding is unknown). An error reply
+ * is a reply: look at its type. */
+struct shard_reply *shard_take(struct shard_link *link, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* One command and its reply. Error replies become errors ("ADDRESS: COMMAND: text"). */
+struct shard_reply *shard_commandf(struct shard_link *link, struct error *err, const char *format,
+                                   ...) __attribute__((warn_unused_result));
+struct shard_reply *shard_command(struct shard_link *link, const struct slice *argv, unsigned argc,
+                                  struct error *err) __attribute__((warn_unused_result));
+/* One script: EVALSHA, and after NOSCRIPT (proof that nothing ran) SCRIPT LOAD and once more.
+ * Error replies become errors whose text begins with the script's word: "FENCED ...". */
+struct shard_reply *shard_script(struct shard_link *link, enum shard_script script,
+                                 const struct slice *argv, unsigned argc, unsigned nkeys,
+                                 struct error *err) __attribute__((warn_unused_result));
+/* SCRIPT LOAD of all of ours, for links that will use shard_append_script. */
+bool shard_load_scripts(struct shard_link *link, struct error *err)
+    __attribute__((warn_unused_result));
+
+enum reply_type shard_reply_type(const struct shard_reply *reply);
+int64_t shard_reply_integer(const struct shard_reply *reply);   /* 0 unless an integer */
+struct slice shard_reply_text(const struct shard_reply *reply); /* empty unless it has text */
+size_t shard_reply_count(const struct shard_reply *reply);      /* elements; 0 unless an array */
+const struct shard_reply *shard_reply_at(const struct shard_reply *reply, size_t index);
+void shard_reply_free(struct shard_reply *reply); /* null is allowed */
+
+/* INFO's value of a field ("used_memory"), copied to text; false when it is not there. */
+bool shard_info(struct shard_link *link, const char *section, const char *field, char *text,
+                size_t size, struct error *err) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,82 @@
+/* The store: where the topology lives, and who is told when it changes. DESIGN.md section 4.
+ *
+ * An interface with one implementation a file: file_store.c (`file:DIR`), later etcd_store.c.
+ * Calls block (fsync, network): control-plane threads only, each with a handle of its own. */
+#ifndef LIB_STORE_STORE_H
+#define LIB_STORE_STORE_H
+
+#include "lib/base/buffer.h"
+#include "lib/base/error.h"
+#include "lib/topology/topology.h"
+
+struct store;
+
+/* What became of a compare-and-swap. */
+enum cas_result {
+    CAS_DONE,    /* the new topology is in the store */
+    CAS_LOST,    /* somebody else wrote that epoch first: read again, decide again */
+    CAS_UNKNOWN, /* may or may not be: settle it by store_read before touching a shard */
+    CAS_FAILED,  /* it is certainly not in the store; err says why */
+};
+
+/* A running proxy or migrator, for operators and to shorten waiting; nothing safe hangs on it. */
+struct store_member {
+    char kind[16];        /* "proxy" or "migrator" */
+    char id[64];          /* --id */
+    char incarnation[17]; /* random, new at every start */
+    char address[300];    /* where clients connect; empty for a migrator */
+    char admin[300];
+    uint64_t pid;
+    uint64_t epoch;            /* adopted */
+    uint64_t heartbeat_age_ms; /* filled by store_members */
+    bool is_alive;             /* lease not run out; filled by store_members */
+};
+
+#define STORE_LEASE_MS 5000 /* a member that was not renewed for so long is not alive */
+
+/* "file:DIR". The folder need not exist before store_create_topology. Null with a message. */
+struct store *store_open(const char *url, struct error *err) __attribute__((warn_unused_result));
+void store_close(struct store *store);
+const char *store_url(const struct store *store);
+
+/* Linearizable. Null with a message; when the cluster was never initialised, *is_missing (may be
+ * null) is set and the message says to run `sluicectl init`. */
+struct topology *store_read(struct store *store, bool *is_missing, struct error *err)
+    __attribute__((warn_unused_result));
+/* The newest epoch, cheaply: for asking "has anything changed?" between two batches. */
+bool store_epoch(struct store *store, uint64_t *epoch, struct error *err)
+    __attribute__((warn_unused_result));
+/* Writes epoch 1 (topology->epoch == 1); CAS_LOST when there is one already. */
+enum cas_result store_create(struct store *store, const struct topology *topology,
+                             struct error *err) __attribute__((warn_unused_result));
+/* Writes `next` if the newest epoch is next->epoch - 1. `next` must validate. */
+enum cas_result store_cas(struct store *store, const struct topology *next, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* A descriptor that becomes readable when something may have changed; call store_watch_clear then
+ * store_epoch. Owned by the store. -1: none, poll instead. */
+int store_watch_fd(struct store *store);
+void store_watch_clear(struct store *store);
+/* Block until the newest epoch is above `epoch` or the time is over. False: time over or error. */
+bool store_wait(struct store *store, uint64_t epoch, uint64_t timeout_ms);
+
+/* Registers or renews; called every STORE_LEASE_MS / 5. The member's name is kind/id/incarnation.
+ */
+bool store_renew(struct store *store, const struct store_member *member, struct error *err)
+    __attribute__((warn_unused_result));
+bool store_unregister(struct store *store, const struct store_member *member, struct error *err)
+    __attribute__((warn_unused_result));
+/* All that are known, those long gone (10 leases) removed. *members is freed with mem_free. */
+bool store_members(struct store *store, struct store_member **members, unsigned *count,
+                   struct error *err) __attribute__((warn_unused_result));
+
+/* The journal: append-only, one JSON object a line without newlines in it. `record` is that object.
+ * Durable when it returns true. */
+bool store_append(struct store *store, struct slice record, struct error *err)
+    __attribute__((warn_unused_result));
+typedef bool journal_read_fn(void *context, struct slice record); /* false: stop */
+/* Calls back for each record, oldest first; records that a crash cut short are left out. */
+bool store_journal(struct store *store, journal_read_fn *read, void *context, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif
