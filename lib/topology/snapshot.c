@@ -66,7 +66,9 @@ void snapshot_unref(struct snapshot *snapshot)
         return;
     }
     /* The snapshot owns it; const only keeps everybody else from changing it. */
-    topology_free((struct topology *)(uintptr_t)snapshot->topology);
+    struct topology *owned;
+    memcpy(&owned, &snapshot->topology, sizeof(owned));
+    topology_free(owned);
     mem_free(snapshot->entries);
     mem_free(snapshot->slot_entry);
     mem_free(snapshot);
