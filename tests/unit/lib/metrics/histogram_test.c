@@ -70,6 +70,21 @@ static void one_record_is_every_quantile(void **state)
     assert_int_equal(histogram_max_us(histogram), 7);
 }
 
+static void a_quantile_is_the_smallest_value_that_enough_records_do_not_exceed(void **state)
+{
+    struct histogram *histogram = *state;
+    histogram_record(histogram, 1);
+    histogram_record(histogram, 2);
+    histogram_record(histogram, 3);
+    histogram_record(histogram, 4);
+    assert_int_equal(histogram_quantile_us(histogram, 0.0), 1);
+    assert_int_equal(histogram_quantile_us(histogram, 0.25), 1);
+    assert_int_equal(histogram_quantile_us(histogram, 0.26), 2);
+    assert_int_equal(histogram_quantile_us(histogram, 0.5), 2);
+    assert_int_equal(histogram_quantile_us(histogram, 0.75), 3);
+    assert_int_equal(histogram_quantile_us(histogram, 0.76), 4);
+}
+
 static void quantiles_of_a_ramp_are_within_the_error(void **state)
 {
     struct histogram *histogram = *state;
@@ -147,6 +162,7 @@ int main(void)
         TEST(a_bucket_is_at_most_a_sixteenth_wide),
         TEST(an_empty_histogram_answers_zero),
         TEST(one_record_is_every_quantile),
+        TEST(a_quantile_is_the_smallest_value_that_enough_records_do_not_exceed),
         TEST(quantiles_of_a_ramp_are_within_the_error),
         TEST(a_value_beyond_the_range_is_counted_and_kept_as_the_largest),
         TEST(a_count_within_a_bound_is_never_too_good),
