@@ -50,7 +50,8 @@ static inline void fixture_exec(const struct redis_fixture *redis)
     (void)snprintf(port, sizeof(port), "%d", redis->port);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
-           "--appendonly", "no", "--dir", redis->folder, "--logfile", "log", (char *)NULL);
+           "--appendonly", "no", "--dir", redis->folder, "--logfile", "log",
+           "--enable-debug-command", "yes", (char *)NULL);
     _exit(127);
 }
 
