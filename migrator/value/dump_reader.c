@@ -54,13 +54,25 @@ bool dump_fail(struct dump_reader *reader, const char *problem)
     return false;
 }
 
-bool dump_read_bytes(struct dump_reader *reader, uint64_t size_bytes, struct slice *bytes)
+/* The next bytes, or null when they are not all there. */
+static const unsigned char *take(struct dump_reader *reader, uint64_t size_bytes)
 {
     if (dump_left(reader) < size_bytes) {
-        return dump_fail(reader, BREAKS_OFF);
+        (void)dump_fail(reader, BREAKS_OFF);
+        return NULL;
     }
-    *bytes = (struct slice){(const char *)reader->at, size_bytes};
+    const unsigned char *at = reader->at;
     reader->at += size_bytes;
+    return at;
+}
+
+bool dump_read_bytes(struct dump_reader *reader, uint64_t size_bytes, struct slice *bytes)
+{
+    const unsigned char *at = take(reader, size_bytes);
+    if (at == NULL) {
+        return false;
+    }
+    *bytes = (struct slice){(const char *)at, size_bytes};
     return true;
 }
 
@@ -75,17 +87,17 @@ bool dump_read_byte(struct dump_reader *reader, unsigned *byte)
 
 static bool read_integer(struct dump_reader *reader, unsigned width_bytes, int64_t *integer)
 {
-    struct slice bytes;
-    if (!dump_read_bytes(reader, width_bytes, &bytes)) {
+    const unsigned char *at = take(reader, width_bytes);
+    if (at == NULL) {
         return false;
     }
-    *integer = element_integer_at((const unsigned char *)bytes.data, width_bytes);
+    *integer = element_integer_at(at, width_bytes);
     return true;
 }
 
 bool dump_read_fixed(struct dump_reader *reader, uint64_t *number)
 {
-    int64_t integer;
+    int64_t integer = 0;
     if (!read_integer(reader, 8, &integer)) {
         return false;
     }
@@ -95,12 +107,12 @@ bool dump_read_fixed(struct dump_reader *reader, uint64_t *number)
 
 static bool read_big_endian(struct dump_reader *reader, unsigned width_bytes, uint64_t *number)
 {
-    struct slice bytes;
-    if (!dump_read_bytes(reader, width_bytes, &bytes)) {
+    const unsigned char *at = take(reader, width_bytes);
+    if (at == NULL) {
         return false;
     }
     for (unsigned i = 0; i < width_bytes; i++) {
-        *number = *number << 8 | (unsigned char)bytes.data[i];
+        *number = *number << 8 | at[i];
     }
     return true;
 }
@@ -153,9 +165,9 @@ static void make_room(struct dump_reader *reader, size_t size_bytes)
 
 static bool read_packed_text(struct dump_reader *reader, struct slice *text)
 {
-    uint64_t packed_bytes;
-    uint64_t size_bytes;
-    struct slice packed;
+    uint64_t packed_bytes = 0;
+    uint64_t size_bytes = 0;
+    struct slice packed = {0};
     if (!dump_read_length(reader, &packed_bytes) || !dump_read_length(reader, &size_bytes) ||
         !dump_read_bytes(reader, packed_bytes, &packed)) {
         return false;
@@ -193,7 +205,7 @@ bool dump_read_text(struct dump_reader *reader, struct element *text)
     if (first >= 0xc0) {
         return read_encoded_text(reader, first & 0x3f, text);
     }
-    uint64_t length;
+    uint64_t length = 0;
     return read_length_after(reader, first, &length) &&
            dump_read_bytes(reader, length, &text->text);
 }

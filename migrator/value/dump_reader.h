@@ -9,8 +9,8 @@
 
 /* Written only by dump_reader.c. */
 struct dump_reader {
-    const unsigned char *at, *end;
-    char *unpacked; /* the last LZF text; grows to the largest one */
+    const unsigned char *at, *end; /* never null */
+    char *unpacked;                /* the last LZF text; grows to the largest one */
     size_t unpacked_bytes;
     const char *problem;
 };

@@ -1,5 +1,6 @@
 #include "migrator/value/element.h"
 
+#include "lib/base/assert.h"
 #include "lib/base/number.h"
 
 struct slice element_text(struct element *element)
@@ -17,6 +18,7 @@ struct slice element_text(struct element *element)
 
 int64_t element_integer_at(const unsigned char *at, unsigned width_bytes)
 {
+    ASSERT(width_bytes >= 1 && width_bytes <= 8);
     uint64_t value = 0;
     for (unsigned i = 0; i < width_bytes; i++) {
         value |= (uint64_t)at[i] << (8 * i);

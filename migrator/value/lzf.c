@@ -62,7 +62,9 @@ static bool take_reference(struct unpacking *u, unsigned control)
 bool lzf_unpack(struct slice packed, char *out, size_t size_bytes)
 {
     const unsigned char *in = (const unsigned char *)packed.data;
-    struct unpacking u = {in, in + packed.len, out, out, out + size_bytes};
+    struct unpacking u = {.in = in, .in_end = in + packed.len};
+    u.out_start = u.out = out;
+    u.out_end = out + size_bytes;
     while (u.in < u.in_end) {
         unsigned control = *u.in++;
         bool is_good =

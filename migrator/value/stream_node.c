@@ -57,8 +57,10 @@ static bool read_field_count(struct element_source *source, uint64_t *count)
 
 static bool read_head(struct element_source *source, struct node *node)
 {
-    int64_t ignored; /* how many entries, how many deleted, and the 0 at the end */
-    if (!read_integer(source, &ignored) || !read_integer(source, &ignored) ||
+    int64_t entries;
+    int64_t deleted;
+    int64_t end;
+    if (!read_integer(source, &entries) || !read_integer(source, &deleted) ||
         !read_field_count(source, &node->field_count)) {
         return false;
     }
@@ -69,7 +71,7 @@ static bool read_head(struct element_source *source, struct node *node)
             return false;
         }
     }
-    return read_integer(source, &ignored);
+    return read_integer(source, &end);
 }
 
 /* Chains `count` fields and values to the digest of the entry. */

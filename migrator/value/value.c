@@ -67,7 +67,7 @@ bool value_summarize_body(struct slice body, struct value_summary *summary, stru
 
 bool value_summarize(struct slice dump, struct value_summary *summary, struct error *err)
 {
-    struct slice body;
+    struct slice body = {0};
     return dump_open(dump, &body, err) && value_summarize_body(body, summary, err);
 }
 
@@ -77,8 +77,8 @@ bool value_equal(struct slice dump_a, struct slice dump_b, bool *equal, struct e
         *equal = true;
         return true;
     }
-    struct value_summary a;
-    struct value_summary b;
+    struct value_summary a = {0};
+    struct value_summary b = {0};
     if (!value_summarize(dump_a, &a, err) || !value_summarize(dump_b, &b, err)) {
         return false;
     }

@@ -3,6 +3,7 @@
 
 #include "migrator/value/value_internal.h"
 
+/* libFuzzer gives it this name. NOLINTNEXTLINE(readability-identifier-naming) */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -54,15 +54,10 @@ static void with_every_payload(struct redis_fixture *redis, damage_fn damage)
 /* The encodings that the server at hand does not write. */
 static void with_ziplists(damage_fn damage)
 {
-    static const char *const words[] = {"f",
-                                        "1",
-                                        "-1",
-                                        "300",
-                                        "70000",
-                                        "-9000000",
-                                        "80000000000",
-                                        "a text of more than 63 bytes, which takes a length of two "
-                                        "bytes in front of it"};
+    static const char long_word[] =
+        "a text of more than 63 bytes, which takes a length of two bytes in front of it";
+    const char *const words[] = {"f",     "1",        "-1",          "300",
+                                 "70000", "-9000000", "80000000000", long_word};
     static const unsigned types[] = {10, 12, 13, 14};
     struct random random;
     random_seed(&random, 1);
@@ -118,11 +113,12 @@ static void flip_every_bit(struct slice dump, struct random *random)
     (void)random;
     struct error err;
     struct value_summary summary;
-    char *copy = mem_dup(dump.data, dump.len);
+    unsigned char *copy = mem_dup(dump.data, dump.len);
     for (size_t bit = 0; bit < dump.len * 8; bit++) {
-        copy[bit / 8] ^= (char)(1 << bit % 8);
-        assert_false(value_summarize((struct slice){copy, dump.len}, &summary, &err));
-        copy[bit / 8] ^= (char)(1 << bit % 8);
+        copy[bit / 8] ^= (unsigned char)(1U << bit % 8);
+        struct slice flipped = {(const char *)copy, dump.len};
+        assert_false(value_summarize(flipped, &summary, &err));
+        copy[bit / 8] ^= (unsigned char)(1U << bit % 8);
     }
     mem_free(copy);
 }
@@ -139,15 +135,14 @@ static void damage_at_random(struct slice dump, struct random *random)
     size_t len = dump.len - FOOTER_BYTES;
     struct error err;
     for (int i = 0; i < DAMAGES_EACH; i++) {
-        char *copy = mem_dup(dump.data, len);
+        unsigned char *copy = mem_dup(dump.data, len);
         for (uint64_t flips = 1 + random_below(random, 3); flips > 0; flips--) {
             size_t at = random_below(random, len);
-            copy[at] = random_below(random, 2) == 0
-                           ? (char)telling[random_below(random, sizeof(telling))]
-                           : (char)random_next(random);
+            copy[at] = random_below(random, 2) == 0 ? telling[random_below(random, sizeof(telling))]
+                                                    : (unsigned char)random_next(random);
         }
         struct value_summary summary;
-        if (!value_summarize_body((struct slice){copy, len}, &summary, &err)) {
+        if (!value_summarize_body((struct slice){(const char *)copy, len}, &summary, &err)) {
             assert_non_null(strstr(err.text, "cannot read a DUMP payload"));
         }
         mem_free(copy);

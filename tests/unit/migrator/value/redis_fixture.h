@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/slice.h"
 
-#define START_DEADLINE_US (10 * 1000 * 1000)
+#define START_DEADLINE_US UINT64_C(10000000)
 #define WORDS_MAX         512
 #define COMMAND_ROOM      8192
 
@@ -102,7 +103,10 @@ static inline int fixture_words(char *line, const char **words)
     while (*(at += strspn(at, " ")) != '\0') {
         assert_true(count < WORDS_MAX);
         bool is_quoted = *at == '"' || *at == '\'';
-        char end[2] = {is_quoted ? *at++ : ' ', '\0'};
+        char end[2] = " ";
+        if (is_quoted) {
+            end[0] = *at++;
+        }
         words[count++] = at;
         at += strcspn(at, end);
         if (*at != '\0') {
@@ -162,7 +166,12 @@ static inline struct slice dump_of(struct redis_fixture *redis, const char *key)
 
 static inline void payload_free(struct slice payload)
 {
-    mem_free((void *)(uintptr_t)payload.data);
+    union {
+        const char *borrowed;
+        void *owned;
+    } memory = {.borrowed = payload.data};
+
+    mem_free(memory.owned);
 }
 
 static inline void restore(struct redis_fixture *redis, const char *key, struct slice dump)
