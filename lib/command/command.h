@@ -106,6 +106,7 @@ struct command_info {
     enum command_form form;
     const char *reason; /* for HANDLER_REFUSE: what the client is told after "ERR "; else null */
     const char *why;    /* why we decided so, for docs; null where the default rules decided */
+    const char *limit;  /* which forms are refused, and why, for docs; else null */
     unsigned id;        /* dense, 0 .. command_table_count - 1: index for counters */
     const struct key_spec *specs;
     unsigned nspecs;

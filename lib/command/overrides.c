@@ -151,6 +151,7 @@ void command_override(struct command_info *info, const struct command_info *cont
     }
     info->finder = (enum command_finder)find_special(finders, info->name)->value;
     info->form = (enum command_form)find_special(limits, info->name)->value;
+    info->limit = find_special(limits, info->name)->why;
     info->flags |= find_special(smalls, info->name)->value;
     if (find_special(writers, info->name)->value != 0) {
         write_all_keys(info, arena);
