@@ -50,7 +50,7 @@ static void reset(struct command_parser *parser)
 static enum parse_status finish(struct command_parser *parser, const char *data, bool is_inline,
                                 struct command *command)
 {
-    const char *origin = is_inline ? parser->unquoted.data : data;
+    const char *origin = is_inline && parser->unquoted.data != NULL ? parser->unquoted.data : data;
     for (unsigned i = 0; i < parser->nargs; i++) {
         parser->args[i].data = origin + (size_t)parser->args[i].data;
     }

@@ -2,6 +2,8 @@
 #ifndef LIB_RESP_WRITER_H
 #define LIB_RESP_WRITER_H
 
+#include <stdint.h>
+
 #include "lib/base/buffer.h"
 #include "lib/base/slice.h"
 
