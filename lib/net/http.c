@@ -10,11 +10,11 @@
 #include "lib/net/socket.h"
 #include "lib/net/stream.h"
 
-#define ROUTES_MAX     16
-#define LISTEN_BACKLOG 128
+#define ROUTES_MAX         16
+#define LISTEN_BACKLOG     128
 #define EXHAUSTED_RETRY_MS 250
-#define CHUNK_BYTES    ((size_t)4096)
-#define PLAIN_TEXT     "text/plain; charset=utf-8"
+#define CHUNK_BYTES        ((size_t)4096)
+#define PLAIN_TEXT         "text/plain; charset=utf-8"
 
 struct route {
     const char *path;
@@ -148,10 +148,13 @@ static void answer(struct connection *connection, const struct http_request *req
 
 static void on_head_bytes(struct connection *connection, struct slice bytes)
 {
-    bool fits = buffer_append(&connection->head, bytes.data, bytes.len);
+    /* A body may stand behind the head in the same bytes: only the head must fit. */
+    size_t room = connection->head.limit - buffer_length(&connection->head);
+    bool fits = bytes.len <= room;
+    buffer_add(&connection->head, bytes.data, fits ? bytes.len : room);
     struct http_request request;
     enum http_parse result = http_request_parse(buffer_slice(&connection->head), &request);
-    if (result == HTTP_PARSE_OK && fits) {
+    if (result == HTTP_PARSE_OK) {
         answer(connection, &request);
     } else if (result == HTTP_PARSE_BAD) {
         refuse(connection, 400, "this is not HTTP/1.1\n", false);
