@@ -4,7 +4,7 @@
 local call = redis.call
 local SENTINEL = '__sluice:sentinel'
 -- unpack() fails above LUAI_MAXCSTACK (8000), so long lists go in pieces of this many.
-local CHUNK = 4000
+local CHUNK = 1000
 
 -- A fence that is absent or names another process means that everything else here may have been
 -- lost with it: without this check a shard emptied by FLUSHALL, a restart or a failover would be
