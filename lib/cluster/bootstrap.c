@@ -1,9 +1,9 @@
 #include "lib/cluster/bootstrap.h"
 
-#include "lib/base/assert.h"
+#include <stdint.h>
+
 #include "lib/base/buffer.h"
 #include "lib/base/fail_point.h"
-#include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/cluster/change.h"
 #include "lib/cluster/probe.h"
@@ -87,7 +87,7 @@ static bool check_server(const struct topology *topology, unsigned shard, bool a
 /* Nobody was ever served here: hello is refused without a fence. So one absent on a shard whose
  * process the topology names is a first one that a crash left out. */
 static bool write_first_fence(struct store *store, const struct topology *topology, unsigned shard,
-                              struct error *err)
+                              bool accept, struct error *err)
 {
     const struct topology_shard *place = &topology->shards[shard];
     struct fence_state fence;
@@ -104,8 +104,8 @@ static bool write_first_fence(struct store *store, const struct topology *topolo
         return is_good;
     }
     shard_close(link);
-    /* Another process by now, or a fence from an earlier life of this shard. */
-    return is_good && cluster_takeover(store, place->name, true, err) == TAKEOVER_DONE;
+    /* In order, or another process by now, or a fence from an earlier life of this shard. */
+    return is_good && cluster_takeover(store, place->name, accept, err) == TAKEOVER_DONE;
 }
 
 static bool finish_init(struct store *store, const struct topology *topology, struct error *err)
@@ -114,7 +114,7 @@ static bool finish_init(struct store *store, const struct topology *topology, st
         if (FAIL_POINT("init-fence")) {
             return error_set(err, "fail point init-fence");
         }
-        if (!write_first_fence(store, topology, i, err)) {
+        if (!write_first_fence(store, topology, i, false, err)) {
             return error_prefix(err,
                                 "the topology is written, the fence of shard \"%s\" is not "
                                 "(run the same init again)",
@@ -127,12 +127,22 @@ static bool finish_init(struct store *store, const struct topology *topology, st
 /* --- init ---------------------------------------------------------------------------------------
  */
 
+static unsigned slots_of(const struct init_options *options)
+{
+    return options->nslots == 0 ? SLOTS_DEFAULT : options->nslots;
+}
+
 static struct topology *draft(const struct init_options *options, struct error *err)
 {
     char cluster[33];
+    unsigned nslots = slots_of(options);
+    if (nslots > SLOTS_MAX || (nslots & (nslots - 1)) != 0) {
+        (void)error_set(err, "the number of slots must be a power of two up to %u, not %u",
+                        SLOTS_MAX, nslots);
+        return NULL;
+    }
     random_hex(cluster, 32);
-    struct topology *topology =
-        topology_new(cluster, options->nslots == 0 ? SLOTS_DEFAULT : options->nslots);
+    struct topology *topology = topology_new(cluster, nslots);
     for (unsigned i = 0; i < options->nshards; i++) {
         struct topology_shard shard = options->shards[i];
         shard.identity = (struct shard_identity){{0}, {0}};
@@ -160,8 +170,7 @@ static bool check_servers(struct topology *topology, bool adopt, struct error *e
 
 static bool is_same_list(const struct topology *topology, const struct init_options *options)
 {
-    bool is_same = topology->nshards == options->nshards &&
-                   topology->nslots == (options->nslots == 0 ? SLOTS_DEFAULT : options->nslots);
+    bool is_same = topology->nshards == options->nshards && topology->nslots == slots_of(options);
     for (unsigned i = 0; is_same && i < options->nshards; i++) {
         const struct topology_shard *a = &topology->shards[i], *b = &options->shards[i];
         is_same = strcmp(a->name, b->name) == 0 && strcmp(a->host, b->host) == 0 &&
@@ -176,7 +185,7 @@ static bool resume_init(struct store *store, const struct topology *topology,
                         const struct init_options *options, struct error *err)
 {
     struct shard_identity identity;
-    if (topology->epoch > 1 + topology->nshards || !is_same_list(topology, options)) {
+    if (topology->epoch != 1 || !is_same_list(topology, options)) {
         return error_set(err,
                          "\"%s\" holds cluster %s already, at epoch %llu: add shards with "
                          "sluicectl shard add, or choose another store",
@@ -290,7 +299,6 @@ static enum change_verdict add_shard(struct topology *next, void *context, struc
         (void)error_prefix(err, "shard \"%s\"", name);
         return CHANGE_REFUSED;
     }
-    next->owner_epoch = next->epoch;
     return CHANGE_WRITE;
 }
 
@@ -309,7 +317,7 @@ static bool finish_addition(struct store *store, const char *name, struct error 
     } else if (topology_slots_owned(topology, (unsigned)index) > 0) {
         done = cluster_takeover(store, name, false, err) == TAKEOVER_DONE;
     } else {
-        done = write_first_fence(store, topology, (unsigned)index, err);
+        done = write_first_fence(store, topology, (unsigned)index, true, err);
     }
     topology_free(topology);
     return done;
