@@ -24,7 +24,8 @@ static bool append_error(struct buffer *reply, const char *format, ...)
     for (size_t i = 0; i < length; i++) {
         line[i] = (char)(line[i] == '\r' || line[i] == '\n' ? ' ' : line[i]);
     }
-    memcpy(line + length, "\r\n", 2);
+    line[length] = '\r';
+    line[length + 1] = '\n';
     return buffer_append(reply, line, length + 2);
 }
 
