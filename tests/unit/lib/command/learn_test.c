@@ -120,6 +120,19 @@ static void the_server_wins_for_arity_and_keys_but_we_for_handlers(void **state)
     command_table_free(table);
 }
 
+static void a_lie_about_the_arity_finds_no_keys_beyond_the_arguments(void **state)
+{
+    static const char *const names[] = {"sort", "georadius", "xread", "get", "eval"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct command_table *table =
+            expect_learnt(command_text(names[i], ":-1", "*1\r\n" RANGE_SPEC, "*0\r\n"));
+        struct slice argv[1] = {slice_of(names[i])};
+        assert_true(command_keys(find(table, names[i]), argv, 1, NULL, 0) <= 0);
+        command_table_free(table);
+    }
+}
+
 /* `spec` with one piece of its text replaced. */
 static char *with_spec(const char *old, const char *new)
 {
@@ -202,6 +215,7 @@ int main(void)
         cmocka_unit_test(a_new_command_without_keys_is_refused),
         cmocka_unit_test(a_new_subcommand_follows_its_container),
         cmocka_unit_test(the_server_wins_for_arity_and_keys_but_we_for_handlers),
+        cmocka_unit_test(a_lie_about_the_arity_finds_no_keys_beyond_the_arguments),
         cmocka_unit_test(a_spec_of_an_unknown_kind_makes_a_new_command_refused),
         cmocka_unit_test(a_name_that_does_not_fit_is_left_out),
         cmocka_unit_test(hostile_replies_are_refused_with_a_message),
