@@ -88,7 +88,7 @@ static size_t find_point(const struct ring *ring, uint64_t position)
             high = middle;
         }
     }
-    return low % ring->npoints;
+    return low < ring->npoints ? low : 0;
 }
 
 unsigned ring_bound(const struct topology *topology, const bool *is_candidate, unsigned shard)
