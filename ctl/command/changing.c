@@ -66,7 +66,7 @@ struct migration *changing_find(const struct command_run *run, const struct topo
 
 static bool change_migration(struct topology *next, void *context, struct error *err)
 {
-    const struct change_context *change = context;
+    struct change_context *change = context;
     struct migration *migration = topology_find_migration(next, change->id);
     char id[MIGRATION_ID_TEXT_MAX];
     migration_id_format(change->id, id);
@@ -120,8 +120,7 @@ static enum command_result apply_and_wait(struct command_run *run, const struct 
     if (ok && verb->needs_migrator) {
         members_note_no_migrator(run);
     }
-    ok = ok &&
-         (!verb->can_wait || !run->settings->is_waiting || waiting_run(waiting, run, err));
+    ok = ok && (!verb->can_wait || !run->settings->is_waiting || waiting_run(waiting, run, err));
     waiting_free(waiting);
     return command_result_of(ok);
 }

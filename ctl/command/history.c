@@ -23,9 +23,22 @@ static void count_up(json_t *entry, const char *name, uint64_t number)
     set_number(entry, name, view_number(entry, name) + number);
 }
 
+/* The migrator tells of authority and copy; the phase says which of them is the source. */
+static void add_side(json_t *line, const char *name, const json_t *side)
+{
+    json_t *view = json_object();
+    set_number(view, "keys", view_number(side, "keys"));
+    set_number(view, "bytes", view_number(side, "bytes"));
+    set_text(view, "digest", view_text(side, "digest"));
+    set_member(line, name, view);
+}
+
 /* A slot that is reported again was verified again: the later line counts. */
 static void add_slots(json_t *entry, const json_t *record)
 {
+    enum phase phase;
+    bool is_reverse = phase_parse(view_text(record, "phase"), &phase) &&
+                      phase_direction(phase) == DIRECTION_REVERSE;
     json_t *slots = json_object_get(entry, "slots");
     if (slots == NULL) {
         slots = json_object();
@@ -33,13 +46,16 @@ static void add_slots(json_t *entry, const json_t *record)
     }
     const json_t *lines = view_member(record, "slots");
     size_t i;
-    json_t *line;
-    json_array_foreach(lines, i, line)
+    json_t *from;
+    json_array_foreach(lines, i, from)
     {
         char name[24];
-        json_int_t slot = json_integer_value(json_array_get(line, 0));
-        (void)snprintf(name, sizeof(name), "%lld", (long long)slot);
-        set_member(slots, name, json_deep_copy(line));
+        json_t *line = json_object();
+        set_number(line, "slot", view_number(from, "slot"));
+        add_side(line, is_reverse ? "target" : "source", view_member(from, "authority"));
+        add_side(line, is_reverse ? "source" : "target", view_member(from, "copy"));
+        (void)snprintf(name, sizeof(name), "%llu", (unsigned long long)view_number(from, "slot"));
+        set_member(slots, name, line);
     }
 }
 
@@ -63,10 +79,12 @@ static const struct {
     const char *name;
     bool is_list;
 } kept[] = {
-    {"created", "created", false}, {"preflight", "preflight", false}, {"progress", "progress", false},
-    {"cutover", "cutover", false}, {"closed", "closed", false},       {"error", "last_error", false},
-    {"phase", "phases", true},     {"base", "bases", true},           {"barrier", "barriers", true},
-    {"hold", "holds", true},       {"backfill", "backfills", true},   {"request", "requests", true},
+    {"created", "created", false},   {"preflight", "preflight", false},
+    {"progress", "progress", false}, {"cutover", "cutover", false},
+    {"closed", "closed", false},     {"error", "last_error", false},
+    {"phase", "phases", true},       {"base", "bases", true},
+    {"barrier", "barriers", true},   {"hold", "holds", true},
+    {"backfill", "backfills", true}, {"request", "requests", true},
 };
 
 static void keep(json_t *entry, const char *kind, const json_t *record)

@@ -4,7 +4,7 @@
  *   backfills, barriers, verifies, holds, requests       [record]
  *   cutover    the last record                           progress   the last record
  *   findings, repairs    counts over all passes          finding_list  the first HISTORY_LIST_MAX
- *   slots      {"<slot>": [slot, keys_source, keys_target, digest_source, digest_target]}
+ *   slots      {"<slot>": {slot, source: {keys, bytes, digest}, target: {...}}}
  *   purged_keys, closed, last_error, errors
  * Absent what never happened. */
 #ifndef CTL_COMMAND_HISTORY_H

@@ -7,7 +7,7 @@
 
 struct listing {
     struct command_run *run;
-    json_t *records;               /* with --json */
+    json_t *records;                /* with --json */
     char id[MIGRATION_ID_TEXT_MAX]; /* empty: all */
 };
 
@@ -43,9 +43,8 @@ static bool on_record(void *context, struct slice text)
 {
     struct listing *listing = context;
     json_t *record = json_loadb(text.data, text.len, 0, NULL);
-    bool is_wanted = record != NULL &&
-                     (listing->id[0] == '\0' ||
-                      strcmp(view_text(record, "migration"), listing->id) == 0);
+    bool is_wanted = record != NULL && (listing->id[0] == '\0' ||
+                                        strcmp(view_text(record, "migration"), listing->id) == 0);
     if (is_wanted && listing->run->settings->is_json) {
         (void)json_array_append(listing->records, record);
     } else if (is_wanted) {

@@ -103,8 +103,8 @@ static bool walk_keys(struct walk *walk, const struct shard_reply *keys, struct 
 /* One SCAN; *cursor moves on. */
 static bool walk_step(struct walk *walk, uint64_t *cursor, struct error *err)
 {
-    struct shard_reply *reply = shard_commandf(walk->link, err, "SCAN %llu COUNT " SCAN_COUNT,
-                                               (unsigned long long)*cursor);
+    struct shard_reply *reply =
+        shard_commandf(walk->link, err, "SCAN %llu COUNT " SCAN_COUNT, (unsigned long long)*cursor);
     if (reply == NULL) {
         return false;
     }
@@ -162,9 +162,10 @@ bool measure_shard(struct shard_link *link, uint64_t expected, uint64_t large_ke
 
 uint64_t measure_estimate_ms(uint64_t keys, uint64_t bytes, const struct migration_options *options)
 {
-    uint64_t rate = options->keys_per_second > 0 && options->keys_per_second < MEASURE_KEYS_PER_SECOND
-                        ? options->keys_per_second
-                        : MEASURE_KEYS_PER_SECOND;
+    uint64_t rate =
+        options->keys_per_second > 0 && options->keys_per_second < MEASURE_KEYS_PER_SECOND
+            ? options->keys_per_second
+            : MEASURE_KEYS_PER_SECOND;
     double seconds = (double)keys / (double)rate;
     if (options->bytes_per_second > 0) {
         double by_bytes = (double)bytes / (double)options->bytes_per_second;

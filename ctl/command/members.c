@@ -53,7 +53,8 @@ bool members_has_migrator(struct store *store)
 void members_note_no_migrator(const struct command_run *run)
 {
     if (!members_has_migrator(run->store)) {
-        note(run, "no migrator is running, so nothing goes on yet: start sluice-migrator --store %s",
+        note(run,
+             "no migrator is running, so nothing goes on yet: start sluice-migrator --store %s",
              store_url(run->store));
     }
 }

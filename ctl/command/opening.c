@@ -112,7 +112,8 @@ static bool open_moves(struct command_run *run, const struct topology *topology,
         opening.slots = &move->slots;
         uint64_t epoch;
         if (!cluster_change(run->store, open_migration, &opening, &epoch, err)) {
-            return i == 0 ? false : error_prefix(err, "%u of %u migrations opened", i, plan->nmoves);
+            return i == 0 ? false
+                          : error_prefix(err, "%u of %u migrations opened", i, plan->nmoves);
         }
         record_created(run, &opening);
         tell_id(run, &opening, ids);

@@ -85,8 +85,8 @@ static bool add_headroom(json_t *view, const struct topology *topology, unsigned
     }
     uint64_t most = 0;
     uint64_t used = 0;
-    bool ok = info_number(link, "maxmemory", &most, err) &&
-              info_number(link, "used_memory", &used, err);
+    bool ok =
+        info_number(link, "maxmemory", &most, err) && info_number(link, "used_memory", &used, err);
     shard_close(link);
     if (!ok) {
         return error_prefix(err, "cannot ask %s for its memory", name);

@@ -44,8 +44,8 @@ enum command_result planning_split(const struct command_run *run, const struct t
                                    struct plan *plan, struct error *err)
 {
     double share = SHARE_DEFAULT;
-    unsigned source;
-    unsigned target;
+    unsigned source = 0;
+    unsigned target = 0;
     if (run->settings->share != NULL && !planning_parse_share(run->settings->share, &share, err)) {
         return COMMAND_USAGE;
     }
@@ -60,7 +60,7 @@ enum command_result planning_split(const struct command_run *run, const struct t
 enum command_result planning_move(const struct command_run *run, const struct topology *topology,
                                   struct plan *plan, struct error *err)
 {
-    unsigned target;
+    unsigned target = 0;
     enum command_result result = find_target(run, topology, &target, err);
     if (result != COMMAND_DONE) {
         return result;
@@ -86,7 +86,7 @@ enum command_result planning_rebalance(const struct command_run *run,
 enum command_result planning_drain(const struct command_run *run, const struct topology *topology,
                                    struct plan *plan, struct error *err)
 {
-    unsigned source;
+    unsigned source = 0;
     return command_result_of(find_shard(topology, run->arguments[0], &source, err) &&
                              plan_drain(topology, source, plan, err));
 }
@@ -106,6 +106,7 @@ bool planning_options(const struct settings *settings, struct migration_options 
                       struct error *err)
 {
     migration_options_default(options);
+
     const struct {
         uint64_t given;
         uint64_t *option;
@@ -117,6 +118,7 @@ bool planning_options(const struct settings *settings, struct migration_options 
         {settings->max_skew_ms, &options->max_skew_ms},
         {settings->large_key_bytes, &options->large_key_bytes},
     };
+
     for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (numbers[i].given > 0) {
             *numbers[i].option = numbers[i].given;

@@ -49,7 +49,8 @@ static void print_progress(const json_t *migration, FILE *out)
     if (json_object_get(progress, "eta_ms") != NULL) {
         (void)human_duration(view_number(progress, "eta_ms"), left);
     }
-    (void)fprintf(out, "    keys %llu, copied %llu, verified %llu, dirty %llu; %s copied; %s left\n",
+    (void)fprintf(out,
+                  "    keys %llu, copied %llu, verified %llu, dirty %llu; %s copied; %s left\n",
                   (unsigned long long)view_number(progress, "keys_total"),
                   (unsigned long long)view_number(progress, "keys_copied"),
                   (unsigned long long)view_number(progress, "keys_verified"),
@@ -86,9 +87,9 @@ static void print_debts(const json_t *debts, FILE *out)
     json_t *debt;
     json_array_foreach(debts, i, debt)
     {
-        (void)fprintf(out, "debt: %s still holds %llu slots' leftovers of %s; purged when it is back\n",
-                      view_text(debt, "shard"),
-                      (unsigned long long)view_number(debt, "slot_count"),
+        (void)fprintf(out,
+                      "debt: %s still holds %llu slots' leftovers of %s; purged when it is back\n",
+                      view_text(debt, "shard"), (unsigned long long)view_number(debt, "slot_count"),
                       view_text(debt, "migration"));
     }
 }

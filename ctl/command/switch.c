@@ -40,8 +40,9 @@ const struct command command_switch = {
     .name = "switch",
     .arguments = "[ID]",
     .text = "let a migration with --manual-switch switch",
-    .about = "Lets a migration in dual-write give its slots to the target, as soon as every key has "
-             "compared equal.",
+    .about =
+        "Lets a migration in dual-write give its slots to the target, as soon as every key has "
+        "compared equal.",
     COMMAND_OPTIONS(options),
     .max_arguments = 1,
     .run = switch_run,

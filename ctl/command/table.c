@@ -1,8 +1,7 @@
-#include "ctl/command/command.h"
-
 #include <stdarg.h>
 
 #include "ctl/command/all.h"
+#include "ctl/command/command.h"
 
 const struct command *const commands[] = {
 #define X(name) &command_##name,

@@ -72,25 +72,13 @@ static enum waiting_state fail(const struct waited *item, const char *what, stru
     return WAITING_FAILED;
 }
 
-/* Whoever waits for a rollback has requested it: without the request, its hold was undone. */
-static enum waiting_state judge_undoing(const struct waited *item,
-                                        const struct migration *migration, struct error *err)
-{
-    if (migration->phase == PHASE_FINALIZING) {
-        return fail(item, "is being finalized", err);
-    }
-    bool is_dropped =
-        migration->phase == PHASE_SWITCHED && migration->request != REQUEST_ROLLBACK;
-    return is_dropped ? fail(item, "is back in switched: its hold was undone, ask again", err)
-                      : WAITING_GOES_ON;
-}
-
 static enum waiting_state judge_open(enum waiting_goal goal, const struct waited *item,
                                      const struct migration *migration, struct error *err)
 {
     enum phase phase = migration->phase;
     if (goal == WAITING_UNDONE) {
-        return judge_undoing(item, migration, err);
+        /* A hold that was undone goes back to switched; the migrator tries again by itself. */
+        return phase == PHASE_FINALIZING ? fail(item, "is being finalized", err) : WAITING_GOES_ON;
     }
     if (phase == PHASE_ABORTING) {
         return fail(item, "is being undone", err);
@@ -181,11 +169,13 @@ static void make_view(const struct waiting *waiting, struct progress_view *view)
 }
 
 /* An error that the migrator has met is shown once: it is why nothing goes on. */
-static void note_error(struct waiting *waiting, struct progress *progress, const struct waited *item)
+static void note_error(struct waiting *waiting, struct progress *progress,
+                       const struct waited *item)
 {
     const json_t *record = view_member(history_of(waiting->history, item->id), "last_error");
     const char *text = view_text(record, "text");
-    if (text[0] != '\0' && strncmp(text, waiting->last_error, sizeof(waiting->last_error) - 1) != 0) {
+    if (text[0] != '\0' &&
+        strncmp(text, waiting->last_error, sizeof(waiting->last_error) - 1) != 0) {
         (void)snprintf(waiting->last_error, sizeof(waiting->last_error), "%s", text);
         progress_note(progress, "%s: %s", view_text(record, "migration"), text);
     }

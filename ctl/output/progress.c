@@ -81,12 +81,11 @@ void progress_format_line(const struct progress_view *view, char *text, size_t s
         (void)human_duration(view->eta_ms, left);
     }
     if (view->has_counts) {
-        (void)snprintf(counts, sizeof(counts),
-                       " percent=%u keys=%llu/%llu verified=%llu dirty=%llu left=%s",
-                       progress_percent(view), (unsigned long long)view->keys_copied,
-                       (unsigned long long)view->keys_total,
-                       (unsigned long long)view->keys_verified, (unsigned long long)view->dirty,
-                       left);
+        (void)snprintf(
+            counts, sizeof(counts), " percent=%u keys=%llu/%llu verified=%llu dirty=%llu left=%s",
+            progress_percent(view), (unsigned long long)view->keys_copied,
+            (unsigned long long)view->keys_total, (unsigned long long)view->keys_verified,
+            (unsigned long long)view->dirty, left);
     }
     (void)snprintf(text, size, "%s phase=%s%s%s", view->label, view->phase, counts,
                    view->is_paused ? " paused" : "");
