@@ -64,20 +64,21 @@ struct migration *changing_find(const struct command_run *run, const struct topo
     return NULL;
 }
 
-static bool change_migration(struct topology *next, void *context, struct error *err)
+static enum change_verdict change_migration(struct topology *next, void *context, struct error *err)
 {
     struct change_context *change = context;
     struct migration *migration = topology_find_migration(next, change->id);
     char id[MIGRATION_ID_TEXT_MAX];
     migration_id_format(change->id, id);
     if (migration == NULL) {
-        return error_set(err, "%s was closed meanwhile; see sluicectl report %s", id, id);
+        (void)error_set(err, "%s was closed meanwhile; see sluicectl report %s", id, id);
+        return CHANGE_REFUSED;
     }
     if (!change->verb->change(next, migration, change->settings, err)) {
-        return false;
+        return CHANGE_REFUSED;
     }
     change->is_closed = topology_find_migration(next, change->id) == NULL;
-    return true;
+    return CHANGE_WRITE;
 }
 
 static bool apply(struct command_run *run, const struct changing_verb *verb, uint64_t id,

@@ -1,7 +1,7 @@
 #include "ctl/command/opening.h"
 
+#include "ctl/command/health.h"
 #include "ctl/command/members.h"
-#include "ctl/command/probe.h"
 #include "ctl/command/record.h"
 #include "ctl/command/waiting.h"
 #include "lib/base/memory.h"
@@ -18,33 +18,48 @@ struct opening {
     uint64_t id; /* of the migration that was opened */
 };
 
-static bool open_migration(struct topology *next, void *context, struct error *err)
+/* A compare-and-swap whose outcome was unknown may have opened it before. */
+static bool is_open_already(const struct topology *next, const struct opening *opening,
+                            unsigned source, unsigned target)
+{
+    const struct migration *migration =
+        opening->id != 0 ? topology_find_migration(next, opening->id) : NULL;
+    return migration != NULL && migration->source == source && migration->target == target &&
+           slot_set_count(&migration->slots) == slot_set_count(opening->slots) &&
+           slot_set_intersects(&migration->slots, opening->slots);
+}
+
+static enum change_verdict open_migration(struct topology *next, void *context, struct error *err)
 {
     struct opening *opening = context;
     int source = topology_find_shard(next, slice_of(opening->source));
     int target = topology_find_shard(next, slice_of(opening->target));
     if (source < 0 || target < 0) {
-        return error_set(err, "shard %s was removed meanwhile",
-                         source < 0 ? opening->source : opening->target);
+        (void)error_set(err, "shard %s was removed meanwhile",
+                        source < 0 ? opening->source : opening->target);
+        return CHANGE_REFUSED;
+    }
+    if (is_open_already(next, opening, (unsigned)source, (unsigned)target)) {
+        return CHANGE_NOTHING;
     }
     struct migration *migration = migration_open(next, (unsigned)source, (unsigned)target,
                                                  opening->slots, &opening->options, err);
     if (migration == NULL) {
-        return false;
+        return CHANGE_REFUSED;
     }
     opening->id = migration->id;
-    return true;
+    return CHANGE_WRITE;
 }
 
 static bool check_shard(const struct topology *topology, unsigned shard, const char *verb,
                         struct error *err)
 {
-    struct probe probe;
-    probe_shard(topology, shard, &probe, NULL);
+    struct health health;
+    health_look(topology, shard, &health, NULL);
     const struct topology_shard *place = &topology->shards[shard];
-    return probe.state == PROBE_UP ||
+    return health.state == HEALTH_UP ||
            error_set(err, "refused to move slots %s %s (%s:%u), which cannot be counted on: %s",
-                     verb, place->name, place->host, place->port, probe.why.text);
+                     verb, place->name, place->host, place->port, health.why.text);
 }
 
 bool opening_check_shards(const struct topology *topology, const struct plan *plan,
@@ -110,6 +125,7 @@ static bool open_moves(struct command_run *run, const struct topology *topology,
         opening.source = topology->shards[move->source].name;
         opening.target = topology->shards[move->target].name;
         opening.slots = &move->slots;
+        opening.id = 0;
         uint64_t epoch;
         if (!cluster_change(run->store, open_migration, &opening, &epoch, err)) {
             return i == 0 ? false

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "ctl/command/all.h"
+#include "ctl/command/health.h"
 #include "ctl/command/measure.h"
 #include "ctl/command/planning.h"
-#include "ctl/command/probe.h"
 #include "ctl/output/human.h"
 #include "lib/base/memory.h"
 #include "lib/base/number.h"
@@ -23,12 +23,12 @@ static bool measure_source(const struct topology *topology, const struct plan *p
                            unsigned source, const struct migration_options *options,
                            struct measure *measures, struct error *err)
 {
-    struct probe probe;
+    struct health health;
     struct shard_link *link;
-    probe_shard(topology, source, &probe, &link);
+    health_look(topology, source, &health, &link);
     if (link == NULL) {
         return error_set(err, "cannot count the keys of %s: %s", topology->shards[source].name,
-                         probe.why.text);
+                         health.why.text);
     }
     struct measure *own = mem_zalloc(plan->nmoves * sizeof(*own));
     unsigned count = 0;
@@ -37,7 +37,7 @@ static bool measure_source(const struct topology *topology, const struct plan *p
             own[count++].slots = &plan->moves[i].slots;
         }
     }
-    bool ok = measure_shard(link, probe.keys, options->large_key_bytes, own, count, err);
+    bool ok = measure_shard(link, health.keys, options->large_key_bytes, own, count, err);
     count = 0;
     for (unsigned i = 0; i < plan->nmoves; i++) {
         if (plan->moves[i].source == source) {
@@ -76,12 +76,12 @@ static bool measure_plan(const struct topology *topology, const struct plan *pla
 static bool add_headroom(json_t *view, const struct topology *topology, unsigned target,
                          struct error *err)
 {
-    struct probe probe;
+    struct health health;
     struct shard_link *link;
-    probe_shard(topology, target, &probe, &link);
+    health_look(topology, target, &health, &link);
     const char *name = topology->shards[target].name;
     if (link == NULL) {
-        return error_set(err, "cannot ask %s for its memory: %s", name, probe.why.text);
+        return error_set(err, "cannot ask %s for its memory: %s", name, health.why.text);
     }
     uint64_t most = 0;
     uint64_t used = 0;

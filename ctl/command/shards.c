@@ -1,13 +1,13 @@
 #include "ctl/command/shards.h"
 
-#include "ctl/command/probe.h"
+#include "ctl/command/health.h"
 #include "ctl/output/table.h"
 
 static json_t *shard_view(const struct topology *topology, unsigned index)
 {
     const struct topology_shard *shard = &topology->shards[index];
-    struct probe probe;
-    probe_shard(topology, index, &probe, NULL);
+    struct health health;
+    health_look(topology, index, &health, NULL);
 
     char address[300];
     (void)snprintf(address, sizeof(address), "%s:%u", shard->host, shard->port);
@@ -16,13 +16,13 @@ static json_t *shard_view(const struct topology *topology, unsigned index)
     set_text(view, "address", address);
     set_number(view, "weight", shard->weight);
     set_number(view, "slots", topology_slots_owned(topology, index));
-    set_text(view, "state", probe_state_name(probe.state));
-    set_flag(view, "reachable", probe.state != PROBE_UNREACHABLE);
-    if (probe.has_keys) {
-        set_number(view, "keys", probe.keys);
+    set_text(view, "state", health_state_name(health.state));
+    set_flag(view, "reachable", health.state != HEALTH_UNREACHABLE);
+    if (health.has_keys) {
+        set_number(view, "keys", health.keys);
     }
-    if (probe.state != PROBE_UP) {
-        set_text(view, "why", probe.why.text);
+    if (health.state != HEALTH_UP) {
+        set_text(view, "why", health.why.text);
     }
     return view;
 }

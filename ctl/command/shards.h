@@ -4,7 +4,7 @@
 
 #include "ctl/command/command.h"
 
-/* Probes every shard: [{name, address, weight, slots, state, keys, why}]. Owned by the caller. */
+/* Asks every shard: [{name, address, weight, slots, state, keys, why}]. Owned by the caller. */
 json_t *shards_view(const struct topology *topology);
 void shards_print(const json_t *shards, FILE *out);
 
