@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "lib/base/memory.h"
 #include "lib/shard/fence.h"
 
 const char *health_state_name(enum health_state state)
@@ -10,16 +11,57 @@ const char *health_state_name(enum health_state state)
     return names[state];
 }
 
-static bool count_keys(struct shard_link *link, struct health *health)
+static bool ask_number(struct shard_link *link, const struct slice *argv, unsigned argc,
+                       uint64_t *number, struct error *err)
 {
-    struct shard_reply *reply = shard_commandf(link, &health->why, "DBSIZE");
+    struct shard_reply *reply = shard_command(link, argv, argc, err);
     if (reply == NULL) {
         return false;
     }
-    health->has_keys = shard_reply_type(reply) == REPLY_INTEGER;
-    health->keys = health->has_keys ? (uint64_t)shard_reply_integer(reply) : 0;
+    int64_t integer = shard_reply_integer(reply);
+    *number = integer > 0 ? (uint64_t)integer : 0;
     shard_reply_free(reply);
-    return health->has_keys || error_set(&health->why, "DBSIZE was not answered with a number");
+    return true;
+}
+
+/* The keys that Sluice itself keeps there: the fence, and every open migration's metadata. */
+static bool count_hidden(const struct topology *topology, struct shard_link *link, uint64_t *hidden,
+                         struct error *err)
+{
+    size_t count = topology->nmigrations;
+    struct metadata_names *names = mem_alloc((2 * count + 1) * sizeof(*names));
+    struct slice *argv = mem_alloc((6 * count + 3) * sizeof(*argv));
+    unsigned argc = 0;
+    argv[argc++] = SLICE("EXISTS");
+    argv[argc++] = SLICE(METADATA_FENCE);
+    argv[argc++] = SLICE("__sluice:scripts");
+    for (size_t i = 0; i < 2 * count; i++) {
+        const struct migration *migration = &topology->migrations[i / 2];
+        metadata_names_of(migration->id, migration->base,
+                          i % 2 == 0 ? DIRECTION_FORWARD : DIRECTION_REVERSE, &names[i]);
+        argv[argc++] = slice_of(names[i].seq);
+        argv[argc++] = slice_of(names[i].dirty);
+        argv[argc++] = slice_of(names[i].ver);
+    }
+    bool ok = ask_number(link, argv, argc, hidden, err);
+    mem_free(argv);
+    mem_free(names);
+    return ok;
+}
+
+static bool count_keys(const struct topology *topology, struct shard_link *link,
+                       struct health *health)
+{
+    const struct slice argv[] = {SLICE("DBSIZE")};
+    uint64_t hidden;
+    uint64_t all;
+    if (!count_hidden(topology, link, &hidden, &health->why) ||
+        !ask_number(link, argv, 1, &all, &health->why)) {
+        return false;
+    }
+    health->has_keys = true;
+    health->keys = all > hidden ? all - hidden : 0;
+    return true;
 }
 
 /* The topology's identity may be unknown; then only the fence tells. */
@@ -34,7 +76,7 @@ static enum health_state examine(const struct topology *topology, unsigned index
 {
     const struct topology_shard *shard = &topology->shards[index];
     struct fence_state fence;
-    if (!count_keys(link, health) || !fence_read(link, &fence, &health->why)) {
+    if (!count_keys(topology, link, health) || !fence_read(link, &fence, &health->why)) {
         return HEALTH_UNREACHABLE;
     }
     if (!is_named_process(shard, link)) {

@@ -17,7 +17,7 @@ enum health_state {
 
 struct health {
     enum health_state state;
-    uint64_t keys; /* DBSIZE; 0 unless it answered */
+    uint64_t keys; /* DBSIZE without Sluice's own; 0 unless it answered */
     bool has_keys;
     struct error why; /* unless HEALTH_UP: what is wrong, and what to do */
 };

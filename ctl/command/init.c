@@ -54,10 +54,11 @@ static enum command_result init_run(struct command_run *run, struct error *err)
     struct topology_shard *shards = mem_zalloc(run->narguments * sizeof(*shards));
     enum command_result result = COMMAND_USAGE;
     if (parse_places(run, shards, err) && check_slots(nslots, err)) {
-        bool ok = cluster_init(run->store, shards, run->narguments, (unsigned)nslots,
-                               run->settings->is_adopting, err) &&
-                  tell_result(run, err);
-        result = command_result_of(ok);
+        struct init_options init = {.shards = shards,
+                                    .nshards = run->narguments,
+                                    .nslots = (unsigned)nslots,
+                                    .adopt = run->settings->is_adopting};
+        result = command_result_of(cluster_init(run->store, &init, err) && tell_result(run, err));
     }
     mem_free(shards);
     return result;

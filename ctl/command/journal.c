@@ -11,6 +11,23 @@ struct listing {
     char id[MIGRATION_ID_TEXT_MAX]; /* empty: all */
 };
 
+/* Long lists are cut; --json has them whole. */
+static void print_value(const char *name, const json_t *value, FILE *out)
+{
+    char list[HUMAN_LIST_MAX + 5];
+    const char *text = json_string_value(value);
+    if (text != NULL) {
+        (void)fprintf(out, " %s=\"%s\"", name,
+                      strcmp(name, "slots") == 0 ? human_list(text, list) : text);
+    } else if (json_array_size(value) > 8) {
+        (void)fprintf(out, " %s=[%zu of them]", name, json_array_size(value));
+    } else {
+        char *dump = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        (void)fprintf(out, " %s=%s", name, dump != NULL ? dump : "?");
+        free(dump);
+    }
+}
+
 /* The members that are not in front of every line. */
 static void print_rest(json_t *record, FILE *out)
 {
@@ -20,12 +37,8 @@ static void print_rest(json_t *record, FILE *out)
     {
         bool is_shown = strcmp(name, "time") != 0 && strcmp(name, "migration") != 0 &&
                         strcmp(name, "kind") != 0;
-        if (is_shown && json_is_string(value)) {
-            (void)fprintf(out, " %s=\"%s\"", name, json_string_value(value));
-        } else if (is_shown) {
-            char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-            (void)fprintf(out, " %s=%s", name, text != NULL ? text : "?");
-            free(text);
+        if (is_shown) {
+            print_value(name, value, out);
         }
     }
 }

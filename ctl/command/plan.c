@@ -175,9 +175,10 @@ static void print_move(const struct command_run *run, const json_t *move)
 {
     char bytes[HUMAN_TEXT_MAX];
     char time[HUMAN_TEXT_MAX];
+    char slots[HUMAN_LIST_MAX + 5];
     say(run, "%s -> %s\n", view_text(move, "source"), view_text(move, "target"));
     say(run, "  slots       %llu: %s\n", (unsigned long long)view_number(move, "slot_count"),
-        view_text(move, "slots"));
+        human_list(view_text(move, "slots"), slots));
     say(run, "  keys        %llu (%s)\n", (unsigned long long)view_number(move, "keys"),
         view_flag(move, "keys_exact") ? "counted" : "estimated from a sample");
     say(run, "  bytes       about %s (memory of %llu sampled keys)\n",

@@ -9,6 +9,7 @@ typedef unsigned long long ull;
 static void print_head(const json_t *proof, FILE *out)
 {
     const char *outcome = view_text(proof, "outcome");
+    char slots[HUMAN_LIST_MAX + 5];
     bool is_open = strcmp(view_text(proof, "state"), "open") == 0;
     (void)fprintf(out, "migration  %s  %s -> %s  %llu slots\n", view_text(proof, "id"),
                   view_text(proof, "source"), view_text(proof, "target"),
@@ -19,7 +20,7 @@ static void print_head(const json_t *proof, FILE *out)
                                        : "how is not in the journal");
     (void)fprintf(out, "opened by  %s: %s\n", view_text(proof, "opened_by"),
                   view_text(proof, "command"));
-    (void)fprintf(out, "slots      %s\n", view_text(proof, "slots"));
+    (void)fprintf(out, "slots      %s\n", human_list(view_text(proof, "slots"), slots));
 }
 
 static void print_phases(const json_t *phases, FILE *out)

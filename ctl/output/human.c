@@ -1,6 +1,7 @@
 #include "ctl/output/human.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 typedef unsigned long long ull;
@@ -49,5 +50,21 @@ const char *human_time(uint64_t wall_ms, char text[HUMAN_TEXT_MAX])
     }
     size_t used = strftime(text, HUMAN_TEXT_MAX, "%Y-%m-%d %H:%M:%S", &utc);
     (void)snprintf(text + used, HUMAN_TEXT_MAX - used, ".%03llu", (ull)(wall_ms % 1000));
+    return text;
+}
+
+const char *human_list(const char *list, char text[HUMAN_LIST_MAX + 5])
+{
+    size_t length = strlen(list);
+    if (length <= HUMAN_LIST_MAX) {
+        memcpy(text, list, length + 1);
+        return text;
+    }
+    size_t cut = HUMAN_LIST_MAX;
+    while (cut > 0 && list[cut] != ',') {
+        cut--;
+    }
+    memcpy(text, list, cut);
+    memcpy(text + cut, ",...", 5);
     return text;
 }

@@ -13,5 +13,10 @@ const char *human_duration(uint64_t ms, char text[HUMAN_TEXT_MAX]);
 const char *human_bytes(uint64_t bytes, char text[HUMAN_TEXT_MAX]);
 /* "2026-11-23 03:08:39.123", UTC. */
 const char *human_time(uint64_t wall_ms, char text[HUMAN_TEXT_MAX]);
+#define HUMAN_LIST_MAX 60
+
+/* A list longer than HUMAN_LIST_MAX is cut at a comma and ends in ",...": thousands of slots in one
+ * line help nobody. */
+const char *human_list(const char *list, char text[HUMAN_LIST_MAX + 5]);
 
 #endif
