@@ -111,8 +111,8 @@ static bool write_first_fence(struct store *store, const struct topology *topolo
 static bool finish_init(struct store *store, const struct topology *topology, struct error *err)
 {
     for (unsigned i = 0; i < topology->nshards; i++) {
-        if (FAIL_POINT("init-fence")) {
-            return error_set(err, "fail point init-fence");
+        if (FAIL_POINT("init.fence")) {
+            return error_set(err, "fail point init.fence");
         }
         if (!write_first_fence(store, topology, i, false, err)) {
             return error_prefix(err,
@@ -330,8 +330,8 @@ bool cluster_add_shard(struct store *store, const struct topology_shard *shard, 
     if (!cluster_change(store, add_shard, &addition, NULL, err)) {
         return false;
     }
-    if (FAIL_POINT("add-fence")) {
-        return error_set(err, "fail point add-fence");
+    if (FAIL_POINT("add.fence")) {
+        return error_set(err, "fail point add.fence");
     }
     if (!finish_addition(store, shard->name, err)) {
         return error_prefix(err,

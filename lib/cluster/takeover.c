@@ -1,15 +1,19 @@
 #include "lib/cluster/takeover.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/fail_point.h"
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
+#include "lib/base/random.h"
 #include "lib/cluster/change.h"
 #include "lib/cluster/probe.h"
 #include "lib/shard/fence.h"
 #include "lib/topology/migration_state.h"
 
-/* Another one at work throws us off the shard too; then what it left is looked at afresh. */
-#define TAKEOVER_TRIES 5
+/* Another one at work throws us off the shard too; then what it left is looked at afresh. Not after
+ * a time-out: the shard is unwell. */
+#define TAKEOVER_TRIES 10
+#define AGAIN_MS       2000ull
 
 /* What was seen, before anything is changed. */
 struct takeover {
@@ -171,8 +175,8 @@ static bool fence_process(struct takeover *takeover, uint64_t epoch, struct erro
     if (!kill_type(takeover->link, "normal", err) || !kill_type(takeover->link, "pubsub", err)) {
         return false;
     }
-    if (FAIL_POINT("takeover-killed")) {
-        return error_set(err, "fail point takeover-killed");
+    if (FAIL_POINT("takeover.killed")) {
+        return error_set(err, "fail point takeover.killed");
     }
     return fence_write(takeover->link, mode, takeover->cluster, takeover->name, epoch, err) ==
            FENCE_OK;
@@ -194,8 +198,8 @@ static enum takeover_result take(struct takeover *takeover, bool operator_accept
     if (!cluster_change(takeover->store, name_process, takeover, &epoch, err)) {
         return TAKEOVER_FAILED;
     }
-    if (FAIL_POINT("takeover-named")) {
-        (void)error_set(err, "fail point takeover-named");
+    if (FAIL_POINT("takeover.named")) {
+        (void)error_set(err, "fail point takeover.named");
         return TAKEOVER_FAILED;
     }
     if (!fence_process(takeover, epoch, err)) {
@@ -211,12 +215,15 @@ enum takeover_result cluster_takeover(struct store *store, const char *shard_nam
                                       bool operator_accepts, struct error *err)
 {
     enum takeover_result result = TAKEOVER_FAILED;
-    bool is_thrown_off = true;
-    for (unsigned i = 0; i < TAKEOVER_TRIES && result == TAKEOVER_FAILED && is_thrown_off; i++) {
+    uint64_t deadline_us = clock_now_us() + AGAIN_MS * 1000;
+    for (unsigned i = 0; i < TAKEOVER_TRIES; i++) {
         struct takeover takeover = {.store = store, .name = shard_name};
         result = take(&takeover, operator_accepts, err);
-        is_thrown_off = takeover.link != NULL && shard_is_broken(takeover.link);
         shard_close(takeover.link);
+        if (result != TAKEOVER_FAILED || clock_now_us() > deadline_us) {
+            break;
+        }
+        clock_sleep_ms(1 + random_system() % 10); /* so that two do not kill each other in step */
     }
     if (result == TAKEOVER_FAILED) {
         (void)error_prefix(err, "cannot take over shard \"%s\"", shard_name);
