@@ -16,4 +16,9 @@
  * (null: all are candidates). At least one is. */
 void ring_place(const struct topology *topology, const bool *is_candidate, uint16_t *owner);
 
+/* The most slots that a shard takes among these candidates: (1 + epsilon) of its fair share. */
+unsigned ring_bound(const struct topology *topology, const bool *is_candidate, unsigned shard);
+/* Where a slot sits on the ring: an order that has nothing to do with slot numbers. */
+uint64_t ring_position(unsigned slot);
+
 #endif

@@ -34,10 +34,13 @@ static inline bool slot_set_has(const struct slot_set *set, unsigned slot)
     return (set->bits[slot / 64] >> (slot % 64)) & 1;
 }
 
+/* The first slot >= `from` in the set, or nslots when there is none: for walking a set. */
+unsigned slot_set_next(const struct slot_set *set, unsigned from);
 unsigned slot_set_count(const struct slot_set *set);
 bool slot_set_intersects(const struct slot_set *a, const struct slot_set *b);
 
-/* "0-99,200": sorted, merged ranges. Parsing accepts any order, refuses what is >= nslots. */
+/* "0-99,200": sorted, merged ranges; "" is the empty set. Parsing accepts any order, refuses what
+ * is >= nslots. */
 void slot_set_format(const struct slot_set *set, struct buffer *text);
 bool slot_set_parse(struct slot_set *set, struct slice text, struct error *err)
     __attribute__((warn_unused_result)); /* `set` is initialised and empty */

@@ -13,10 +13,11 @@
 #include "lib/base/error.h"
 #include "lib/topology/slot.h"
 
-#define TOPOLOGY_FORMAT     1 /* a reader that does not know the format does not adopt */
-#define TOPOLOGY_SHARDS_MAX 1024
-#define SHARD_NAME_MAX      63 /* bytes; [A-Za-z0-9_.-] */
-#define RUN_ID_LENGTH       40 /* Redis' run_id and master_replid: 40 hex digits */
+#define TOPOLOGY_FORMAT         1 /* a reader that does not know the format does not adopt */
+#define TOPOLOGY_SHARDS_MAX     1024
+#define TOPOLOGY_MIGRATIONS_MAX 1024 /* open ones; as many debts */
+#define SHARD_NAME_MAX          63   /* bytes; [A-Za-z0-9_.-] */
+#define RUN_ID_LENGTH           40   /* Redis' run_id and master_replid: 40 hex digits */
 
 /* The one Redis process that a shard is. Both empty: not known yet. */
 struct shard_identity {
@@ -86,6 +87,8 @@ enum migration_request {
 };
 
 const char *migration_request_name(enum migration_request request);
+bool migration_request_parse(const char *name, enum migration_request *request)
+    __attribute__((warn_unused_result));
 
 #define FINALIZE_NEVER UINT64_MAX
 
@@ -130,7 +133,8 @@ struct purge_debt {
 
 struct topology {
     uint64_t epoch;       /* 1 is the first */
-    uint64_t owner_epoch; /* the last epoch that changed any slot's authority, or the shard list */
+    uint64_t owner_epoch; /* the last epoch that changed any slot's authority, the shard list, or a
+                           * shard's process: a SCAN begun before it starts over */
     char cluster[33];     /* 32 hex digits, random, made at init */
     unsigned nslots;
     struct topology_shard *shards;
@@ -142,7 +146,7 @@ struct topology {
     unsigned ndebts;
 };
 
-/* Owner of every slot is shard 0 until the ring fills it (ring.h). */
+/* Epoch 1, no shards; owner of every slot is shard 0 until the ring fills it (ring.h). */
 struct topology *topology_new(const char *cluster, unsigned nslots);
 void topology_free(struct topology *topology);
 /* A deep copy with epoch + 1: change it, then give it to store_cas. */
@@ -155,10 +159,13 @@ bool topology_validate(const struct topology *topology, struct error *err)
 int topology_find_shard(const struct topology *topology, struct slice name);
 /* Appends it (copied); returns its index. The caller has checked the name. */
 unsigned topology_add_shard(struct topology *topology, const struct topology_shard *shard);
-/* The shard owns no slots and is in no migration; indexes above it move down by one everywhere. */
+/* The shard owns no slots and is in no migration; its debts are cancelled; indexes above it move
+ * down by one everywhere. */
 void topology_remove_shard(struct topology *topology, unsigned shard);
 
 struct migration *topology_find_migration(const struct topology *topology, uint64_t id);
+/* The open migration that this slot is in, or null. */
+struct migration *topology_migration_of_slot(const struct topology *topology, unsigned slot);
 unsigned topology_slots_owned(const struct topology *topology, unsigned shard);
 
 /* "m42" and back. */

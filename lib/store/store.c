@@ -1,0 +1,178 @@
+#include <poll.h>
+
+#include "lib/base/assert.h"
+#include "lib/base/clock.h"
+#include "lib/base/memory.h"
+#include "lib/store/store_internal.h"
+
+/* A watch may miss a change (a network file system, a folder made later): look this often anyway.
+ */
+#define LOOK_AGAIN_MS     200
+#define LOOK_UNWATCHED_MS 20
+
+struct store *store_open(const char *url, struct error *err)
+{
+    static const char file_prefix[] = "file:";
+    if (strncmp(url, file_prefix, sizeof(file_prefix) - 1) != 0) {
+        (void)error_set(err, "cannot open the store \"%s\": the URL must be file:DIR", url);
+        return NULL;
+    }
+    const char *place = url + sizeof(file_prefix) - 1;
+    if (place[0] == '\0') {
+        (void)error_set(err, "cannot open the store \"%s\": the folder is missing", url);
+        return NULL;
+    }
+    struct store *store = file_store_open(place);
+    store->url = mem_strdup(url);
+    return store;
+}
+
+void store_close(struct store *store)
+{
+    if (store == NULL) {
+        return;
+    }
+    mem_free(store->url);
+    store->operations->close(store);
+}
+
+const char *store_url(const struct store *store)
+{
+    return store->url;
+}
+
+bool store_is_missing(const struct store *store, struct error *err)
+{
+    return error_set(err, "no topology in %s: run `sluicectl init` first", store->url);
+}
+
+struct topology *store_read(struct store *store, bool *is_missing, struct error *err)
+{
+    bool missing = false;
+    struct topology *topology = store->operations->read(store, &missing, err);
+    if (is_missing != NULL) {
+        *is_missing = missing;
+    }
+    return topology;
+}
+
+bool store_epoch(struct store *store, uint64_t *epoch, struct error *err)
+{
+    switch (store->operations->newest(store, epoch, err)) {
+    case NEWEST_FOUND:
+        return true;
+    case NEWEST_NONE:
+        return store_is_missing(store, err);
+    case NEWEST_FAILED:
+        break;
+    }
+    return false;
+}
+
+/* Both writers: the document must hold, and its epoch must follow the newest. */
+static enum cas_result write_next(struct store *store, const struct topology *next,
+                                  struct error *err)
+{
+    if (!topology_validate(next, err)) {
+        (void)error_prefix(err, "the topology of epoch %llu was not written, it is not valid",
+                           (unsigned long long)next->epoch);
+        return CAS_FAILED;
+    }
+    uint64_t newest = 0;
+    if (store->operations->newest(store, &newest, err) == NEWEST_FAILED) {
+        return CAS_FAILED;
+    }
+    if (newest >= next->epoch) {
+        (void)error_set(err, "epoch %llu is in %s already", (unsigned long long)next->epoch,
+                        store->url);
+        return CAS_LOST;
+    }
+    if (newest + 1 != next->epoch) {
+        (void)error_set(err, "epoch %llu cannot be written: the newest in %s is %llu",
+                        (unsigned long long)next->epoch, store->url, (unsigned long long)newest);
+        return CAS_FAILED;
+    }
+    return store->operations->cas(store, next, err);
+}
+
+enum cas_result store_create(struct store *store, const struct topology *topology,
+                             struct error *err)
+{
+    ASSERT(topology->epoch == 1);
+    if (!store->operations->prepare(store, err)) {
+        return CAS_FAILED;
+    }
+    return write_next(store, topology, err);
+}
+
+enum cas_result store_cas(struct store *store, const struct topology *next, struct error *err)
+{
+    ASSERT(next->epoch > 1);
+    return write_next(store, next, err);
+}
+
+int store_watch_fd(struct store *store)
+{
+    return store->operations->watch_fd(store);
+}
+
+void store_watch_clear(struct store *store)
+{
+    store->operations->watch_clear(store);
+}
+
+static void wait_for_change(struct store *store, uint64_t wait_ms)
+{
+    struct pollfd watched = {.fd = store_watch_fd(store), .events = POLLIN};
+    uint64_t most_ms = watched.fd >= 0 ? LOOK_AGAIN_MS : LOOK_UNWATCHED_MS;
+    (void)poll(&watched, 1, (int)(wait_ms < most_ms ? wait_ms : most_ms));
+}
+
+bool store_wait(struct store *store, uint64_t epoch, uint64_t timeout_ms)
+{
+    uint64_t started_us = clock_now_us();
+    for (;;) {
+        uint64_t newest = 0;
+        /* Cleared before looking: a change between the two wakes the next poll. */
+        store_watch_clear(store);
+        enum newest_result result = store->operations->newest(store, &newest, NULL);
+        if (result == NEWEST_FAILED || (result == NEWEST_FOUND && newest > epoch)) {
+            return result == NEWEST_FOUND;
+        }
+        uint64_t waited_ms = (clock_now_us() - started_us) / 1000;
+        if (waited_ms >= timeout_ms) {
+            return false;
+        }
+        wait_for_change(store, timeout_ms - waited_ms);
+    }
+}
+
+bool store_renew(struct store *store, const struct store_member *member, struct error *err)
+{
+    ASSERT(member->kind[0] != '\0' && member->incarnation[0] != '\0');
+    return store->operations->renew(store, member, err);
+}
+
+bool store_unregister(struct store *store, const struct store_member *member, struct error *err)
+{
+    return store->operations->unregister(store, member, err);
+}
+
+bool store_members(struct store *store, struct store_member **members, unsigned *count,
+                   struct error *err)
+{
+    *members = NULL;
+    *count = 0;
+    return store->operations->members(store, members, count, err);
+}
+
+bool store_append(struct store *store, struct slice record, struct error *err)
+{
+    ASSERT(record.len > 0 && memchr(record.data, '\n', record.len) == NULL);
+    return store->operations->append(store, record, err);
+}
+
+bool store_journal(struct store *store, journal_read_fn *read, void *context, struct error *err)
+{
+    return store->operations->journal(store, read, context, err);
+}

@@ -1,0 +1,51 @@
+/* What an implementation of the store gives to store.c, and helpers that implementations share.
+ * Only for lib/store. */
+#ifndef LIB_STORE_STORE_INTERNAL_H
+#define LIB_STORE_STORE_INTERNAL_H
+
+#include "lib/store/store.h"
+
+/* Where the newest topology stands. */
+enum newest_result {
+    NEWEST_FOUND,
+    NEWEST_NONE,  /* the cluster was never initialised */
+    NEWEST_FAILED /* err says why */
+};
+
+/* One implementation. store.c has checked the arguments; each function has the contract of the
+ * public function of the same name. */
+struct store_operations {
+    void (*close)(struct store *store);
+    enum newest_result (*newest)(struct store *store, uint64_t *epoch, struct error *err);
+    struct topology *(*read)(struct store *store, bool *is_missing, struct error *err);
+    /* Prepares the place for epoch 1. */
+    bool (*prepare)(struct store *store, struct error *err);
+    enum cas_result (*cas)(struct store *store, const struct topology *next, struct error *err);
+    int (*watch_fd)(struct store *store);
+    void (*watch_clear)(struct store *store);
+    bool (*renew)(struct store *store, const struct store_member *member, struct error *err);
+    bool (*unregister)(struct store *store, const struct store_member *member, struct error *err);
+    bool (*members)(struct store *store, struct store_member **members, unsigned *count,
+                    struct error *err);
+    bool (*append)(struct store *store, struct slice record, struct error *err);
+    bool (*journal)(struct store *store, journal_read_fn *read, void *context, struct error *err);
+};
+
+/* The first member of every implementation's struct. */
+struct store {
+    const struct store_operations *operations;
+    char *url; /* owned by store.c */
+};
+
+/* `place` is what stands behind "file:". Never fails: nothing is touched yet. */
+struct store *file_store_open(const char *place);
+
+/* "no topology in URL: run `sluicectl init` first". */
+bool store_is_missing(const struct store *store, struct error *err);
+
+/* Members as JSON texts; false when it is none. */
+void member_format(const struct store_member *member, struct buffer *text);
+bool member_parse(struct slice text, struct store_member *member)
+    __attribute__((warn_unused_result));
+
+#endif
