@@ -1,0 +1,119 @@
+#include "lib/cluster/probe.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "lib/base/memory.h"
+#include "lib/base/number.h"
+#include "lib/shard/metadata.h"
+
+#define PROBE_TIMEOUT_MS 5000
+#define OLDEST_MAJOR     7
+
+static bool check_version(struct shard_link *link, struct error *err)
+{
+    char version[32];
+    uint64_t major;
+    if (!shard_info(link, "server", "redis_version", version, sizeof(version), err)) {
+        return false;
+    }
+    struct slice digits = {version, strcspn(version, ".")};
+    if (!number_parse_u64(digits, &major) || major < OLDEST_MAJOR) {
+        return error_set(err, "%s is Redis %s: Sluice needs 7.0 or newer", shard_address(link),
+                         version);
+    }
+    return true;
+}
+
+static bool check_role(struct shard_link *link, struct error *err)
+{
+    char role[16], mode[16];
+    if (!shard_info(link, "replication", "role", role, sizeof(role), err) ||
+        !shard_info(link, "server", "redis_mode", mode, sizeof(mode), err)) {
+        return false;
+    }
+    if (strcmp(role, "master") != 0) {
+        return error_set(err, "%s is a replica: a shard must be a master", shard_address(link));
+    }
+    if (strcmp(mode, "cluster") == 0) {
+        return error_set(err, "%s runs in cluster mode: a shard must be a plain server",
+                         shard_address(link));
+    }
+    return true;
+}
+
+struct shard_link *probe_open(const char *host, uint16_t port, struct error *err)
+{
+    struct shard_link *link = shard_open(host, port, "control", PROBE_TIMEOUT_MS, err);
+    if (link == NULL) {
+        return NULL;
+    }
+    if (!check_version(link, err) || !check_role(link, err)) {
+        shard_close(link);
+        return NULL;
+    }
+    return link;
+}
+
+bool probe_count_keys(struct shard_link *link, uint64_t *keys, struct error *err)
+{
+    struct shard_reply *size = shard_commandf(link, err, "DBSIZE");
+    if (size == NULL) {
+        return false;
+    }
+    struct shard_reply *ours = shard_commandf(link, err, "EXISTS " METADATA_FENCE);
+    if (ours == NULL) {
+        shard_reply_free(size);
+        return false;
+    }
+    *keys = (uint64_t)(shard_reply_integer(size) - shard_reply_integer(ours));
+    shard_reply_free(size);
+    shard_reply_free(ours);
+    return true;
+}
+
+/* The key with what is not printable as '.', cut to the size. */
+static void describe(struct slice key, char example[64])
+{
+    size_t length = key.len < 63 ? key.len : 63;
+    for (size_t i = 0; i < length; i++) {
+        example[i] = isprint((unsigned char)key.data[i]) ? key.data[i] : '.';
+    }
+    example[length] = '\0';
+}
+
+static void count_misplaced(const struct shard_reply *keys, const struct topology *topology,
+                            unsigned shard, uint64_t *misplaced, char example[64])
+{
+    for (size_t i = 0; i < shard_reply_count(keys); i++) {
+        struct slice key = shard_reply_text(shard_reply_at(keys, i));
+        if (!metadata_is_name(key) &&
+            topology->owner[slot_of_key(key, topology->nslots)] != shard) {
+            describe(key, example);
+            *misplaced += 1;
+        }
+    }
+}
+
+bool probe_misplaced_keys(struct shard_link *link, const struct topology *topology, unsigned shard,
+                          uint64_t *misplaced, char example[64], struct error *err)
+{
+    char cursor[24] = "0";
+    *misplaced = 0;
+    example[0] = '\0';
+    do {
+        struct shard_reply *page = shard_commandf(link, err, "SCAN %s COUNT 1000", cursor);
+        if (page == NULL) {
+            return false;
+        }
+        if (shard_reply_count(page) != 2) {
+            shard_reply_free(page);
+            return error_set(err, "%s: SCAN gave no cursor and keys", shard_address(link));
+        }
+        struct slice next = shard_reply_text(shard_reply_at(page, 0));
+        (void)snprintf(cursor, sizeof(cursor), "%.*s", (int)next.len, next.data);
+        count_misplaced(shard_reply_at(page, 1), topology, shard, misplaced, example);
+        shard_reply_free(page);
+    } while (strcmp(cursor, "0") != 0);
+    return true;
+}

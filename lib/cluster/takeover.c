@@ -1,0 +1,220 @@
+#include "lib/cluster/takeover.h"
+
+#include "lib/base/fail_point.h"
+#include "lib/base/log.h"
+#include "lib/base/memory.h"
+#include "lib/cluster/change.h"
+#include "lib/cluster/probe.h"
+#include "lib/shard/fence.h"
+
+/* What was seen, before anything is changed. */
+struct takeover {
+    struct store *store;
+    const char *name;
+    struct topology_shard shard; /* as the topology that was read has it */
+    char cluster[33];
+    uint64_t epoch;          /* of that topology */
+    struct shard_link *link; /* to the process that is there */
+    struct fence_state fence;
+    bool has_read;  /* the change has seen a topology ... */
+    bool was_named; /* ... and the first it saw named the process */
+};
+
+static bool find_in(const struct topology *topology, struct takeover *takeover, struct error *err)
+{
+    int index = topology_find_shard(topology, slice_of(takeover->name));
+    if (index < 0) {
+        return error_set(err, "there is no shard \"%s\" in the topology (epoch %llu)",
+                         takeover->name, (unsigned long long)topology->epoch);
+    }
+    takeover->shard = topology->shards[index];
+    takeover->epoch = topology->epoch;
+    memcpy(takeover->cluster, topology->cluster, sizeof(takeover->cluster));
+    return true;
+}
+
+static bool read_topology(struct takeover *takeover, struct error *err)
+{
+    struct topology *topology = store_read(takeover->store, NULL, err);
+    bool found = topology != NULL && find_in(topology, takeover, err);
+    topology_free(topology);
+    return found;
+}
+
+/* A fence above the store's epoch: the store was restored from a backup, and every epoch it hands
+ * out until it has caught up was handed out before. */
+static bool check_epoch(struct takeover *takeover, struct error *err)
+{
+    if (takeover->fence.epoch <= takeover->epoch) {
+        return true;
+    }
+    /* It may only have moved on since we read it. */
+    if (!read_topology(takeover, err)) {
+        return false;
+    }
+    if (takeover->fence.epoch <= takeover->epoch) {
+        return true;
+    }
+    return error_set(err,
+                     "the fence of shard \"%s\" (%s) is at epoch %llu, the store only at %llu: the "
+                     "store was restored from a backup; run sluicectl store repair",
+                     takeover->name, shard_address(takeover->link),
+                     (unsigned long long)takeover->fence.epoch,
+                     (unsigned long long)takeover->epoch);
+}
+
+static bool look(struct takeover *takeover, struct error *err)
+{
+    if (!read_topology(takeover, err)) {
+        return false;
+    }
+    takeover->link = probe_open(takeover->shard.host, takeover->shard.port, err);
+    return takeover->link != NULL && fence_read(takeover->link, &takeover->fence, err);
+}
+
+static bool fence_is_ours(const struct takeover *takeover)
+{
+    return takeover->fence.exists && strcmp(takeover->fence.cluster, takeover->cluster) == 0 &&
+           strcmp(takeover->fence.shard, takeover->name) == 0;
+}
+
+static bool is_in_order(const struct takeover *takeover)
+{
+    const struct shard_identity *process = shard_link_identity(takeover->link);
+    return fence_is_ours(takeover) && shard_identity_equal(&takeover->fence.identity, process) &&
+           shard_identity_equal(&takeover->shard.identity, process);
+}
+
+static bool is_allowed(const struct takeover *takeover, bool operator_accepts, struct error *err)
+{
+    const struct fence_state *fence = &takeover->fence;
+    if (fence_is_ours(takeover)) {
+        return true;
+    }
+    if (fence->exists) {
+        return error_set(err,
+                         "shard %s came back empty or is another server: the fence at %s is of "
+                         "shard \"%s\" of cluster %s; look at it, and correct the address",
+                         takeover->name, shard_address(takeover->link), fence->shard,
+                         fence->cluster);
+    }
+    if (operator_accepts || takeover->shard.serve_empty) {
+        return true;
+    }
+    return error_set(err,
+                     "shard %s came back empty or is another server: look at it, then run "
+                     "sluicectl shard accept %s",
+                     takeover->name, takeover->name);
+}
+
+/* Names the process, even if it is named already: what took the fence took the metadata, and a
+ * guard made again late would pass an emptied copy off as verified. */
+static enum change_verdict name_process(struct topology *next, void *context, struct error *err)
+{
+    struct takeover *takeover = context;
+    const struct shard_identity *process = shard_link_identity(takeover->link);
+    int index = topology_find_shard(next, slice_of(takeover->name));
+    if (index < 0) {
+        (void)error_set(err, "shard \"%s\" was removed meanwhile", takeover->name);
+        return CHANGE_REFUSED;
+    }
+    const struct topology_shard *shard = &next->shards[index];
+    if (strcmp(shard->host, takeover->shard.host) != 0 || shard->port != takeover->shard.port) {
+        (void)error_set(err, "shard \"%s\" got another address meanwhile", takeover->name);
+        return CHANGE_REFUSED;
+    }
+    bool is_named = shard_identity_equal(&shard->identity, process);
+    if (!takeover->has_read) {
+        takeover->has_read = true;
+        takeover->was_named = is_named;
+    }
+    /* Another taker-over named it after we had found the loss: one new base is enough. */
+    if (is_named && !takeover->was_named) {
+        return CHANGE_NOTHING;
+    }
+    topology_replace_process(next, (unsigned)index, process);
+    return CHANGE_WRITE;
+}
+
+static bool kill_type(struct shard_link *link, const char *type, struct error *err)
+{
+    struct shard_reply *reply = shard_commandf(link, err, "CLIENT KILL TYPE %s SKIPME yes", type);
+    if (reply == NULL) {
+        return false;
+    }
+    shard_reply_free(reply);
+    return true;
+}
+
+/* Where the fence names the process already (another was faster, or the topology had moved away
+ * from this process and back), hello would let an older epoch in between the kill and the end. */
+static bool close_to_older_epochs(struct takeover *takeover, uint64_t epoch, struct error *err)
+{
+    struct fence_peer *peers = NULL;
+    unsigned count = 0;
+    enum fence_outcome outcome = fence_raise(takeover->link, shard_link_identity(takeover->link),
+                                             epoch, &peers, &count, err);
+    mem_free(peers);
+    return outcome == FENCE_OK || outcome == FENCE_UNFENCED; /* unfenced: closed to everybody */
+}
+
+/* Connections from before say no hello again: a stale one survives REPLICAOF NO ONE, and the peers
+ * that would lead to it are gone with the fence. */
+static bool fence_process(struct takeover *takeover, uint64_t epoch, struct error *err)
+{
+    enum fence_write_mode mode =
+        fence_is_ours(takeover) ? FENCE_WRITE_TAKEOVER : FENCE_WRITE_ACCEPT;
+    if (!close_to_older_epochs(takeover, epoch, err)) {
+        return false;
+    }
+    if (!kill_type(takeover->link, "normal", err) || !kill_type(takeover->link, "pubsub", err)) {
+        return false;
+    }
+    if (FAIL_POINT("takeover-killed")) {
+        return error_set(err, "fail point takeover-killed");
+    }
+    return fence_write(takeover->link, mode, takeover->cluster, takeover->name, epoch, err) ==
+           FENCE_OK;
+}
+
+static enum takeover_result take(struct takeover *takeover, bool operator_accepts,
+                                 struct error *err)
+{
+    uint64_t epoch;
+    if (!look(takeover, err)) {
+        return TAKEOVER_FAILED;
+    }
+    if (is_in_order(takeover)) {
+        return TAKEOVER_DONE;
+    }
+    if (!is_allowed(takeover, operator_accepts, err)) {
+        return TAKEOVER_NOT_ALLOWED;
+    }
+    if (!check_epoch(takeover, err) ||
+        !cluster_change(takeover->store, name_process, takeover, &epoch, err)) {
+        return TAKEOVER_FAILED;
+    }
+    if (FAIL_POINT("takeover-named")) {
+        (void)error_set(err, "fail point takeover-named");
+        return TAKEOVER_FAILED;
+    }
+    if (!fence_process(takeover, epoch, err)) {
+        return TAKEOVER_FAILED;
+    }
+    log_warn("shard_taken_over shard=%s address=%s epoch=%llu run_id=%s", takeover->name,
+             shard_address(takeover->link), (unsigned long long)epoch,
+             shard_link_identity(takeover->link)->run_id);
+    return TAKEOVER_DONE;
+}
+
+enum takeover_result cluster_takeover(struct store *store, const char *shard_name,
+                                      bool operator_accepts, struct error *err)
+{
+    struct takeover takeover = {.store = store, .name = shard_name};
+    enum takeover_result result = take(&takeover, operator_accepts, err);
+    if (result == TAKEOVER_FAILED) {
+        (void)error_prefix(err, "cannot take over shard \"%s\"", shard_name);
+    }
+    shard_close(takeover.link);
+    return result;
+}

@@ -1,0 +1,31 @@
+/* A shard's process is another than the topology names, or its fence is gone: the topology is
+ * changed, everybody is thrown off the shard, and a fence is written for the process that is there.
+ * DESIGN.md section 4 "Identity", section 5 point 4. Blocking; any thread with a store handle of
+ * its own.
+ *
+ *   look at the process and its fence
+ *     -> compare-and-swap: names the process, begins a new base for every migration on the shard
+ *     -> raise the fence, if it names the process already: closed to older epochs
+ *     -> CLIENT KILL everybody
+ *     -> write the fence, in one script, if that is still needed
+ *
+ * Each step may be the last one of a process that dies: whoever calls next goes on from there. Any
+ * number may do it at once. */
+#ifndef LIB_CLUSTER_TAKEOVER_H
+#define LIB_CLUSTER_TAKEOVER_H
+
+#include "lib/store/store.h"
+
+enum takeover_result {
+    TAKEOVER_DONE,        /* topology and fence name the process that is there */
+    TAKEOVER_NOT_ALLOWED, /* an operator has to look first: err says what to run */
+    TAKEOVER_FAILED,      /* store or shard out of reach, or changing: err says; try again */
+};
+
+/* `operator_accepts`: somebody has looked at a shard that came back empty, and takes it as it is. A
+ * fence of another cluster or shard is refused even so. */
+enum takeover_result cluster_takeover(struct store *store, const char *shard_name,
+                                      bool operator_accepts, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,74 @@
+-- KEYS: fence, ver, k...; ARGV: run_id, replid, migration, generation, then for each k: seq,
+-- pexpiretime, payload ('' when k is absent on the authority). An array: 1 applied, 0 not newer, or
+-- the error of that key's RESTORE; or UNFENCED, STALE, LOST.
+-- The throughput of a migration is decided here: one call a key, the others once a chunk, and no
+-- text is built in the loops. No allow-oom: Redis answers OOM before the first write (an UNLINK of
+-- ours would let the later writes pass), so a batch is refused as a whole.
+local ver = KEYS[2]
+local fence = call('HMGET', KEYS[1], 'run_id', 'replid', 'guard:' .. ARGV[3])
+
+-- Open for just this generation: else late mirrors would write into a new owner, or into a hold.
+local refused = unfenced(fence[1], fence[2]) or not_at(fence[3], ARGV[4], '1')
+    or lost(call('HEXISTS', ver, SENTINEL) == 1, ver)
+if refused then
+    return refused
+end
+
+local applied = {}
+-- Decides which of the keys from..to are newer than the copy and unlinks those. Result: key -> its
+-- index, the last one where a batch has a key twice.
+local function make_room(from, to)
+    local newest, room, size = {}, {}, 0
+    local known = call('HMGET', ver, unpack(KEYS, from + 2, to + 2))
+    for i = from, to do
+        local key, seq = KEYS[i + 2], tonumber(ARGV[2 + 3 * i])
+        local earlier = newest[key]
+        local last = earlier and ARGV[2 + 3 * earlier] or known[i - from + 1]
+        -- Larger, not "not smaller": two states can have one number, when a plain write ran between
+        -- two readings, and the late one would win. A key without writes (0) goes in only where no
+        -- numbered state has been: else a late backfill would undo it.
+        if not last or seq > tonumber(last) then
+            applied[i] = 1
+            newest[key] = i
+            size = size + 1
+            room[size] = key
+        else
+            applied[i] = 0
+        end
+    end
+    if size > 0 then
+        call('UNLINK', unpack(room))
+    end
+    return newest
+end
+
+local count = #KEYS - 2
+for from = 1, count, CHUNK do
+    local to = math.min(from + CHUNK - 1, count)
+    local newest, versions, size = make_room(from, to), {}, 0
+    for i = from, to do
+        local key, at = KEYS[i + 2], 2 + 3 * i
+        if newest[key] == i then
+            local payload, outcome = ARGV[at + 2], nil
+            if payload ~= '' then
+                local expiry = ARGV[at + 1]
+                -- RESTORE's 0 is "no expiry", PEXPIRETIME's is -1.
+                outcome = redis.pcall('RESTORE', key, expiry == '-1' and '0' or expiry, payload,
+                    'ABSTTL')
+            end
+            if outcome and outcome.err then
+                -- One payload that this server cannot read does not stop the others. Its number is
+                -- not recorded: the copy is behind, and says so.
+                applied[i] = outcome
+            elseif ARGV[at] ~= '0' then
+                versions[size + 1] = key
+                versions[size + 2] = ARGV[at]
+                size = size + 2
+            end
+        end
+    end
+    if size > 0 then
+        call('HSET', ver, unpack(versions))
+    end
+end
+return applied

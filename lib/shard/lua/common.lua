@@ -1,0 +1,71 @@
+-- Stands before every script. KEYS[1] is the fence; ARGV[1], ARGV[2] are the run id and the replid
+-- of the process that the caller believes it talks to. docs/internals/on-shard.md is the contract.
+-- Errors are returned, never raised: Redis would append its own words to a raised one.
+local call = redis.call
+local SENTINEL = '__sluice:sentinel'
+-- unpack() fails above LUAI_MAXCSTACK (8000), so long lists go in pieces of this many.
+local CHUNK = 1000
+
+-- A fence that is absent or names another process means that everything else here may have been
+-- lost with it: without this check a shard emptied by FLUSHALL, a restart or a failover would be
+-- served and written as if it still had its slots.
+local function unfenced(run_id, replid)
+    if run_id == ARGV[1] and replid == ARGV[2] then
+        return nil
+    end
+    if not run_id then
+        return {err = 'UNFENCED the fence is absent'}
+    end
+    return {err = 'UNFENCED the fence names another process, ' .. run_id}
+end
+
+-- Asks the server itself: the run id and the replid in a caller's topology and in a fence that came
+-- from an AOF or a master agree with each other, though the process is another.
+local function other_server()
+    local info = call('INFO', 'server') .. call('INFO', 'replication')
+    local run_id = string.match(info, '\nrun_id:(%x+)')
+    local replid = string.match(info, '\nmaster_replid:(%x+)')
+    if run_id == ARGV[1] and replid == ARGV[2] then
+        return nil
+    end
+    return {err = 'UNFENCED this server is another process, ' .. tostring(run_id)}
+end
+
+-- Metadata are made by make.lua alone. Where the sentinel is gone, all numbers or marks are: an
+-- empty `dirty` would read as "everything is verified", an empty `ver` would let old states in.
+local function lost(sentinel, name)
+    if sentinel then
+        return nil
+    end
+    return {err = 'LOST ' .. name}
+end
+
+local function marks_lost(seq, dirty)
+    return lost(call('HEXISTS', seq, SENTINEL) == 1, seq)
+        or lost(call('SISMEMBER', dirty, SENTINEL) == 1, dirty)
+end
+
+-- Destructive steps and applies run only while the guard says exactly what their sender believes:
+-- else a migrator that wakes up late would delete or overwrite a new owner's only copy.
+local function not_at(guard, generation, state)
+    if guard == generation .. ':' .. state then
+        return nil
+    end
+    return {err = 'STALE ' .. (guard or '0:0')}
+end
+
+-- The generation and the state of a guard as numbers; 0, 0 when there is none. Numbers, because
+-- '9' > '10' as text. Epochs stay far below 2^53, where Lua's numbers stop being exact.
+local function guard_parts(guard)
+    local generation, state = string.match(guard or '0:0', '^(%d+):(%d+)$')
+    return tonumber(generation), tonumber(state)
+end
+
+local function unlink_all(first)
+    local removed = 0
+    for from = first, #KEYS, CHUNK do
+        removed = removed + call('UNLINK', unpack(KEYS, from, math.min(from + CHUNK - 1, #KEYS)))
+    end
+    return removed
+end
+

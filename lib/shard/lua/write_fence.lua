@@ -1,0 +1,46 @@
+-- KEYS: fence. ARGV: run_id, replid (of the server), mode, cluster, shard, epoch. +OK or UNFENCED.
+local mode, cluster, shard, epoch = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+
+-- The caller found this process and wrote it into the topology; if another sits here by now, its
+-- fence is not ours to write.
+local refused = other_server()
+if refused then
+    return refused
+end
+local fields = call('HGETALL', KEYS[1])
+local fence = {}
+for i = 1, #fields, 2 do
+    fence[fields[i]] = fields[i + 1]
+end
+if fields[1] then
+    -- init and shard add must not take a shard that is in use, by whomever.
+    if mode == 'first' then
+        return {err = 'UNFENCED there is a fence already, of shard ' .. tostring(fence.shard)}
+    end
+    -- Another cluster's shard, or another shard of this one behind a wrong address, keeps its data
+    -- under its own rules.
+    if fence.cluster ~= cluster or fence.shard ~= shard then
+        return {err = 'UNFENCED the fence is of shard ' .. tostring(fence.shard) .. ' of cluster '
+            .. tostring(fence.cluster)}
+    end
+elseif mode == 'takeover' then
+    -- A shard that came back empty is not served before an operator has looked at it.
+    return {err = 'UNFENCED the fence is absent'}
+end
+
+-- Only rises: a late taker-over must not reopen the shard to stale proxies.
+if not fence.epoch or tonumber(epoch) > tonumber(fence.epoch) then
+    fence.epoch = epoch
+end
+-- "If it is still so": when another was faster, the fence names this process already and proxies
+-- have said hello to it since. They stay on the list, else no later barrier would wait for them.
+if fence.run_id ~= ARGV[1] or fence.replid ~= ARGV[2] then
+    for i = 1, #fields, 2 do
+        if string.sub(fields[i], 1, 5) == 'peer:' then
+            call('HDEL', KEYS[1], fields[i])
+        end
+    end
+end
+call('HSET', KEYS[1], 'cluster', cluster, 'shard', shard, 'run_id', ARGV[1], 'replid', ARGV[2],
+    'epoch', fence.epoch)
+return redis.status_reply('OK')

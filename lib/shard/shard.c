@@ -1,0 +1,425 @@
+/* hiredis in its non-blocking mode under a poll loop of our own: its blocking mode bounds each
+ * read(2), not the call, and a shard that trickles would hold the caller for ever. */
+#include "lib/shard/shard.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include <hiredis/hiredis.h>
+
+#include "lib/base/assert.h"
+#include "lib/base/clock.h"
+#include "lib/base/memory.h"
+#include "lib/base/number.h"
+
+struct shard_link {
+    redisContext *context;
+    char address[320];
+    uint64_t timeout_ms;
+    bool is_broken;
+    struct shard_identity identity;
+};
+
+static uint64_t deadline_of(const struct shard_link *link)
+{
+    return clock_now_us() + link->timeout_ms * 1000;
+}
+
+static bool broken(struct shard_link *link, struct error *err, const char *what)
+{
+    link->is_broken = true;
+    return error_set(err, "%s: %s", link->address, what);
+}
+
+/* Milliseconds for poll(2), rounded up so that the last wait does not spin. */
+static int remaining_ms(uint64_t deadline_us)
+{
+    uint64_t now = clock_now_us();
+    if (now >= deadline_us) {
+        return 0;
+    }
+    uint64_t ms = (deadline_us - now + 999) / 1000;
+    return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static bool wait_until_ready(struct shard_link *link, short events, uint64_t deadline_us,
+                             struct error *err)
+{
+    struct pollfd poller = {.fd = link->context->fd, .events = events};
+    for (;;) {
+        int ready = poll(&poller, 1, remaining_ms(deadline_us));
+        if (ready > 0) {
+            return true;
+        }
+        if (ready == 0) {
+            link->is_broken = true;
+            return error_set(err, "%s: no answer within %llu ms", link->address,
+                             (unsigned long long)link->timeout_ms);
+        }
+        if (errno != EINTR) {
+            return broken(link, err, strerror(errno));
+        }
+    }
+}
+
+static bool connect_link(struct shard_link *link, const char *host, uint16_t port,
+                         struct error *err)
+{
+    link->context = redisConnectNonBlock(host, port);
+    ASSERT(link->context != NULL);
+    if (link->context->err != 0) {
+        return error_set(err, "cannot connect to %s: %s", link->address, link->context->errstr);
+    }
+    if (!wait_until_ready(link, POLLOUT, deadline_of(link), err)) {
+        return error_prefix(err, "cannot connect");
+    }
+    int failure = 0;
+    socklen_t size = sizeof(failure);
+    if (getsockopt(link->context->fd, SOL_SOCKET, SO_ERROR, &failure, &size) != 0) {
+        failure = errno;
+    }
+    if (failure != 0) {
+        return error_set(err, "cannot connect to %s: %s", link->address, strerror(failure));
+    }
+    return true;
+}
+
+static bool read_identity(struct shard_link *link, struct error *err)
+{
+    struct shard_identity *identity = &link->identity;
+    return shard_info(link, "server", "run_id", identity->run_id, sizeof(identity->run_id), err) &&
+           shard_info(link, "replication", "master_replid", identity->replid,
+                      sizeof(identity->replid), err);
+}
+
+struct shard_link *shard_open(const char *host, uint16_t port, const char *role,
+                              uint64_t timeout_ms, struct error *err)
+{
+    struct shard_link *link = mem_zalloc(sizeof(*link));
+    bool is_ipv6 = strchr(host, ':') != NULL;
+    (void)snprintf(link->address, sizeof(link->address), is_ipv6 ? "[%s]:%u" : "%s:%u", host,
+                   (unsigned)port);
+    link->timeout_ms = timeout_ms;
+    if (!connect_link(link, host, port, err)) {
+        goto fail;
+    }
+    struct shard_reply *named = shard_commandf(link, err, "CLIENT SETNAME sluice:%s", role);
+    if (named == NULL) {
+        goto fail;
+    }
+    shard_reply_free(named);
+    if (!read_identity(link, err)) {
+        goto fail;
+    }
+    return link;
+fail:
+    shard_close(link);
+    return NULL;
+}
+
+void shard_close(struct shard_link *link)
+{
+    if (link == NULL) {
+        return;
+    }
+    redisFree(link->context);
+    mem_free(link);
+}
+
+const char *shard_address(const struct shard_link *link)
+{
+    return link->address;
+}
+
+const struct shard_identity *shard_link_identity(const struct shard_link *link)
+{
+    return &link->identity;
+}
+
+bool shard_is_broken(const struct shard_link *link)
+{
+    return link->is_broken;
+}
+
+/* --- sending ------------------------------------------------------------- */
+
+void shard_append(struct shard_link *link, const struct slice *argv, unsigned argc)
+{
+    ASSERT(argc > 0 && argc <= INT_MAX);
+    const char **texts = mem_alloc(argc * sizeof(*texts));
+    size_t *sizes = mem_alloc(argc * sizeof(*sizes));
+    for (unsigned i = 0; i < argc; i++) {
+        texts[i] = argv[i].len > 0 ? argv[i].data : "";
+        sizes[i] = argv[i].len;
+    }
+    if (redisAppendCommandArgv(link->context, (int)argc, texts, sizes) != REDIS_OK) {
+        link->is_broken = true;
+    }
+    mem_free(sizes);
+    mem_free(texts);
+}
+
+static void append_formatted(struct shard_link *link, const char *format, va_list args)
+{
+    if (redisvAppendCommand(link->context, format, args) != REDIS_OK) {
+        link->is_broken = true;
+    }
+}
+
+void shard_appendf(struct shard_link *link, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    append_formatted(link, format, args);
+    va_end(args);
+}
+
+void shard_append_script(struct shard_link *link, enum shard_script script,
+                         const struct slice *argv, unsigned argc, unsigned nkeys)
+{
+    ASSERT(nkeys <= argc);
+    char digits[20];
+    struct slice *words = mem_alloc((argc + 3) * sizeof(*words));
+    words[0] = SLICE("EVALSHA");
+    words[1] = script_sha(script);
+    words[2] = (struct slice){digits, number_format_u64(digits, nkeys)};
+    if (argc > 0) {
+        memcpy(words + 3, argv, argc * sizeof(*argv));
+    }
+    shard_append(link, words, argc + 3);
+    mem_free(words);
+}
+
+bool shard_flush(struct shard_link *link, struct error *err)
+{
+    uint64_t deadline_us = deadline_of(link);
+    if (link->is_broken) {
+        return broken(link, err, "the connection is broken");
+    }
+    for (;;) {
+        int done = 0;
+        if (redisBufferWrite(link->context, &done) != REDIS_OK) {
+            return broken(link, err, link->context->errstr);
+        }
+        if (done) {
+            return true;
+        }
+        if (!wait_until_ready(link, POLLOUT, deadline_us, err)) {
+            return false;
+        }
+    }
+}
+
+/* --- receiving ------------------------------------------------------------ */
+
+struct shard_reply *shard_take(struct shard_link *link, struct error *err)
+{
+    uint64_t deadline_us = deadline_of(link);
+    if (!shard_flush(link, err)) {
+        return NULL;
+    }
+    for (;;) {
+        void *reply = NULL;
+        if (redisGetReplyFromReader(link->context, &reply) != REDIS_OK) {
+            (void)broken(link, err, link->context->errstr);
+            return NULL;
+        }
+        if (reply != NULL) {
+            return reply;
+        }
+        if (!wait_until_ready(link, POLLIN, deadline_us, err)) {
+            return NULL;
+        }
+        if (redisBufferRead(link->context) != REDIS_OK) {
+            (void)broken(link, err, link->context->errstr);
+            return NULL;
+        }
+    }
+}
+
+/* An error reply becomes an error: "ADDRESS: COMMAND: text". */
+static struct shard_reply *refuse_error(struct shard_link *link, struct shard_reply *reply,
+                                        struct slice command, struct error *err)
+{
+    if (reply == NULL || shard_reply_type(reply) != REPLY_ERROR) {
+        return reply;
+    }
+    struct slice text = shard_reply_text(reply);
+    (void)error_set(err, "%s: %.*s: %.*s", link->address, (int)command.len, command.data,
+                    (int)text.len, text.data);
+    shard_reply_free(reply);
+    return NULL;
+}
+
+struct shard_reply *shard_commandf(struct shard_link *link, struct error *err, const char *format,
+                                   ...)
+{
+    va_list args;
+    va_start(args, format);
+    append_formatted(link, format, args);
+    va_end(args);
+    struct slice command = {format, strcspn(format, " ")};
+    return refuse_error(link, shard_take(link, err), command, err);
+}
+
+struct shard_reply *shard_command(struct shard_link *link, const struct slice *argv, unsigned argc,
+                                  struct error *err)
+{
+    shard_append(link, argv, argc);
+    return refuse_error(link, shard_take(link, err), argv[0], err);
+}
+
+static bool is_error_word(const struct shard_reply *reply, struct slice word)
+{
+    return shard_reply_type(reply) == REPLY_ERROR &&
+           slice_starts_with(shard_reply_text(reply), word);
+}
+
+static bool load_script(struct shard_link *link, enum shard_script script, struct error *err)
+{
+    struct slice words[] = {SLICE("SCRIPT"), SLICE("LOAD"), script_text(script)};
+    struct shard_reply *reply = shard_command(link, words, 3, err);
+    if (reply == NULL) {
+        return false;
+    }
+    ASSERT(slice_equal(shard_reply_text(reply), script_sha(script)));
+    shard_reply_free(reply);
+    return true;
+}
+
+struct shard_reply *shard_script(struct shard_link *link, enum shard_script script,
+                                 const struct slice *argv, unsigned argc, unsigned nkeys,
+                                 struct error *err)
+{
+    shard_append_script(link, script, argv, argc, nkeys);
+    struct shard_reply *reply = shard_take(link, err);
+    if (reply != NULL && is_error_word(reply, SLICE("NOSCRIPT"))) {
+        shard_reply_free(reply);
+        if (!load_script(link, script, err)) {
+            return NULL;
+        }
+        shard_append_script(link, script, argv, argc, nkeys);
+        reply = shard_take(link, err);
+    }
+    if (reply != NULL && shard_reply_type(reply) == REPLY_ERROR) {
+        struct slice text = shard_reply_text(reply);
+        (void)error_set(err, "%.*s", (int)text.len, text.data);
+        shard_reply_free(reply);
+        return NULL;
+    }
+    return reply;
+}
+
+bool shard_load_scripts(struct shard_link *link, struct error *err)
+{
+    for (unsigned i = 0; i < SCRIPT_COUNT; i++) {
+        if (!load_script(link, (enum shard_script)i, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- replies: redisReply under another name -------------------------------- */
+
+static const redisReply *raw(const struct shard_reply *reply)
+{
+    return (const redisReply *)reply;
+}
+
+enum reply_type shard_reply_type(const struct shard_reply *reply)
+{
+    switch (raw(reply)->type) {
+    case REDIS_REPLY_STATUS:
+        return REPLY_STATUS;
+    case REDIS_REPLY_ERROR:
+        return REPLY_ERROR;
+    case REDIS_REPLY_INTEGER:
+        return REPLY_INTEGER;
+    case REDIS_REPLY_STRING:
+        return REPLY_BULK;
+    case REDIS_REPLY_ARRAY:
+        return REPLY_ARRAY;
+    default:
+        return REPLY_NIL;
+    }
+}
+
+int64_t shard_reply_integer(const struct shard_reply *reply)
+{
+    return raw(reply)->type == REDIS_REPLY_INTEGER ? raw(reply)->integer : 0;
+}
+
+struct slice shard_reply_text(const struct shard_reply *reply)
+{
+    switch (raw(reply)->type) {
+    case REDIS_REPLY_STATUS:
+    case REDIS_REPLY_ERROR:
+    case REDIS_REPLY_STRING:
+        return (struct slice){raw(reply)->str, raw(reply)->len};
+    default:
+        return (struct slice){"", 0};
+    }
+}
+
+size_t shard_reply_count(const struct shard_reply *reply)
+{
+    return raw(reply)->type == REDIS_REPLY_ARRAY ? raw(reply)->elements : 0;
+}
+
+const struct shard_reply *shard_reply_at(const struct shard_reply *reply, size_t index)
+{
+    ASSERT(index < shard_reply_count(reply));
+    return (const struct shard_reply *)raw(reply)->element[index];
+}
+
+void shard_reply_free(struct shard_reply *reply)
+{
+    freeReplyObject(reply);
+}
+
+/* --- INFO ----------------------------------------------------------------- */
+
+/* The value behind "field:" at the beginning of a line. */
+static bool find_field(struct slice info, struct slice field, struct slice *value)
+{
+    while (info.len > 0) {
+        const char *end = memchr(info.data, '\n', info.len);
+        size_t line = end == NULL ? info.len : (size_t)(end - info.data) + 1;
+        if (line > field.len && info.data[field.len] == ':' && slice_starts_with(info, field)) {
+            value->data = info.data + field.len + 1;
+            value->len = strcspn(value->data, "\r\n");
+            return true;
+        }
+        info.data += line;
+        info.len -= line;
+    }
+    return false;
+}
+
+bool shard_info(struct shard_link *link, const char *section, const char *field, char *text,
+                size_t size, struct error *err)
+{
+    struct shard_reply *reply = shard_commandf(link, err, "INFO %s", section);
+    struct slice value;
+    if (reply == NULL) {
+        return false;
+    }
+    bool found = find_field(shard_reply_text(reply), slice_of(field), &value);
+    if (!found) {
+        (void)error_set(err, "%s: INFO %s has no field %s: is this a Redis server?", link->address,
+                        section, field);
+    } else if (value.len >= size) {
+        found = error_set(err, "%s: INFO's %s is longer than %zu bytes", link->address, field,
+                          size - 1);
+    } else {
+        memcpy(text, value.data, value.len);
+        text[value.len] = '\0';
+    }
+    shard_reply_free(reply);
+    return found;
+}
