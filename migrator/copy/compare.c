@@ -5,8 +5,7 @@
 static bool has_expired(const struct key_state *state, uint64_t latest_clock_ms,
                         uint64_t max_skew_ms)
 {
-    return state->expires_ms >= 0 &&
-           (uint64_t)state->expires_ms <= latest_clock_ms + max_skew_ms;
+    return state->expires_ms >= 0 && (uint64_t)state->expires_ms <= latest_clock_ms + max_skew_ms;
 }
 
 bool states_equal(const struct key_state *a, const struct key_state *b, uint64_t latest_clock_ms,
@@ -28,8 +27,7 @@ bool states_equal(const struct key_state *a, const struct key_state *b, uint64_t
 bool groups_equal_at(const struct state_group *authority, const struct state_group *copy, size_t i,
                      uint64_t max_skew_ms)
 {
-    uint64_t latest_ms =
-        authority->time_ms > copy->time_ms ? authority->time_ms : copy->time_ms;
+    uint64_t latest_ms = authority->time_ms > copy->time_ms ? authority->time_ms : copy->time_ms;
     return states_equal(&authority->states[i], &copy->states[i], latest_ms, max_skew_ms);
 }
 

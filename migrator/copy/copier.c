@@ -59,8 +59,7 @@ static enum copy_status copy_page(struct copy_pair *pair, const struct key_list 
     size_t next = 0;
     unsigned at = 0;
     struct key_group group = key_list_group(keys, next);
-    enum copy_status status =
-        group.count > 0 ? read_group(pair, &group, &shipments[at]) : COPY_OK;
+    enum copy_status status = group.count > 0 ? read_group(pair, &group, &shipments[at]) : COPY_OK;
     while (status == COPY_OK && group.count > 0) {
         const struct shipment *applied = &shipments[at];
         status = begin_apply(pair, applied);

@@ -85,9 +85,8 @@ static enum copy_status count_marks(struct copy_pair *pair, uint64_t *marks)
         status = state_take(pair, false, &keys, &proof);
     }
     struct copy_failure failure = pair->failure;
-    struct shard_reply *reply = shard_is_broken(pair->authority.link)
-                                    ? NULL
-                                    : pair_take(pair, false, "SCARD");
+    struct shard_reply *reply =
+        shard_is_broken(pair->authority.link) ? NULL : pair_take(pair, false, "SCARD");
     if (status != COPY_OK) {
         pair->failure = failure;
     } else if (reply == NULL) {

@@ -25,8 +25,7 @@ void key_list_clear(struct key_list *list)
 void key_list_add(struct key_list *list, struct slice key, uint64_t size_bytes)
 {
     MEM_GROW(list->items, list->count, list->capacity);
-    list->items[list->count++] =
-        (struct key_ref){buffer_length(&list->bytes), key.len, size_bytes};
+    list->items[list->count++] = (struct key_ref){buffer_length(&list->bytes), key.len, size_bytes};
     buffer_add(&list->bytes, key.data, key.len);
 }
 

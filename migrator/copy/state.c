@@ -69,8 +69,8 @@ static bool slice_is(struct slice text, const char *expected)
 }
 
 /* Fence, clock and sentinels; `next` moves behind them. */
-static enum copy_status check_proof(struct copy_pair *pair, bool on_copy,
-                                    struct state_group *group, size_t *next)
+static enum copy_status check_proof(struct copy_pair *pair, bool on_copy, struct state_group *group,
+                                    size_t *next)
 {
     const struct shard_reply *exec = group->reply;
     const struct copy_side *side = pair_side(pair, on_copy);
@@ -137,8 +137,7 @@ static enum copy_status parse_key(struct copy_pair *pair, bool on_copy,
     return COPY_OK;
 }
 
-static enum copy_status parse_group(struct copy_pair *pair, bool on_copy,
-                                    struct state_group *group)
+static enum copy_status parse_group(struct copy_pair *pair, bool on_copy, struct state_group *group)
 {
     size_t next = 0;
     size_t words = on_copy ? 3 : 4;

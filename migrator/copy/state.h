@@ -10,9 +10,9 @@
 #include "migrator/copy/pair.h"
 
 struct key_state {
-    uint64_t number;      /* seq on the authority, ver on the copy; 0: none */
-    bool has_number;      /* the field is there */
-    bool is_marked;       /* in dirty; on the authority only */
+    uint64_t number; /* seq on the authority, ver on the copy; 0: none */
+    bool has_number; /* the field is there */
+    bool is_marked;  /* in dirty; on the authority only */
     bool exists;
     int64_t expires_ms;   /* PEXPIRETIME; -1: no expiry */
     struct slice payload; /* DUMP's bytes, in the reply; empty: the key does not exist */

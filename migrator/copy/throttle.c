@@ -4,8 +4,8 @@
 
 void throttle_init(struct throttle *throttle, uint64_t keys_per_second, uint64_t bytes_per_second)
 {
-    *throttle = (struct throttle){.keys_per_second = keys_per_second,
-                                  .bytes_per_second = bytes_per_second};
+    *throttle =
+        (struct throttle){.keys_per_second = keys_per_second, .bytes_per_second = bytes_per_second};
 }
 
 /* How long so much takes at a rate, which may be "no limit". */

@@ -44,9 +44,9 @@ static void tell_finding(struct copy_pair *pair, struct verifier *verifier,
                          size_t place)
 {
     const struct key_group *keys = &authority->keys;
-    struct copy_finding finding = {
-        .key = key_list_at(keys->list, keys->first + place),
-        .only_on_copy = !authority->states[place].exists && copy->states[place].exists};
+    struct copy_finding finding = {.key = key_list_at(keys->list, keys->first + place),
+                                   .only_on_copy = !authority->states[place].exists &&
+                                                   copy->states[place].exists};
     verifier->findings++;
     pair->hooks->found(pair->hooks->context, &finding);
 }

@@ -68,8 +68,8 @@ static enum fence_outcome kill_peer(struct barrier *barrier, const struct fence_
     }
     PASS(STEP_BARRIER_AFTER_KILL);
     log_warn("barrier killed a proxy shard=%s peer=%s connections=%u published=%llu epoch=%llu",
-             shard_address(barrier->link), peer->name, connections,
-             (unsigned long long)peer->epoch, (unsigned long long)barrier->epoch);
+             shard_address(barrier->link), peer->name, connections, (unsigned long long)peer->epoch,
+             (unsigned long long)barrier->epoch);
     note_killed(barrier, peer->name);
     enum fence_outcome outcome = fence_remove_peer(barrier->link, peer, err);
     return outcome == FENCE_STALE ? FENCE_OK : outcome;
@@ -105,8 +105,8 @@ static enum fence_outcome one_round(struct barrier *barrier, struct roll *roll, 
 {
     struct fence_peer *peers = NULL;
     unsigned count = 0;
-    enum fence_outcome outcome = fence_raise(barrier->link, barrier->identity, barrier->epoch,
-                                             &peers, &count, err);
+    enum fence_outcome outcome =
+        fence_raise(barrier->link, barrier->identity, barrier->epoch, &peers, &count, err);
     PASS(STEP_BARRIER_AFTER_RAISE);
     if (outcome == FENCE_OK) {
         bool in_time = clock_now_us() - start_us < barrier->timeout_ms * 1000;

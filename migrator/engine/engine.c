@@ -142,8 +142,8 @@ static void note_phase(struct engine *engine)
     }
     log_info("phase entered migration=m%llu phase=%s epoch=%llu generation=%llu base=%llu",
              (unsigned long long)engine->id, phase_name(migration->phase),
-             (unsigned long long)migration->entry_epoch,
-             (unsigned long long)migration->generation, (unsigned long long)migration->base);
+             (unsigned long long)migration->entry_epoch, (unsigned long long)migration->generation,
+             (unsigned long long)migration->base);
     struct journal_place place = engine_place(engine);
     struct error err;
     if (!journal_append(engine->store, &place, &err, "phase", "{s:s, s:I, s:I, s:I}", "to",

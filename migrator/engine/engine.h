@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "lib/base/log.h"
 #include "migrator/copy/copier.h"
 #include "migrator/copy/verifier.h"
 #include "migrator/engine/barrier.h"
@@ -47,6 +48,7 @@ struct engine {
     uint64_t hold_not_before_us; /* backing off after an undone hold */
     unsigned holds_undone_in_a_row;
     uint64_t unreachable_since_us; /* the shard to purge; 0: it is there */
+    bool is_closed;                /* by us, and journalled */
     uint64_t epoch_asked_us;
     uint64_t progress_written_us;
     uint64_t rate_since_us, rate_keys;
@@ -66,7 +68,8 @@ bool engine_refresh(struct engine *engine, bool *is_gone, struct error *err)
 /* Whether to go on with what the view says; asked between batches. */
 bool engine_may_go_on(struct engine *engine);
 
-/* --- results ----------------------------------------------------------------------------------- */
+/* --- results -----------------------------------------------------------------------------------
+ */
 
 enum step_result engine_wait(struct engine *engine, uint64_t ms);
 enum step_result engine_retry(struct engine *engine, const struct error *why);
@@ -77,7 +80,8 @@ enum step_result engine_failed(struct engine *engine, enum side side, enum fence
 enum step_result engine_copy_failed(struct engine *engine, const struct copy_pair *pair,
                                     enum copy_status status);
 
-/* --- shards ------------------------------------------------------------------------------------ */
+/* --- shards ------------------------------------------------------------------------------------
+ */
 
 /* Makes sure of a link to the process that the topology names. True, or *result is what the phase
  * is to return. */
@@ -91,25 +95,26 @@ void engine_pair(struct engine *engine, struct copy_pair *pair);
 struct guard_claim engine_claim(const struct engine *engine, enum side side);
 void engine_names(const struct engine *engine, enum direction direction,
                   struct metadata_names *names);
-bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted,
-                         struct error *err) __attribute__((warn_unused_result));
+bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted, struct error *err)
+    __attribute__((warn_unused_result));
 /* Barrier on a side for the present phase; journals what it did. */
 bool engine_barrier(struct engine *engine, enum side side, enum step_result *result)
     __attribute__((warn_unused_result));
 
-/* --- journal ----------------------------------------------------------------------------------- */
+/* --- journal -----------------------------------------------------------------------------------
+ */
 
 struct journal_place engine_place(const struct engine *engine);
 /* Writes progress if `now` or its time has come. */
 void engine_publish_progress(struct engine *engine, bool now);
 /* journal_append with the engine's place; a failure is logged, not returned. */
-#define engine_note(engine, kind, ...)                                                       \
-    do {                                                                                     \
-        struct journal_place place_ = engine_place(engine);                                  \
-        struct error err_;                                                                   \
-        if (!journal_append((engine)->store, &place_, &err_, kind, __VA_ARGS__)) {           \
-            log_error("journal cannot be written kind=%s reason=\"%s\"", kind, err_.text);   \
-        }                                                                                    \
+#define engine_note(engine, kind, ...)                                                     \
+    do {                                                                                   \
+        struct journal_place place_ = engine_place(engine);                                \
+        struct error err_;                                                                 \
+        if (!journal_append((engine)->store, &place_, &err_, kind, __VA_ARGS__)) {         \
+            log_error("journal cannot be written kind=%s reason=\"%s\"", kind, err_.text); \
+        }                                                                                  \
     } while (0)
 
 #endif

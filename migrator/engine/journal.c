@@ -15,6 +15,15 @@
 
 #define SLOTS_A_RECORD 256u
 
+void journal_clean(char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text < ' ' || *text > '~') {
+            *text = '?';
+        }
+    }
+}
+
 /* Consumes the record. */
 static bool append_record(struct store *store, json_t *record, struct error *err)
 {
@@ -80,10 +89,10 @@ bool journal_tally(struct store *store, const struct journal_place *place,
     for (unsigned slot = 0; ok && slot < tally->nslots; slot++) {
         if (slot_set_has(slots, slot)) {
             list = list != NULL ? list : json_array();
-            (void)json_array_append_new(
-                list, json_pack("{s:i, s:o, s:o}", "slot", (int)slot, "authority",
-                                side_json(&tally->authority[slot]), "copy",
-                                side_json(&tally->copy[slot])));
+            (void)json_array_append_new(list,
+                                        json_pack("{s:i, s:o, s:o}", "slot", (int)slot, "authority",
+                                                  side_json(&tally->authority[slot]), "copy",
+                                                  side_json(&tally->copy[slot])));
         }
         bool is_full = list != NULL && json_array_size(list) == SLOTS_A_RECORD;
         if (is_full || (list != NULL && slot + 1 == tally->nslots)) {
@@ -99,9 +108,9 @@ bool journal_progress(struct store *store, const struct journal_place *place,
                       const struct progress *progress, struct error *err)
 {
     json_t *record = record_new(place, "progress");
-#define X(field, name, is_counter, help)                                        \
-    if (strcmp(#field, "phase") != 0) {                                         \
-        (void)json_object_set_new(record, #field,                               \
+#define X(field, name, is_counter, help)                                                     \
+    if (strcmp(#field, "phase") != 0) {                                                      \
+        (void)json_object_set_new(record, #field,                                            \
                                   json_integer((json_int_t)counter_read(&progress->field))); \
     }
     PROGRESS_NUMBERS(X)
@@ -124,6 +133,12 @@ void journal_checks_add(struct journal_checks *checks, const char *name, bool ok
 {
     (void)json_array_append_new(
         checks->list, json_pack("{s:s, s:b, s:s}", "check", name, "ok", (int)ok, "note", note));
+}
+
+void journal_checks_free(struct journal_checks *checks)
+{
+    json_decref(checks->list);
+    mem_free(checks);
 }
 
 bool journal_checks_append(struct journal_checks *checks, struct store *store,
@@ -158,8 +173,8 @@ static void recall_phase(const json_t *record, struct recollection *into)
     if (to != NULL && strcmp(to, phase_name(PHASE_SWITCHED)) == 0) {
         into->was_requested = false; /* of the switch; the rollback is another request */
     }
-    if (to != NULL && (strcmp(to, phase_name(PHASE_HOLD)) == 0 ||
-                       strcmp(to, phase_name(PHASE_HOLD_BACK)) == 0)) {
+    if (to != NULL &&
+        (strcmp(to, phase_name(PHASE_HOLD)) == 0 || strcmp(to, phase_name(PHASE_HOLD_BACK)) == 0)) {
         into->was_requested = true;
     }
 }

@@ -21,6 +21,10 @@ typedef long long journal_int; /* the integers of `format` (jansson: json_int_t)
 bool journal_append(struct store *store, const struct journal_place *place, struct error *err,
                     const char *kind, const char *format, ...) __attribute__((warn_unused_result));
 
+/* Makes bytes that came from outside (error texts, key names) fit for a record: what is no
+ * printable ASCII becomes '?'. */
+void journal_clean(char *text);
+
 /* A key that cannot be named: its length, its XXH3, its slot. */
 bool journal_finding(struct store *store, const struct journal_place *place, struct slice key,
                      unsigned slot, bool only_on_copy, struct error *err)
@@ -38,8 +42,8 @@ bool journal_progress(struct store *store, const struct journal_place *place,
 /* A list of {"check", "ok", "note"} made bit by bit, for the record of a preflight. */
 struct journal_checks;
 struct journal_checks *journal_checks_new(void);
-void journal_checks_add(struct journal_checks *checks, const char *name, bool ok,
-                        const char *note);
+void journal_checks_add(struct journal_checks *checks, const char *name, bool ok, const char *note);
+void journal_checks_free(struct journal_checks *checks);
 /* Appends the record and frees the list. */
 bool journal_checks_append(struct journal_checks *checks, struct store *store,
                            const struct journal_place *place, bool ok, struct error *err)

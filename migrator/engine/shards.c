@@ -20,8 +20,8 @@ bool engine_connect(struct engine *engine, enum side side, enum step_result *res
         return true;
     }
     engine_disconnect(engine, side);
-    struct shard_link *link = shard_open(shard->host, shard->port, "migrator",
-                                         engine->settings->shard_timeout_ms, &err);
+    struct shard_link *link =
+        shard_open(shard->host, shard->port, "migrator", engine->settings->shard_timeout_ms, &err);
     if (link == NULL) {
         *result = engine_retry(engine, &err);
         return false;
@@ -56,7 +56,7 @@ static enum step_result take_over(struct engine *engine, enum side side, const s
     engine_disconnect(engine, SIDE_TARGET);
     log_warn("shard is not the process of the topology migration=m%llu shard=%s reason=\"%s\"",
              (unsigned long long)engine->id, name, why->text);
-    if (!cluster_takeover(engine->store, name, false, &err)) {
+    if (cluster_takeover(engine->store, name, false, &err) != TAKEOVER_DONE) {
         return engine_retry(engine, &err);
     }
     return STEP_ADVANCED;
@@ -138,8 +138,7 @@ void engine_pair(struct engine *engine, struct copy_pair *pair)
     engine_names(engine, phase_direction(migration->phase), &pair->names);
 }
 
-bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted,
-                         struct error *err)
+bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted, struct error *err)
 {
     char text[32];
     if (!shard_info(engine->links[side], "stats", "evicted_keys", text, sizeof(text), err)) {
@@ -170,8 +169,7 @@ bool engine_barrier(struct engine *engine, enum side side, enum step_result *res
     struct error err;
     /* A new base in the same phase is an epoch that proxies must have seen too. */
     barrier.epoch = migration->base > barrier.epoch ? migration->base : barrier.epoch;
-    barrier.epoch =
-        migration->generation > barrier.epoch ? migration->generation : barrier.epoch;
+    barrier.epoch = migration->generation > barrier.epoch ? migration->generation : barrier.epoch;
     enum fence_outcome outcome = barrier_run(&barrier, &err);
     if (outcome != FENCE_OK) {
         *result = engine_failed(engine, side, outcome, &err);
@@ -181,6 +179,7 @@ bool engine_barrier(struct engine *engine, enum side side, enum step_result *res
         *result = STEP_ADVANCED;
         return false;
     }
+    journal_clean(barrier.killed_names);
     engine_note(engine, "barrier", "{s:s, s:I, s:f, s:i, s:s}", "shard",
                 engine->view.shards[side].name, "barrier_epoch", (journal_int)barrier.epoch, "ms",
                 (double)barrier.took_us / 1000, "killed", (int)barrier.killed, "killed_names",

@@ -1,50 +1,45 @@
 #include "migrator/engine/transition.h"
 
 #include "lib/base/log.h"
+#include "lib/cluster/change.h"
 #include "migrator/engine/steps.h"
 
-/* One attempt. True: over, *result and *was_done are set; false: somebody else was first, or the
- * outcome is unknown: read again. */
-static bool attempt(struct engine *engine, transition_fn *change, uint64_t argument,
-                    enum step_result *result, bool *was_done)
+struct attempt {
+    struct engine *engine;
+    transition_fn *change;
+    uint64_t argument;
+    bool wrote; /* the last call did */
+};
+
+static enum change_verdict try_on(struct topology *next, void *context, struct error *err)
 {
-    struct error err;
-    struct topology *now = store_read(engine->store, NULL, &err);
-    if (now == NULL) {
-        *result = engine_retry(engine, &err);
-        return true;
-    }
-    struct topology *next = topology_next(now);
-    topology_free(now);
+    struct attempt *attempt = context;
+    struct engine *engine = attempt->engine;
     struct migration *migration = topology_find_migration(next, engine->id);
-    if (migration == NULL || !view_permits(&engine->view, migration) ||
-        !change(engine, next, migration, argument)) {
-        topology_free(next);
-        *result = STEP_ADVANCED;
-        return true;
-    }
-    PASS(STEP_CHANGE_BEFORE_CAS);
-    enum cas_result cas = store_cas(engine->store, next, &err);
-    PASS(STEP_CHANGE_AFTER_CAS);
-    topology_free(next);
-    *was_done = cas == CAS_DONE;
-    *result = cas == CAS_FAILED ? engine_retry(engine, &err) : STEP_ADVANCED;
-    return cas == CAS_DONE || cas == CAS_FAILED;
+    (void)err;
+    attempt->wrote = migration != NULL && view_permits(&engine->view, migration) &&
+                     attempt->change(engine, next, migration, attempt->argument);
+    return attempt->wrote ? CHANGE_WRITE : CHANGE_NOTHING;
 }
 
 enum step_result engine_change(struct engine *engine, transition_fn *change, uint64_t argument,
                                bool *was_done)
 {
-    bool ignored;
-    bool *done = was_done != NULL ? was_done : &ignored;
-    enum step_result result = STEP_ADVANCED;
-    *done = false;
-    while (!attempt(engine, change, argument, &result, done)) {
-        if (atomic_load(engine->is_stopping)) {
-            return STEP_ADVANCED;
-        }
+    struct attempt attempt = {.engine = engine, .change = change, .argument = argument};
+    struct error err;
+    if (was_done != NULL) {
+        *was_done = false;
     }
-    return result;
+    PASS(STEP_CHANGE_BEFORE_CAS);
+    bool ok = cluster_change(engine->store, try_on, &attempt, NULL, &err);
+    PASS(STEP_CHANGE_AFTER_CAS);
+    if (!ok) {
+        return engine_retry(engine, &err);
+    }
+    if (was_done != NULL) {
+        *was_done = attempt.wrote;
+    }
+    return STEP_ADVANCED;
 }
 
 static bool enter(struct engine *engine, struct topology *next, struct migration *migration,
@@ -78,12 +73,15 @@ static bool begin_base(struct engine *engine, struct topology *next, struct migr
 enum step_result engine_new_base(struct engine *engine, enum side side, const char *reason)
 {
     bool was_done = false;
+    struct error text;
+    (void)error_set(&text, "%s", reason);
+    journal_clean(text.text);
     enum step_result result = engine_change(engine, begin_base, side, &was_done);
     if (was_done) {
         log_warn("a new base begins migration=m%llu shard=%s reason=\"%s\"",
                  (unsigned long long)engine->id, engine->view.shards[side].name, reason);
         engine_note(engine, "new-base", "{s:s, s:s}", "shard", engine->view.shards[side].name,
-                    "reason", reason);
+                    "reason", text.text);
     }
     return result;
 }

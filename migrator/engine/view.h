@@ -13,8 +13,8 @@ enum side {
 };
 
 struct view {
-    uint64_t epoch;                          /* of the document */
-    struct migration migration;              /* its own copy, slots included */
+    uint64_t epoch;             /* of the document */
+    struct migration migration; /* its own copy, slots included */
     struct topology_shard shards[SIDE_COUNT];
     char cluster[33];
     bool is_set; /* false: there is nothing to free */
@@ -34,8 +34,7 @@ bool view_permits(const struct view *view, const struct migration *now);
 
 static inline enum side view_authority(const struct view *view)
 {
-    return phase_direction(view->migration.phase) == DIRECTION_FORWARD ? SIDE_SOURCE
-                                                                       : SIDE_TARGET;
+    return phase_direction(view->migration.phase) == DIRECTION_FORWARD ? SIDE_SOURCE : SIDE_TARGET;
 }
 
 static inline enum side side_other(enum side side)

@@ -153,8 +153,7 @@ static void note_verified(struct engine *engine, uint64_t took_us)
                 "equal", (journal_int)verifier->tally.keys, "moving",
                 (journal_int)verifier->tally.moving, "keys_on_copy",
                 (journal_int)verifier->tally.keys_on_copy, "bytes", (journal_int)verifier->bytes,
-                "findings", (journal_int)verifier->findings, "ms",
-                (journal_int)(took_us / 1000));
+                "findings", (journal_int)verifier->findings, "ms", (journal_int)(took_us / 1000));
     if (!journal_tally(engine->store, &place, &verifier->tally, &engine->view.migration.slots,
                        &err)) {
         (void)engine_retry(engine, &err); /* The walk stands; the next one writes its own. */
@@ -205,8 +204,8 @@ static bool drain_leftovers(struct engine *engine, enum step_result *result)
     return true;
 }
 
-static bool set_verified(struct engine *engine, struct topology *next,
-                         struct migration *migration, uint64_t unused)
+static bool set_verified(struct engine *engine, struct topology *next, struct migration *migration,
+                         uint64_t unused)
 {
     (void)engine;
     (void)unused;
@@ -235,8 +234,8 @@ enum step_result phase_catch_up(struct engine *engine)
     return result;
 }
 
-static bool clear_request(struct engine *engine, struct topology *next,
-                          struct migration *migration, uint64_t request)
+static bool clear_request(struct engine *engine, struct topology *next, struct migration *migration,
+                          uint64_t request)
 {
     (void)engine;
     if (migration->request != (enum migration_request)request) {

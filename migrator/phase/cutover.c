@@ -23,8 +23,7 @@ bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *res
     if (engine->quiet_since_us == 0) {
         engine->quiet_since_us = now_us;
     }
-    *is_quiet = now_us - engine->quiet_since_us >= QUIET_US &&
-                now_us >= engine->hold_not_before_us;
+    *is_quiet = now_us - engine->quiet_since_us >= QUIET_US && now_us >= engine->hold_not_before_us;
     return true;
 }
 

@@ -26,9 +26,9 @@ static bool raise_target(struct engine *engine, enum step_result *result)
     struct fence_peer *peers = NULL;
     unsigned count = 0;
     struct error err;
-    enum fence_outcome outcome = fence_raise(
-        engine->links[SIDE_TARGET], &engine->view.shards[SIDE_TARGET].identity,
-        engine->view.migration.entry_epoch, &peers, &count, &err);
+    enum fence_outcome outcome =
+        fence_raise(engine->links[SIDE_TARGET], &engine->view.shards[SIDE_TARGET].identity,
+                    engine->view.migration.entry_epoch, &peers, &count, &err);
     if (outcome != FENCE_OK) {
         *result = engine_failed(engine, SIDE_TARGET, outcome, &err);
         return false;

@@ -11,8 +11,8 @@ static bool make_reverse(struct engine *engine, enum step_result *result)
     engine_names(engine, DIRECTION_REVERSE, &names);
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
         struct guard_claim claim = engine_claim(engine, side);
-        enum fence_outcome outcome = fence_make(engine->links[side], &claim, GUARD_OWNER, &names,
-                                                side == SIDE_TARGET, &err);
+        enum fence_outcome outcome =
+            fence_make(engine->links[side], &claim, GUARD_OWNER, &names, side == SIDE_TARGET, &err);
         if (outcome != FENCE_OK) {
             *result = engine_failed(engine, side, outcome, &err);
             return false;
@@ -42,9 +42,8 @@ enum step_result phase_hold(struct engine *engine)
     phase_hold_began(engine);
     if (cut_over(engine, &result)) {
         phase_hold_ended(engine, false);
-        engine_note(engine, "cutover", "{s:s, s:s}", "from",
-                    engine->view.shards[SIDE_SOURCE].name, "to",
-                    engine->view.shards[SIDE_TARGET].name);
+        engine_note(engine, "cutover", "{s:s, s:s}", "from", engine->view.shards[SIDE_SOURCE].name,
+                    "to", engine->view.shards[SIDE_TARGET].name);
         return STEP_ADVANCED;
     }
     PASS(STEP_HOLD_BEFORE_UNDO);

@@ -38,8 +38,7 @@ static bool open_guards(struct engine *engine, enum step_result *result)
 static enum step_result keep_the_copy(struct engine *engine)
 {
     const struct migration *migration = &engine->view.migration;
-    bool wants_back =
-        migration->request == REQUEST_ROLLBACK || engine->memory.was_requested;
+    bool wants_back = migration->request == REQUEST_ROLLBACK || engine->memory.was_requested;
     bool is_quiet = false;
     bool was_done = false;
     enum step_result result;

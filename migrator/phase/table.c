@@ -15,6 +15,7 @@ static phase_fn *const phases[] = {
     [PHASE_FINALIZING] = phase_finalizing, /* (closed)                                             */
     [PHASE_ABORTING]   = phase_aborting,   /* (closed)                                             */
 };
+
 // clang-format on
 
 enum step_result phase_run(struct engine *engine)
