@@ -53,11 +53,11 @@ struct request {
     uint64_t arrived_us;
 
     /* Who waits for it; set by its owner. */
-    void *owner;          /* null: nobody any more */
-    request_fn *done;     /* called once, when the reply is complete */
-    request_fn *progress; /* may be null: part of a large reply went into the sink */
-    struct request
-        *pipeline_next; /* in the order of the client's commands, or of a split's parts */
+    void *owner;                   /* null: nobody any more */
+    request_fn *done;              /* called once, when the reply is complete */
+    request_fn *progress;          /* may be null: part of a large reply went into the sink */
+    struct request *pipeline_next; /* in the order of the client's commands */
+    size_t size_bytes;             /* of the client's command */
     bool is_complete;
     void *work; /* of whoever makes the answer from parts */
 };

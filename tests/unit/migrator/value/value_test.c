@@ -233,6 +233,7 @@ static const struct one_change changes[] = {
     {"XADD a 1-1 f v", "DEL b\nXADD b 1-2 f v"},
     {"XADD a 1-1 f v g w", "DEL b\nXADD b 1-1 g w f v"},
     {"XADD a 1-1 f v\nXADD a 2-1 f w", "DEL b\nXADD b 1-1 f w\nXADD b 2-1 f v"},
+    {"XADD a 1-1 f v\nXADD a 2-1 f w", "DEL b\nXADD b 1-2 f v\nXADD b 2-1 f w"},
 };
 
 static void check_change(struct redis_fixture *redis, const struct one_change *one)
@@ -346,6 +347,28 @@ static void a_compressed_payload_is_equal_to_a_plain_one(void **state)
     }
 }
 
+/* Where a listpack begins to use a longer form for a text's length, or for an entry's size. */
+static void texts_around_every_border_of_size_are_read(void **state)
+{
+    struct redis_fixture *redis = *state;
+    static const int borders[] = {64, 128, 4096, 16384, 65536, 2097152};
+    run(redis, LARGE_LIMITS "CONFIG SET hash-max-listpack-value 5000000");
+    for (size_t i = 0; i < sizeof(borders) / sizeof(borders[0]); i++) {
+        for (int size = borders[i] - 12; size < borders[i] + 2; size++) {
+            char line[128];
+            (void)snprintf(line, sizeof(line),
+                           "EVAL \"redis.call('HSET',KEYS[1],'f',string.rep('x',%d),'g',1)\" 1 a",
+                           size);
+            run(redis, "FLUSHALL\nCONFIG SET hash-max-listpack-entries 0");
+            run(redis, line);
+            run(redis, "RENAME a b\nCONFIG SET hash-max-listpack-entries 10");
+            run(redis, line);
+            assert_encoding(redis, "a", "listpack");
+            assert_true(keys_equal(redis, "a", "b"));
+        }
+    }
+}
+
 /* The threshold is 1 GB but for this command; a node's form is the byte behind type and count. */
 static void a_list_of_plain_nodes_is_equal_to_one_of_listpacks(void **state)
 {
@@ -374,6 +397,7 @@ int main(void)
         cmocka_unit_test(a_single_change_in_a_large_value_is_seen),
         cmocka_unit_test(groups_survive_restore_and_other_node_sizes),
         cmocka_unit_test(types_with_the_same_elements_differ),
+        cmocka_unit_test(texts_around_every_border_of_size_are_read),
         cmocka_unit_test(a_list_of_plain_nodes_is_equal_to_one_of_listpacks),
         cmocka_unit_test(a_compressed_payload_is_equal_to_a_plain_one),
     };
