@@ -157,6 +157,8 @@ static void note_phase(struct engine *engine)
     if (migration->phase == PHASE_SWITCHED && !engine->memory.was_switched) {
         engine->memory.was_switched = true;
         engine->memory.switched_at_ms = clock_wall_ms();
+        /* The switch was what was asked for; the rollback is another request. */
+        engine->memory.was_requested = false;
     }
 }
 
