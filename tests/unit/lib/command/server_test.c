@@ -176,6 +176,12 @@ static bool may_differ(const struct command_info *info)
     return strcmp(info->name, "xreadgroup") == 0 || strcmp(info->name, "bitfield") == 0;
 }
 
+/* The server runs `PFMERGE d`, and yet finds no key in it when asked. */
+static bool is_refused_wrongly(const struct sample *sample)
+{
+    return sample->argc == 2 && slice_equal_nocase(sample->argv[0], SLICE("pfmerge"));
+}
+
 static struct resp_value *ask_keys(struct buffer *reply, const struct sample *sample)
 {
     struct error err;
@@ -248,8 +254,10 @@ static void keys_of_every_command_are_those_the_server_finds(void **state)
         for (unsigned argc = least; argc <= most && info->nspecs > 0; argc++) {
             struct sample sample;
             fill_sample(info, argc, &sample);
-            expect_keys_of_server(&sample);
-            checked++;
+            if (!is_refused_wrongly(&sample)) {
+                expect_keys_of_server(&sample);
+                checked++;
+            }
         }
     }
     assert_true(checked > 500);

@@ -603,6 +603,43 @@ static void a_marked_write_answers_the_commands_own_error(void **state)
                   "-WRONGTYPE Operation against a key holding the wrong kind of value");
 }
 
+/* UNLINK of so many written keys, through marked_write. */
+static char *marked_unlink(unsigned nkeys)
+{
+    const struct shard_identity *identity = shard_link_identity(link_);
+    struct slice *words = mem_alloc((2 * nkeys + 8) * sizeof(*words));
+    char digits[20];
+    unsigned count = 0;
+    words[count++] = SLICE(F);
+    words[count++] = SLICE(SEQ);
+    words[count++] = SLICE(DIRTY);
+    for (unsigned i = 0; i < nkeys; i++) {
+        words[count++] = SLICE("a");
+    }
+    words[count++] = slice_of(identity->run_id);
+    words[count++] = slice_of(identity->replid);
+    words[count++] = (struct slice){digits, number_format_u64(digits, nkeys)};
+    words[count++] = SLICE("UNLINK");
+    for (unsigned i = 0; i < nkeys; i++) {
+        words[count++] = SLICE("a");
+    }
+    assert_true(shard_load_scripts(link_, NULL));
+    shard_append_script(link_, SCRIPT_MARKED_WRITE, words, count, 3 + nkeys);
+    mem_free(words);
+    return reply_as_text(shard_take(link_, NULL));
+}
+
+/* More than unpack() can pass on would fail after the marks, with words of Lua's. */
+static void a_marked_write_of_too_many_arguments_is_refused_whole(void **state)
+{
+    (void)state;
+    expect_ask(link_, "SET a 1", "+OK");
+    expect_answer(marked_unlink(8000), "-OOM command not allowed when used memory > 'maxmemory'.");
+    expect_ask(link_, "HEXISTS " SEQ " a", ":0");
+    expect_ask(link_, "EXISTS a", ":1");
+    expect_answer(marked_unlink(7896), ":1");
+}
+
 /* --- the list ----------------------------------------------------------------------------------
  */
 
@@ -652,6 +689,7 @@ int main(void)
         MADE(a_marked_write_runs_and_marks_above_maxmemory),
         MADE(a_marked_write_marks_only_the_written_keys),
         MADE(a_marked_write_answers_the_commands_own_error),
+        MADE(a_marked_write_of_too_many_arguments_is_refused_whole),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
