@@ -1,11 +1,19 @@
 #include "lib/cluster/takeover.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/fail_point.h"
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
+#include "lib/base/random.h"
 #include "lib/cluster/change.h"
 #include "lib/cluster/probe.h"
 #include "lib/shard/fence.h"
+#include "lib/topology/migration_state.h"
+
+/* Another one at work throws us off the shard too; then what it left is looked at afresh. Not after
+ * a time-out: the shard is unwell. */
+#define TAKEOVER_TRIES 10
+#define AGAIN_MS       2000ull
 
 /* What was seen, before anything is changed. */
 struct takeover {
@@ -41,37 +49,6 @@ static bool read_topology(struct takeover *takeover, struct error *err)
     return found;
 }
 
-/* A fence above the store's epoch: the store was restored from a backup, and every epoch it hands
- * out until it has caught up was handed out before. */
-static bool check_epoch(struct takeover *takeover, struct error *err)
-{
-    if (takeover->fence.epoch <= takeover->epoch) {
-        return true;
-    }
-    /* It may only have moved on since we read it. */
-    if (!read_topology(takeover, err)) {
-        return false;
-    }
-    if (takeover->fence.epoch <= takeover->epoch) {
-        return true;
-    }
-    return error_set(err,
-                     "the fence of shard \"%s\" (%s) is at epoch %llu, the store only at %llu: the "
-                     "store was restored from a backup; run sluicectl store repair",
-                     takeover->name, shard_address(takeover->link),
-                     (unsigned long long)takeover->fence.epoch,
-                     (unsigned long long)takeover->epoch);
-}
-
-static bool look(struct takeover *takeover, struct error *err)
-{
-    if (!read_topology(takeover, err)) {
-        return false;
-    }
-    takeover->link = probe_open(takeover->shard.host, takeover->shard.port, err);
-    return takeover->link != NULL && fence_read(takeover->link, &takeover->fence, err);
-}
-
 static bool fence_is_ours(const struct takeover *takeover)
 {
     return takeover->fence.exists && strcmp(takeover->fence.cluster, takeover->cluster) == 0 &&
@@ -83,6 +60,34 @@ static bool is_in_order(const struct takeover *takeover)
     const struct shard_identity *process = shard_link_identity(takeover->link);
     return fence_is_ours(takeover) && shard_identity_equal(&takeover->fence.identity, process) &&
            shard_identity_equal(&takeover->shard.identity, process);
+}
+
+/* A fence above the store's epoch: the store was restored from a backup, and every epoch it hands
+ * out until it has caught up was handed out before. */
+static bool check_epoch(const struct takeover *takeover, struct error *err)
+{
+    if (takeover->fence.epoch <= takeover->epoch || !fence_is_ours(takeover)) {
+        return true;
+    }
+    return error_set(err,
+                     "the fence at %s is at epoch %llu, the store only at %llu: the store was "
+                     "restored from a backup; run sluicectl store repair",
+                     shard_address(takeover->link), (unsigned long long)takeover->fence.epoch,
+                     (unsigned long long)takeover->epoch);
+}
+
+/* The topology is read for the address, then the shard, then the topology again: somebody may have
+ * taken the shard over, or raised its fence, between the first two. */
+static bool look(struct takeover *takeover, struct error *err)
+{
+    if (!read_topology(takeover, err)) {
+        return false;
+    }
+    takeover->link = probe_open(takeover->shard.host, takeover->shard.port, err);
+    if (takeover->link == NULL || !fence_read(takeover->link, &takeover->fence, err)) {
+        return false;
+    }
+    return is_in_order(takeover) || (read_topology(takeover, err) && check_epoch(takeover, err));
 }
 
 static bool is_allowed(const struct takeover *takeover, bool operator_accepts, struct error *err)
@@ -170,8 +175,8 @@ static bool fence_process(struct takeover *takeover, uint64_t epoch, struct erro
     if (!kill_type(takeover->link, "normal", err) || !kill_type(takeover->link, "pubsub", err)) {
         return false;
     }
-    if (FAIL_POINT("takeover-killed")) {
-        return error_set(err, "fail point takeover-killed");
+    if (FAIL_POINT("takeover.killed")) {
+        return error_set(err, "fail point takeover.killed");
     }
     return fence_write(takeover->link, mode, takeover->cluster, takeover->name, epoch, err) ==
            FENCE_OK;
@@ -190,12 +195,11 @@ static enum takeover_result take(struct takeover *takeover, bool operator_accept
     if (!is_allowed(takeover, operator_accepts, err)) {
         return TAKEOVER_NOT_ALLOWED;
     }
-    if (!check_epoch(takeover, err) ||
-        !cluster_change(takeover->store, name_process, takeover, &epoch, err)) {
+    if (!cluster_change(takeover->store, name_process, takeover, &epoch, err)) {
         return TAKEOVER_FAILED;
     }
-    if (FAIL_POINT("takeover-named")) {
-        (void)error_set(err, "fail point takeover-named");
+    if (FAIL_POINT("takeover.named")) {
+        (void)error_set(err, "fail point takeover.named");
         return TAKEOVER_FAILED;
     }
     if (!fence_process(takeover, epoch, err)) {
@@ -210,11 +214,19 @@ static enum takeover_result take(struct takeover *takeover, bool operator_accept
 enum takeover_result cluster_takeover(struct store *store, const char *shard_name,
                                       bool operator_accepts, struct error *err)
 {
-    struct takeover takeover = {.store = store, .name = shard_name};
-    enum takeover_result result = take(&takeover, operator_accepts, err);
+    enum takeover_result result = TAKEOVER_FAILED;
+    uint64_t deadline_us = clock_now_us() + AGAIN_MS * 1000;
+    for (unsigned i = 0; i < TAKEOVER_TRIES; i++) {
+        struct takeover takeover = {.store = store, .name = shard_name};
+        result = take(&takeover, operator_accepts, err);
+        shard_close(takeover.link);
+        if (result != TAKEOVER_FAILED || clock_now_us() > deadline_us) {
+            break;
+        }
+        clock_sleep_ms(1 + random_system() % 10); /* so that two do not kill each other in step */
+    }
     if (result == TAKEOVER_FAILED) {
         (void)error_prefix(err, "cannot take over shard \"%s\"", shard_name);
     }
-    shard_close(takeover.link);
     return result;
 }

@@ -24,7 +24,8 @@ static bool append_error(struct buffer *reply, const char *format, ...)
     for (size_t i = 0; i < length; i++) {
         line[i] = (char)(line[i] == '\r' || line[i] == '\n' ? ' ' : line[i]);
     }
-    memcpy(line + length, "\r\n", 2);
+    line[length] = '\r';
+    line[length + 1] = '\n';
     return buffer_append(reply, line, length + 2);
 }
 
@@ -64,7 +65,10 @@ bool command_error_unknown_subcommand(struct buffer *reply, const struct slice *
 
 bool command_error_arity(struct buffer *reply, const struct command_info *info)
 {
-    return append_error(reply, "-ERR wrong number of arguments for '%s' command", info->name);
+    bool is_exec = strcmp(info->name, "exec") == 0; /* has its own prefix, in a MULTI or not */
+    return append_error(reply, "-%s wrong number of arguments for '%s' command",
+                        is_exec ? "EXECABORT Transaction discarded because of:" : "ERR",
+                        info->name);
 }
 
 bool command_error_text(struct buffer *reply, const char *text)

@@ -201,6 +201,9 @@ int command_keys(const struct command_info *info, const struct slice *argv, unsi
                  struct command_key *keys, unsigned capacity)
 {
     struct key_list list = {keys, capacity, 0};
+    if (argc < 2) {
+        return 0;
+    }
     switch (info->finder) {
     case FINDER_SORT:
         return keys_of_sort(info, argv, argc, &list);

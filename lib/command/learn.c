@@ -19,8 +19,9 @@ struct word_bit {
 
 static bool fail(struct error *err, struct slice name, const char *why)
 {
-    return error_set(err, "cannot read the server's COMMAND reply: command \"%.*s\": %s",
-                     (int)(name.len < 64 ? name.len : 64), name.data, why);
+    (void)error_set(err, "cannot read the server's COMMAND reply: command \"%.*s\": %s",
+                    (int)(name.len < 64 ? name.len : 64), name.data == NULL ? "" : name.data, why);
+    return false;
 }
 
 static bool read_int(const struct resp_value *value, int *number)
@@ -197,8 +198,9 @@ static bool read_rows(const struct resp_value *list, struct arena *arena, struct
                       struct error *err)
 {
     if (list->count > COMMAND_ROWS_MAX) {
-        return error_set(err, "cannot read the server's COMMAND reply: %zu commands, more than %d",
-                         list->count, COMMAND_ROWS_MAX);
+        (void)error_set(err, "cannot read the server's COMMAND reply: %zu commands, more than %d",
+                        list->count, COMMAND_ROWS_MAX);
+        return false;
     }
     *rows = (struct command_rows){arena_alloc(arena, list->count * sizeof(*rows->rows)), 0};
     for (size_t i = 0; i < list->count; i++) {

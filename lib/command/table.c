@@ -28,9 +28,9 @@ struct command_table {
 
 /* table.def is a list of these. Specs and subcommands are compound literals: static, at file scope.
  */
-#define COMMAND(name_, arity_, flags_, ...)                          \
-    {                                                                \
-        .name = name_, .arity = arity_, .flags = flags_, __VA_ARGS__ \
+#define COMMAND(name_, arity_, flags_, ...)                              \
+    {                                                                    \
+        .name = name_, .arity = (arity_), .flags = (flags_), __VA_ARGS__ \
     }
 #define NO_KEYS .nspecs = 0
 #define KEYS(...)                                    \
@@ -40,22 +40,22 @@ struct command_table {
     .subcommands = (const struct command_info[]){__VA_ARGS__}, \
     .nsubcommands =                                            \
         sizeof((const struct command_info[]){__VA_ARGS__}) / sizeof(struct command_info)
-#define AT(index_, ...)                                        \
-    {                                                          \
-        .begin = KEY_BEGIN_INDEX, .index = index_, __VA_ARGS__ \
+#define AT(index_, ...)                                          \
+    {                                                            \
+        .begin = KEY_BEGIN_INDEX, .index = (index_), __VA_ARGS__ \
     }
-#define BEHIND(keyword_, from_, ...)                                                 \
-    {                                                                                \
-        .begin = KEY_BEGIN_KEYWORD, .keyword = keyword_, .index = from_, __VA_ARGS__ \
+#define BEHIND(keyword_, from_, ...)                                                   \
+    {                                                                                  \
+        .begin = KEY_BEGIN_KEYWORD, .keyword = keyword_, .index = (from_), __VA_ARGS__ \
     }
 #define SOMEWHERE(...)                          \
     {                                           \
         .begin = KEY_BEGIN_UNKNOWN, __VA_ARGS__ \
     }
 #define RANGE(last_, step_, limit_) \
-    .find = KEY_FIND_RANGE, .last = last_, .step = step_, .limit = limit_
+    .find = KEY_FIND_RANGE, .last = (last_), .step = (step_), .limit = (limit_)
 #define KEYNUM(keynum_, first_, step_) \
-    .find = KEY_FIND_KEYNUM, .keynum = keynum_, .first = first_, .keynum_step = step_
+    .find = KEY_FIND_KEYNUM, .keynum = (keynum_), .first = (first_), .keynum_step = (step_)
 #define UNKNOWN    .find = KEY_FIND_UNKNOWN
 #define READ       .is_written = false
 #define WRITTEN    .is_written = true
@@ -201,76 +201,58 @@ static void hash_names(struct command_table *table)
 
 /* --- finishing -------------------------------------------------------------------------------- */
 
-static void count_row(struct command_table *table, struct command_info *info, unsigned *known)
+/* Counts commands and subcommands; returns how many of them have their id already. */
+static unsigned count_rows(struct command_table *table)
 {
-    table->count++;
-    if (info->id != ID_NONE) {
-        (*known)++;
+    unsigned known = 0;
+    for (unsigned i = 0; i < table->nrows; i++) {
+        const struct command_info *info = &table->rows[i];
+        table->count += 1 + info->nsubcommands;
+        known += info->id == ID_NONE ? 0 : 1;
+        for (unsigned sub = 0; sub < info->nsubcommands; sub++) {
+            known += info->subcommands[sub].id == ID_NONE ? 0 : 1;
+        }
     }
+    return known;
 }
 
-static void give_id(struct command_table *table, struct command_info *info, unsigned *next)
+static void finish_row(struct command_table *table, struct command_info *info,
+                       const struct command_info *container, unsigned *next_id)
 {
+    command_override(info, container, &table->arena);
     if (info->id == ID_NONE) {
-        info->id = (*next)++;
+        info->id = (*next_id)++;
     }
     ASSERT(info->id < table->count && table->by_id[info->id] == NULL);
     table->by_id[info->id] = info;
 }
 
-typedef void visit_fn(struct command_table *table, struct command_info *info, unsigned *number);
-
-/* Rows are this table's own memory, so they may be written until the table is handed out. */
-static struct command_info *subcommands_of(const struct command_info *info)
+/* A row that was not learnt still points at the built-in table's subcommands: copy them first. */
+static void finish_subcommands(struct command_table *table, struct command_info *container,
+                               unsigned *next_id)
 {
-    return (struct command_info *)(uintptr_t)info->subcommands;
-}
-
-/* Commands in order, each followed by its subcommands. */
-static void visit(struct command_table *table, visit_fn *fn, unsigned *number)
-{
-    for (unsigned i = 0; i < table->nrows; i++) {
-        struct command_info *info = &table->rows[i];
-        fn(table, info, number);
-        for (unsigned sub = 0; sub < info->nsubcommands; sub++) {
-            fn(table, &subcommands_of(info)[sub], number);
-        }
+    unsigned count = container->nsubcommands;
+    if (count == 0) {
+        return;
     }
-}
-
-/* A row that was not learnt still points at the built-in table's subcommands. */
-static void own_subcommands(struct command_table *table)
-{
-    for (unsigned i = 0; i < table->nrows; i++) {
-        struct command_info *info = &table->rows[i];
-        if (info->nsubcommands > 0) {
-            info->subcommands =
-                arena_dup(&table->arena, info->subcommands, info->nsubcommands * sizeof(*info));
-        }
+    struct command_info *rows =
+        arena_dup(&table->arena, container->subcommands, count * sizeof(*rows));
+    for (unsigned i = 0; i < count; i++) {
+        finish_row(table, &rows[i], container, next_id);
     }
-}
-
-static void decide(struct command_table *table)
-{
-    for (unsigned i = 0; i < table->nrows; i++) {
-        struct command_info *info = &table->rows[i];
-        command_override(info, NULL, &table->arena);
-        for (unsigned sub = 0; sub < info->nsubcommands; sub++) {
-            command_override(&subcommands_of(info)[sub], info, &table->arena);
-        }
-    }
+    container->subcommands = rows;
 }
 
 static void finish(struct command_table *table, struct command_rows rows)
 {
-    unsigned known = 0;
     table->rows = rows.rows;
     table->nrows = rows.count;
-    own_subcommands(table);
-    visit(table, count_row, &known);
+    unsigned next_id = count_rows(table);
     table->by_id = arena_alloc(&table->arena, table->count * sizeof(struct command_info *));
-    visit(table, give_id, &known);
-    decide(table);
+    for (unsigned i = 0; i < table->nrows; i++) {
+        finish_row(table, &table->rows[i], NULL, &next_id);
+        finish_subcommands(table, &table->rows[i], &next_id);
+    }
     hash_names(table);
 }
 

@@ -101,9 +101,9 @@ void io_start(struct io *io, struct loop *loop, int fd, io_fn *on_readable, io_f
               void *context)
 {
     *io = (struct io){.on_readable = on_readable, .on_writable = on_writable, .context = context};
-    int assigned = event_assign(&io->read_event, loop->base, fd, EV_READ | EV_PERSIST,
-                                on_read_event, io) +
-                   event_assign(&io->write_event, loop->base, fd, EV_WRITE, on_write_event, io);
+    int assigned =
+        event_assign(&io->read_event, loop->base, fd, EV_READ | EV_PERSIST, on_read_event, io) +
+        event_assign(&io->write_event, loop->base, fd, EV_WRITE, on_write_event, io);
     ASSERT(assigned == 0);
     io_resume_reading(io);
 }

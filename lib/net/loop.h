@@ -8,9 +8,10 @@
 #ifndef LIB_NET_LOOP_H
 #define LIB_NET_LOOP_H
 
-#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include <event2/event_struct.h>
 
 struct loop;
 

@@ -1,4 +1,5 @@
-/* Used by every thread: posters take the lock for two pointer writes, the receiver for two reads. */
+/* Used by every thread: posters take the lock for two pointer writes, the receiver for two reads.
+ */
 #include "lib/net/mailbox.h"
 
 #include <pthread.h>

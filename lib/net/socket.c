@@ -9,8 +9,7 @@
 
 #define LISTEN_BACKLOG 4096
 
-bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port,
-                      struct error *err)
+bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
 {
     char service[8];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -47,9 +46,33 @@ static void tune(int fd)
                    {IPPROTO_TCP, TCP_KEEPIDLE, 15},
                    {IPPROTO_TCP, TCP_KEEPINTVL, 5},
                    {IPPROTO_TCP, TCP_KEEPCNT, 3}};
+
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
         /* Best effort: the connection works without. */
         (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+    }
+}
+
+bool socket_is_free(const struct endpoint *endpoint, struct error *err)
+{
+    int on = 1;
+    int fd = new_socket(endpoint->address.ss_family);
+    bool is_free = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+                   bind(fd, (const struct sockaddr *)&endpoint->address, endpoint->length) == 0;
+    int why = errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return is_free ? true : error_set(err, "cannot listen: %s", strerror(why));
+}
+
+void endpoint_set_port(struct endpoint *endpoint, uint16_t port)
+{
+    void *bytes = &endpoint->address;
+    if (endpoint->address.ss_family == AF_INET6) {
+        ((struct sockaddr_in6 *)bytes)->sin6_port = htons(port);
+    } else {
+        ((struct sockaddr_in *)bytes)->sin_port = htons(port);
     }
 }
 

@@ -16,10 +16,15 @@ struct endpoint {
 };
 
 /* Blocks for names that are not numeric: control plane. */
-bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port,
-                      struct error *err) __attribute__((warn_unused_result));
+bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
+    __attribute__((warn_unused_result));
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 
+/* Nobody listens there. SO_REUSEPORT would let a second process share the port in silence. */
+bool socket_is_free(const struct endpoint *endpoint, struct error *err)
+    __attribute__((warn_unused_result));
+/* The endpoint with another port. */
+void endpoint_set_port(struct endpoint *endpoint, uint16_t port);
 /* With SO_REUSEPORT, so that each worker has a listener of its own. -1 with a message. */
 int socket_listen(const struct endpoint *endpoint, struct error *err)
     __attribute__((warn_unused_result));

@@ -22,8 +22,9 @@ static bool read_value(struct reader *reader, unsigned depth, struct resp_value 
 
 static bool fail(struct reader *reader, const char *why)
 {
-    return error_set(reader->err, "cannot read a RESP reply of %zu bytes, at byte %zu: %s",
-                     reader->input.len, reader->position, why);
+    (void)error_set(reader->err, "cannot read a RESP reply of %zu bytes, at byte %zu: %s",
+                    reader->input.len, reader->position, why);
+    return false;
 }
 
 static size_t bytes_left(const struct reader *reader)

@@ -2,6 +2,7 @@
 #include "lib/base/assert.h"
 #include "lib/resp/value.h"
 
+/* NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const struct resp_value *value, struct slice input)
@@ -15,6 +16,7 @@ static void check(const struct resp_value *value, struct slice input)
     }
 }
 
+/* NOLINTNEXTLINE(readability-identifier-naming) */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice input = {(const char *)data, size};

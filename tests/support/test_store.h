@@ -1,0 +1,23 @@
+/* A file store in a folder of its own, for the unit tests of lib/cluster. */
+#ifndef TESTS_SUPPORT_TEST_STORE_H
+#define TESTS_SUPPORT_TEST_STORE_H
+
+#include "lib/store/store.h"
+
+struct test_store {
+    char folder[64];
+    char url[96];
+    struct store *store;
+};
+
+void test_store_init(struct test_store *test);
+void test_store_fini(struct test_store *test); /* removes the folder */
+/* Another handle on it, as another process would have. */
+struct store *test_store_again(const struct test_store *test) __attribute__((warn_unused_result));
+/* What stands now; fails the test when there is nothing. */
+struct topology *test_store_read(const struct test_store *test) __attribute__((warn_unused_result));
+uint64_t test_store_epoch(const struct test_store *test);
+/* Compare-and-swap that must succeed. Consumes `next`. */
+void test_store_write(const struct test_store *test, struct topology *next);
+
+#endif

@@ -1,0 +1,367 @@
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
+#include "lib/cluster/bootstrap.h"
+#include "lib/cluster/takeover.h"
+#include "lib/shard/fence.h"
+#include "lib/topology/migration_state.h"
+#include "tests/support/shard_server.h"
+#include "tests/support/test_store.h"
+
+#define F METADATA_FENCE
+
+static struct test_store test;
+static struct shard_server *servers[2];
+
+static void init_cluster(bool serve_empty)
+{
+    struct error err = {{0}};
+    struct topology_shard shards[2];
+    for (unsigned i = 0; i < 2; i++) {
+        shards[i] = (struct topology_shard){.host = "127.0.0.1",
+                                            .port = shard_server_port(servers[i]),
+                                            .weight = 100,
+                                            .serve_empty = serve_empty};
+        (void)snprintf(shards[i].name, sizeof(shards[i].name), "s%u", i + 1);
+    }
+    struct init_options options = {.shards = shards, .nshards = 2, .nslots = 16};
+    if (!cluster_init(test.store, &options, &err)) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static int start(bool has_aof, bool serve_empty)
+{
+    test_store_init(&test);
+    servers[0] = shard_server_start(has_aof);
+    servers[1] = shard_server_start(has_aof);
+    init_cluster(serve_empty);
+    return 0;
+}
+
+static int start_with_aof(void **state)
+{
+    (void)state;
+    return start(true, false);
+}
+
+static int start_without_aof(void **state)
+{
+    (void)state;
+    return start(false, false);
+}
+
+static int start_cache(void **state)
+{
+    (void)state;
+    return start(false, true);
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    shard_server_stop(servers[0]);
+    shard_server_stop(servers[1]);
+    test_store_fini(&test);
+    return 0;
+}
+
+/* Topology and fence name the process that is there, at the topology's epoch. */
+static void expect_in_order(unsigned shard)
+{
+    struct fence_state fence;
+    struct topology *topology = test_store_read(&test);
+    struct shard_link *link = shard_server_open(servers[shard]);
+    assert_true(fence_read(link, &fence, NULL));
+    assert_true(fence.exists);
+    assert_string_equal(fence.cluster, topology->cluster);
+    assert_string_equal(fence.shard, topology->shards[shard].name);
+    assert_true(shard_identity_equal(&fence.identity, shard_link_identity(link)));
+    assert_true(shard_identity_equal(&topology->shards[shard].identity, shard_link_identity(link)));
+    assert_true(fence.epoch <= topology->epoch);
+    shard_close(link);
+    topology_free(topology);
+}
+
+static void expect_takeover(const char *name, bool accepts, enum takeover_result expected)
+{
+    struct error err = {{0}};
+    enum takeover_result result = cluster_takeover(test.store, name, accepts, &err);
+    if (result != expected) {
+        fail_msg("got %d, not %d: %s", (int)result, (int)expected, err.text);
+    }
+}
+
+static void expect_refusal(bool accepts, const char *words)
+{
+    struct error err = {{0}};
+    assert_int_equal(cluster_takeover(test.store, "s1", accepts, &err), TAKEOVER_NOT_ALLOWED);
+    if (strstr(err.text, words) == NULL) {
+        fail_msg("\"%s\" is not in \"%s\"", words, err.text);
+    }
+}
+
+static void tell(unsigned shard, const char *command)
+{
+    struct shard_link *link = shard_server_open(servers[shard]);
+    mem_free(ask(link, command));
+    shard_close(link);
+}
+
+/* An open migration of some of s1's slots to s2, in dual-write. Returns its base. */
+static uint64_t open_migration(void)
+{
+    struct migration_options options;
+    struct topology *present = test_store_read(&test);
+    struct topology *next = topology_next(present);
+    struct slot_set slots;
+    migration_options_default(&options);
+    slot_set_init(&slots, next->nslots);
+    for (unsigned slot = 0; slot < next->nslots; slot++) {
+        if (next->owner[slot] == 0) {
+            slot_set_add(&slots, slot);
+            break;
+        }
+    }
+    struct migration *migration = migration_open(next, 0, 1, &slots, &options, NULL);
+    assert_non_null(migration);
+    struct topology *dual = topology_next(next);
+    migration_enter(dual, &dual->migrations[0], PHASE_DUAL_WRITE);
+    uint64_t base = dual->migrations[0].base;
+    test_store_write(&test, next);
+    test_store_write(&test, dual);
+    slot_set_fini(&slots);
+    topology_free(present);
+    return base;
+}
+
+static void expect_new_base_since(uint64_t base)
+{
+    struct topology *topology = test_store_read(&test);
+    assert_int_equal(topology->nmigrations, 1);
+    assert_true(topology->migrations[0].base > base);
+    assert_int_equal(topology->migrations[0].generation, topology->migrations[0].base);
+    topology_free(topology);
+}
+
+/* --- cases ----------------------------------------------------------------------------------- */
+
+static void nothing_is_done_where_all_is_in_order(void **state)
+{
+    (void)state;
+    expect_takeover("s1", false, TAKEOVER_DONE);
+    assert_int_equal(test_store_epoch(&test), 1);
+}
+
+static void a_restart_with_its_aof_is_taken_over(void **state)
+{
+    (void)state;
+    uint64_t base = open_migration();
+    tell(0, "HSET " F " guard:9 9:2 peer:p:1 7:1");
+    shard_server_restart(servers[0]);
+    expect_takeover("s1", false, TAKEOVER_DONE);
+    expect_in_order(0);
+    expect_new_base_since(base);
+    struct shard_link *link = shard_server_open(servers[0]);
+    expect_ask(link, "HMGET " F " guard:9 peer:p:1", "[9:2, (nil)]");
+    shard_close(link);
+    expect_takeover("s1", false, TAKEOVER_DONE);
+    assert_int_equal(test_store_epoch(&test), 4);
+}
+
+static void a_shard_that_came_back_empty_waits_for_an_operator(void **state)
+{
+    (void)state;
+    shard_server_restart(servers[0]);
+    expect_refusal(false, "shard s1 came back empty or is another server: look at it, then run "
+                          "sluicectl shard accept s1");
+    assert_int_equal(test_store_epoch(&test), 1);
+    struct shard_link *link = shard_server_open(servers[0]);
+    expect_ask(link, "EXISTS " F, ":0");
+    shard_close(link);
+    expect_takeover("s1", true, TAKEOVER_DONE);
+    expect_in_order(0);
+}
+
+static void a_cache_that_came_back_empty_is_served(void **state)
+{
+    (void)state;
+    shard_server_restart(servers[0]);
+    expect_takeover("s1", false, TAKEOVER_DONE);
+    expect_in_order(0);
+}
+
+/* What took the fence took the metadata: a new base, though the process is the same. */
+static void a_lost_fence_begins_a_new_base_though_the_process_is_the_same(void **state)
+{
+    (void)state;
+    uint64_t base = open_migration();
+    tell(0, "FLUSHALL");
+    expect_takeover("s1", false, TAKEOVER_DONE);
+    expect_in_order(0);
+    expect_new_base_since(base);
+}
+
+static void a_flushed_shard_waits_for_an_operator(void **state)
+{
+    (void)state;
+    uint64_t base = open_migration();
+    tell(0, "FLUSHALL");
+    expect_refusal(false, "sluicectl shard accept s1");
+    expect_takeover("s1", true, TAKEOVER_DONE);
+    expect_new_base_since(base);
+}
+
+static void a_server_of_another_shard_is_refused_even_when_accepted(void **state)
+{
+    (void)state;
+    tell(0, "HSET " F " shard s2");
+    expect_refusal(false, "is of shard \"s2\"");
+    expect_refusal(true, "is of shard \"s2\"");
+    tell(0, "HSET " F " shard s1 cluster 00000000000000000000000000000000");
+    expect_refusal(true, "of cluster 00000000000000000000000000000000");
+    assert_int_equal(test_store_epoch(&test), 1);
+}
+
+/* A crash between the compare-and-swap and the fence. */
+static void what_a_crash_left_after_the_naming_is_completed(void **state)
+{
+    (void)state;
+    shard_server_restart(servers[0]);
+    struct shard_link *link = shard_server_open(servers[0]);
+    struct topology *present = test_store_read(&test);
+    struct topology *next = topology_next(present);
+    topology_replace_process(next, 0, shard_link_identity(link));
+    test_store_write(&test, next);
+    topology_free(present);
+    shard_close(link);
+    expect_takeover("s1", false, TAKEOVER_DONE);
+    expect_in_order(0);
+}
+
+/* Topology moved to another process and back: the fence of the first still names it. */
+static void a_fence_that_names_the_process_already_is_raised(void **state)
+{
+    (void)state;
+    struct shard_identity other = {"1111111111111111111111111111111111111111",
+                                   "2222222222222222222222222222222222222222"};
+    struct topology *present = test_store_read(&test);
+    struct topology *next = topology_next(present);
+    topology_replace_process(next, 0, &other);
+    test_store_write(&test, next);
+    topology_free(present);
+    expect_takeover("s1", false, TAKEOVER_DONE);
+    expect_in_order(0);
+    struct shard_link *link = shard_server_open(servers[0]);
+    expect_script(link, SCRIPT_HELLO, F, "$ 2 p:1 7", "-FENCED 3");
+    expect_script(link, SCRIPT_HELLO, F, "$ 3 p:1 7", "+OK");
+    shard_close(link);
+}
+
+static void connections_from_before_are_killed(void **state)
+{
+    (void)state;
+    struct shard_link *plain = shard_server_open(servers[0]);
+    struct shard_link *subscriber = shard_server_open(servers[0]);
+    mem_free(ask(subscriber, "SUBSCRIBE news"));
+    /* The fence names another process by now, as after REPLICAOF there and back. */
+    expect_ask(plain, "DEBUG CHANGE-REPL-ID", "+OK");
+    expect_takeover("s1", false, TAKEOVER_DONE);
+    assert_null(shard_commandf(plain, NULL, "PING"));
+    assert_null(shard_commandf(subscriber, NULL, "PING"));
+    shard_close(plain);
+    shard_close(subscriber);
+    expect_in_order(0);
+}
+
+static void a_store_older_than_the_fence_is_not_acted_on(void **state)
+{
+    (void)state;
+    struct error err = {{0}};
+    tell(0, "HSET " F " epoch 50 run_id 1111111111111111111111111111111111111111");
+    assert_int_equal(cluster_takeover(test.store, "s1", false, &err), TAKEOVER_FAILED);
+    assert_non_null(strstr(err.text, "sluicectl store repair"));
+    assert_int_equal(test_store_epoch(&test), 1);
+}
+
+static void a_dead_shard_or_a_replica_is_not_taken_over(void **state)
+{
+    (void)state;
+    struct error err = {{0}};
+    assert_int_equal(cluster_takeover(test.store, "nobody", false, &err), TAKEOVER_FAILED);
+    assert_non_null(strstr(err.text, "there is no shard \"nobody\""));
+    tell(0, "REPLICAOF 127.0.0.1 1");
+    assert_int_equal(cluster_takeover(test.store, "s1", true, &err), TAKEOVER_FAILED);
+    assert_non_null(strstr(err.text, "is a replica"));
+    shard_server_kill(servers[0]);
+    assert_int_equal(cluster_takeover(test.store, "s1", true, &err), TAKEOVER_FAILED);
+    assert_non_null(strstr(err.text, "cannot connect to 127.0.0.1:"));
+    assert_int_equal(test_store_epoch(&test), 1);
+}
+
+static void *take_over_alone(void *context)
+{
+    enum takeover_result *result = context;
+    struct error err = {{0}};
+    struct store *store = store_open(test.url, &err);
+    *result = cluster_takeover(store, "s1", false, &err);
+    if (*result != TAKEOVER_DONE) {
+        print_error("%s\n", err.text);
+    }
+    store_close(store);
+    return NULL;
+}
+
+static void many_at_once_are_harmless(void **state)
+{
+    (void)state;
+
+    enum {
+        TAKERS = 8,
+        ROUNDS = 5
+    };
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        pthread_t threads[TAKERS];
+        enum takeover_result results[TAKERS];
+        shard_server_restart(servers[0]);
+        for (unsigned i = 0; i < TAKERS; i++) {
+            assert_int_equal(pthread_create(&threads[i], NULL, take_over_alone, &results[i]), 0);
+        }
+        for (unsigned i = 0; i < TAKERS; i++) {
+            assert_int_equal(pthread_join(threads[i], NULL), 0);
+            assert_int_equal(results[i], TAKEOVER_DONE);
+        }
+        expect_in_order(0);
+    }
+}
+
+int main(void)
+{
+#define WITH_AOF(test)    cmocka_unit_test_setup_teardown(test, start_with_aof, stop)
+#define WITHOUT_AOF(test) cmocka_unit_test_setup_teardown(test, start_without_aof, stop)
+#define CACHE(test)       cmocka_unit_test_setup_teardown(test, start_cache, stop)
+    const struct CMUnitTest tests[] = {
+        WITHOUT_AOF(nothing_is_done_where_all_is_in_order),
+        WITH_AOF(a_restart_with_its_aof_is_taken_over),
+        WITHOUT_AOF(a_shard_that_came_back_empty_waits_for_an_operator),
+        CACHE(a_cache_that_came_back_empty_is_served),
+        CACHE(a_lost_fence_begins_a_new_base_though_the_process_is_the_same),
+        WITHOUT_AOF(a_flushed_shard_waits_for_an_operator),
+        WITHOUT_AOF(a_server_of_another_shard_is_refused_even_when_accepted),
+        WITH_AOF(what_a_crash_left_after_the_naming_is_completed),
+        WITHOUT_AOF(a_fence_that_names_the_process_already_is_raised),
+        WITHOUT_AOF(connections_from_before_are_killed),
+        WITHOUT_AOF(a_store_older_than_the_fence_is_not_acted_on),
+        WITHOUT_AOF(a_dead_shard_or_a_replica_is_not_taken_over),
+        WITH_AOF(many_at_once_are_harmless),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
