@@ -334,9 +334,9 @@ void options_print_sample(const struct option_table *table, FILE *out)
         if (spec->is_command_line_only) {
             continue;
         }
-        bool is_flag = spec->type == OPTION_FLAG;
-        const char *value = spec->default_value != NULL ? spec->default_value : "";
-        (void)fprintf(out, "\n; %s\n;%s = %s\n", spec->text, spec->name,
-                      is_flag && value[0] == '\0' ? "no" : value);
+        const char *unset = spec->type == OPTION_FLAG ? " no" : "";
+        const char *value = spec->default_value;
+        (void)fprintf(out, "\n; %s\n;%s =%s%s\n", spec->text, spec->name,
+                      value != NULL ? " " : unset, value != NULL ? value : "");
     }
 }
