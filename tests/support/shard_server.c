@@ -97,7 +97,7 @@ struct shard_server *shard_server_start(bool has_aof)
     return server;
 }
 
-void remove_folder(const char *path)
+void shard_server_remove_folder(const char *path)
 {
     pid_t pid = fork();
     if (pid == 0) {
@@ -128,7 +128,7 @@ void shard_server_stop(struct shard_server *server)
         return;
     }
     shard_server_kill(server);
-    remove_folder(server->folder);
+    shard_server_remove_folder(server->folder);
     mem_free(server);
 }
 

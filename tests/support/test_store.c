@@ -31,7 +31,7 @@ void test_store_init(struct test_store *test)
 void test_store_fini(struct test_store *test)
 {
     store_close(test->store);
-    remove_folder(test->folder);
+    shard_server_remove_folder(test->folder);
 }
 
 struct topology *test_store_read(const struct test_store *test)
