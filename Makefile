@@ -57,6 +57,9 @@ LIB      := $(B)/lib.a
 PROGRAMS := $(B)/$(NAME)-proxy $(B)/$(NAME)-migrator $(B)/$(NAME)ctl
 EMBED    := $(patsubst %,$(B)/%.o,$(wildcard lib/shard/lua/*.lua proxy/control/dashboard/*))
 
+# The programs of $(1) whose path has the word ONLY; all without it.
+chosen = $(if $(ONLY),$(foreach t,$(1),$(if $(findstring $(ONLY),$(t)),$(t))),$(1))
+
 # A test links the library and the programs' modules; main.c stays out.
 MODULES     := $(B)/proxy.a $(B)/migrator.a $(B)/ctl.a
 SUPPORT     := $(B)/tests/support.a
@@ -106,13 +109,17 @@ $(EMBED): $(B)/%.o: % scripts/embed
 	scripts/embed $< > $(@:.o=.c)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $(@:.o=.c)
 
+.PHONY: unit-programs integration-programs
+unit-programs: $(UNIT)
+integration-programs: all $(INTEGRATION) $(TOOLS)
+
 tools: $(TOOLS) ## build the helper programs of tests and scripts
 
 test: $(UNIT) ## run the unit tests (ONLY=word: those whose path has it)
-	@for t in $(filter %$(ONLY)%,$(UNIT)); do $$t || exit 1; done
+	@for t in $(call chosen,$(UNIT)); do $$t || exit 1; done
 
 integration: all $(INTEGRATION) $(TOOLS) ## run the tests against real redis-servers
-	@for t in $(INTEGRATION); do SLUICE_BIN=$(abspath $(B)) $$t || exit 1; done
+	@for t in $(call chosen,$(INTEGRATION)); do SLUICE_BIN=$(abspath $(B)) $$t || exit 1; done
 
 fuzz: ## run every fuzzer for FUZZ_SECONDS (default 20)
 	@$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-run

@@ -28,28 +28,34 @@ static void move_to_front(struct buffer *buffer)
     buffer->end = length;
 }
 
-char *buffer_reserve(struct buffer *buffer, size_t size_bytes)
+/* Room for `size_bytes` at the end, whatever the limit says. */
+static char *make_room(struct buffer *buffer, size_t size_bytes)
 {
-    size_t length = buffer_length(buffer);
-    if (size_bytes > buffer->limit || length > buffer->limit - size_bytes) {
-        return NULL;
-    }
-    if (buffer->capacity - buffer->end >= size_bytes && buffer->data != NULL) {
+    if (buffer->data != NULL && buffer->capacity - buffer->end >= size_bytes) {
         return buffer->data + buffer->end;
     }
     /* Moving is cheap only when what is left is the smaller part. */
-    if (buffer->start >= length && buffer->capacity - length >= size_bytes && buffer->start > 0) {
+    if (buffer->start > 0 && buffer->start >= buffer_length(buffer)) {
         move_to_front(buffer);
-        return buffer->data + buffer->end;
     }
     size_t needed = buffer->end + size_bytes;
     size_t capacity = buffer->capacity > 0 ? buffer->capacity : SMALLEST_BYTES;
     while (capacity < needed) {
         capacity *= 2;
     }
-    buffer->data = mem_realloc(buffer->data, capacity);
-    buffer->capacity = capacity;
+    if (capacity != buffer->capacity) {
+        buffer->data = mem_realloc(buffer->data, capacity);
+        buffer->capacity = capacity;
+    }
     return buffer->data + buffer->end;
+}
+
+char *buffer_reserve(struct buffer *buffer, size_t size_bytes)
+{
+    if (size_bytes > buffer->limit || buffer_length(buffer) > buffer->limit - size_bytes) {
+        return NULL;
+    }
+    return make_room(buffer, size_bytes);
 }
 
 bool buffer_append(struct buffer *buffer, const void *data, size_t size_bytes)
@@ -86,8 +92,8 @@ void buffer_printf(struct buffer *buffer, const char *format, ...)
     int length = vsnprintf(NULL, 0, format, args);
     va_end(args);
     ASSERT(length >= 0);
-    char *room = buffer_reserve(buffer, (size_t)length + 1);
-    ASSERT(room != NULL);
+    ASSERT((size_t)length <= buffer->limit - buffer_length(buffer));
+    char *room = make_room(buffer, (size_t)length + 1); /* the zero does not count */
     (void)vsnprintf(room, (size_t)length + 1, format, again);
     va_end(again);
     buffer->end += (size_t)length;

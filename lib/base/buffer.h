@@ -24,7 +24,9 @@ static inline size_t buffer_length(const struct buffer *buffer)
 
 static inline struct slice buffer_slice(const struct buffer *buffer)
 {
-    return (struct slice){buffer->data + buffer->start, buffer->end - buffer->start};
+    /* Even null + 0 is undefined in C. */
+    const char *front = buffer->data != NULL ? buffer->data + buffer->start : NULL;
+    return (struct slice){front, buffer->end - buffer->start};
 }
 
 /* Room for `size` more bytes at the end, or null when that would pass the limit.
@@ -39,7 +41,7 @@ static inline void buffer_commit(struct buffer *buffer, size_t size_bytes)
 /* False, and nothing appended, when it would pass the limit. */
 bool buffer_append(struct buffer *buffer, const void *data, size_t size_bytes)
     __attribute__((warn_unused_result));
-/* For buffers whose limit cannot be reached: asserts that it fits. */
+/* These three are for buffers whose limit cannot be reached: they assert that it fits. */
 void buffer_add(struct buffer *buffer, const void *data, size_t size_bytes);
 void buffer_add_text(struct buffer *buffer, const char *text);
 void buffer_printf(struct buffer *buffer, const char *format, ...)

@@ -9,10 +9,13 @@ bool error_set(struct error *err, const char *format, ...)
     if (err == NULL) {
         return false;
     }
+    /* Not straight into *err: its old text may be among the arguments. */
+    struct error made;
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(err->text, sizeof(err->text), format, args);
+    (void)vsnprintf(made.text, sizeof(made.text), format, args);
     va_end(args);
+    memcpy(err->text, made.text, strlen(made.text) + 1);
     return false;
 }
 

@@ -47,6 +47,7 @@ static void parse_environment(void)
         struct point *point = &points[npoints++];
         point->name = cut(&item, '=');
         point->action = cut(&item, '@');
+        ASSERT(point->name.len > 0 && point->action.len > 0);
         bool counted = item.len == 0 || number_parse_u64(item, &point->only_at);
         ASSERT(counted);
     }
@@ -64,6 +65,8 @@ static bool act(struct slice action)
         bool is_number = number_parse_u64(action, &pause_ms);
         ASSERT(is_number);
         clock_sleep_ms(pause_ms);
+    } else {
+        ASSERT(slice_equal(verb, SLICE("error"))); /* a misspelt test must not pass */
     }
     return slice_equal(verb, SLICE("error"));
 }

@@ -4,22 +4,38 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#define CHUNK_BYTES ((size_t)65536)
+
+/* True with *got = 0 at the end of the file. */
+static bool read_some(int fd, char *room, size_t size_bytes, size_t *got)
+{
+    ssize_t count;
+    do {
+        count = read(fd, room, size_bytes);
+    } while (count < 0 && errno == EINTR);
+    *got = count > 0 ? (size_t)count : 0;
+    return count >= 0;
+}
+
 static bool read_all(int fd, struct buffer *content)
 {
     for (;;) {
-        char *room = buffer_reserve(content, 65536);
-        if (room == NULL) {
+        size_t left = content->limit - buffer_length(content);
+        size_t size = left < CHUNK_BYTES ? left : CHUNK_BYTES;
+        char one_more;
+        char *room = size > 0 ? buffer_reserve(content, size) : &one_more;
+        size_t got;
+        if (!read_some(fd, room, size > 0 ? size : 1, &got)) {
+            return false;
+        }
+        if (got == 0) {
+            return true;
+        }
+        if (size == 0) {
             errno = EFBIG;
             return false;
         }
-        ssize_t got = read(fd, room, 65536);
-        if (got > 0) {
-            buffer_commit(content, (size_t)got);
-        } else if (got == 0) {
-            return true;
-        } else if (errno != EINTR) {
-            return false;
-        }
+        buffer_commit(content, got);
     }
 }
 

@@ -41,6 +41,16 @@ static size_t write_prefix(char *line, size_t size, enum log_level level)
     return used + (size_t)more;
 }
 
+/* One line per event, whatever bytes a value brings along. */
+static void replace_control_bytes(char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) {
+            text[i] = '?';
+        }
+    }
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
     if (level > log_level) {
@@ -56,6 +66,7 @@ void log_line(enum log_level level, const char *format, ...)
     if (used > sizeof(line) - 2) {
         used = sizeof(line) - 2;
     }
+    replace_control_bytes(line, used);
     line[used++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, used);
     (void)written; /* nowhere left to say that the log cannot be written */

@@ -40,6 +40,12 @@ bool number_parse_double(struct slice text, double *value)
     if (text.len == 0 || text.len >= sizeof(copy)) {
         return false;
     }
+    /* strtod would take spaces in front, "inf", "nan" and hexadecimal digits as well. */
+    for (size_t i = 0; i < text.len; i++) {
+        if (memchr("0123456789+-.eE", text.data[i], 15) == NULL) {
+            return false;
+        }
+    }
     memcpy(copy, text.data, text.len);
     copy[text.len] = '\0';
     *value = strtod(copy, &end);

@@ -9,7 +9,7 @@
 /* Decimal digits only (and a '-' for i64), no sign '+', no spaces, no overflow; "007" is fine. */
 bool number_parse_u64(struct slice text, uint64_t *value) __attribute__((warn_unused_result));
 bool number_parse_i64(struct slice text, int64_t *value) __attribute__((warn_unused_result));
-/* A finite decimal as strtod reads it. */
+/* A finite decimal as strtod reads it: "-1.5e3"; not "inf", "0x10" or " 1". */
 bool number_parse_double(struct slice text, double *value) __attribute__((warn_unused_result));
 /* "250ms", "10s", "10m", "2h", or a bare number of seconds. */
 bool number_parse_duration_ms(struct slice text, uint64_t *ms) __attribute__((warn_unused_result));

@@ -60,8 +60,10 @@ static bool set_number(const struct option_spec *spec, void *field, const char *
                          text);
     }
     if (spec->max > 0 && (value < spec->min || value > spec->max)) {
-        return error_set(err, "\"%s\" must be %llu..%llu, not \"%s\"", spec->name,
-                         (unsigned long long)spec->min, (unsigned long long)spec->max, text);
+        const char *unit = spec->type == OPTION_DURATION ? "ms" : "";
+        return error_set(err, "\"%s\" must be %llu%s..%llu%s%s, not \"%s\"", spec->name,
+                         (unsigned long long)spec->min, unit, (unsigned long long)spec->max, unit,
+                         spec->type == OPTION_SIZE ? " bytes" : "", text);
     }
     *(uint64_t *)field = value;
     return true;
@@ -105,25 +107,81 @@ static bool set_defaults(const struct option_table *table, void *settings, struc
 struct file_reading {
     const struct option_table *table;
     void *settings;
-    struct error why; /* the first error */
-    bool failed;
+    FILE *file;
+    int line;         /* the one that was read last; 1 is the first */
+    int refused_line; /* the first that was refused, 0: none */
+    struct error why; /* it was refused */
 };
+
+/* inih goes on after an error: only the first reason is kept. */
+static void refuse_line(struct file_reading *reading, const struct error *why)
+{
+    if (reading->refused_line == 0) {
+        reading->refused_line = reading->line;
+        reading->why = *why;
+    }
+}
+
+/* Reads a line for inih, in the manner of fgets. Takes the spaces off its front, since inih would
+ * take an indented line for more of the value before; refuses a line that is longer than inih's
+ * room, since inih would read its rest as a line of its own. */
+static char *read_line(char *text, int size, void *user)
+{
+    struct file_reading *reading = user;
+    if (fgets(text, size, reading->file) == NULL) {
+        return NULL;
+    }
+    reading->line++;
+    size_t length = strlen(text);
+    if (length + 1 == (size_t)size && text[length - 1] != '\n') {
+        struct error why;
+        (void)error_set(&why, "longer than %d bytes", size - 2);
+        refuse_line(reading, &why);
+        for (int c = 0; c != '\n' && c != EOF;) {
+            c = fgetc(reading->file);
+        }
+        length = 0;
+    }
+    size_t spaces = strspn(text, " \t");
+    spaces = spaces < length ? spaces : length;
+    memmove(text, text + spaces, length - spaces);
+    text[length - spaces] = '\0';
+    return text;
+}
 
 static int on_file_value(void *user, const char *section, const char *name, const char *value)
 {
     struct file_reading *reading = user;
     const struct option_spec *spec = find_spec(reading->table, name);
+    struct error why;
     bool ok;
     if (section[0] != '\0') {
-        ok = error_set(&reading->why, "sections like [%s] are not used here", section);
+        ok = error_set(&why, "sections like [%s] are not used here", section);
     } else if (spec == NULL || spec->is_command_line_only) {
-        ok = error_set(&reading->why, "\"%s\" is not an option of %s", name,
-                       reading->table->program);
+        ok = error_set(&why, "\"%s\" is not an option of %s's file; see %s --help", name,
+                       reading->table->program, reading->table->program);
     } else {
-        ok = set_value(spec, reading->settings, value, &reading->why);
+        ok = set_value(spec, reading->settings, value, &why);
     }
-    reading->failed = reading->failed || !ok;
+    if (!ok) {
+        refuse_line(reading, &why);
+    }
     return ok;
+}
+
+static bool parse_file(struct file_reading *reading, const char *path, struct error *err)
+{
+    int line = ini_parse_stream(read_line, reading, on_file_value, reading);
+    if (ferror(reading->file) != 0) {
+        return error_set(err, "cannot read \"%s\": %s", path, strerror(errno));
+    }
+    int refused = reading->refused_line;
+    if (refused != 0 && (line <= 0 || refused <= line)) {
+        return error_set(err, "cannot read \"%s\", line %d: %s", path, refused, reading->why.text);
+    }
+    return line == 0 ? true
+                     : error_set(err, "cannot read \"%s\", line %d: not of the form name = value",
+                                 path, line);
 }
 
 static bool load_file(const struct option_table *table, void *settings, const char *path,
@@ -133,15 +191,10 @@ static bool load_file(const struct option_table *table, void *settings, const ch
     if (file == NULL) {
         return error_set(err, "cannot read \"%s\": %s", path, strerror(errno));
     }
-    /* inih goes on after an error; its result is the first bad line, `why` the last reason. */
-    struct file_reading reading = {.table = table, .settings = settings};
-    int line = ini_parse_file(file, on_file_value, &reading);
+    struct file_reading reading = {.table = table, .settings = settings, .file = file};
+    bool ok = parse_file(&reading, path, err);
     (void)fclose(file);
-    if (line == 0) {
-        return true;
-    }
-    return error_set(err, "cannot read \"%s\", line %d: %s", path, line,
-                     reading.failed ? reading.why.text : "not of the form name = value");
+    return ok;
 }
 
 struct command_line {

@@ -33,10 +33,10 @@ uint64_t random_system(void)
 
 void random_hex(char *text, size_t digits)
 {
-    struct random random;
-    random_seed(&random, random_system());
+    uint64_t bits = 0;
     for (size_t i = 0; i < digits; i++) {
-        text[i] = "0123456789abcdef"[random_next(&random) & 15];
+        bits = i % 16 == 0 ? random_system() : bits >> 4;
+        text[i] = "0123456789abcdef"[bits & 15];
     }
     text[digits] = '\0';
 }

@@ -33,7 +33,8 @@ static inline bool slice_equal_nocase(struct slice a, struct slice b)
 
 static inline bool slice_starts_with(struct slice text, struct slice prefix)
 {
-    return text.len >= prefix.len && memcmp(text.data, prefix.data, prefix.len) == 0;
+    return text.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(text.data, prefix.data, prefix.len) == 0);
 }
 
 #endif

@@ -50,8 +50,26 @@ enum command_flag {
     COMMAND_BLOCKING = 1 << 3,
     COMMAND_MOVABLE_KEYS = 1 << 4,
     COMMAND_NOSCRIPT = 1 << 5,
+    COMMAND_NO_MANDATORY_KEYS = 1 << 6, /* EVAL and the like: "numkeys 0" is allowed */
     COMMAND_SMALL_RESULT =
-        1 << 6, /* ours: the value after it is bounded by the request (SET ...) */
+        1 << 7, /* ours: the value after it is bounded by the request (SET ...) */
+};
+
+/* Where our own code finds the keys, since the server's specs cannot or do so loosely. */
+enum command_finder {
+    FINDER_SPECS,
+    FINDER_SORT,      /* the key, and that of the last STORE */
+    FINDER_GEORADIUS, /* the key, and those of every STORE and STOREDIST */
+    FINDER_XREAD      /* behind the STREAMS that is an option, not a group's or consumer's name */
+};
+
+/* Commands some of whose forms are refused; see command_refused_form. */
+enum command_form {
+    FORM_ANY,
+    FORM_COPY,   /* not to another database */
+    FORM_SORT,   /* not BY or GET a pattern: keys that nobody named */
+    FORM_XREAD,  /* not BLOCK */
+    FORM_SCRIPT, /* not without keys */
 };
 
 enum key_begin {
@@ -84,7 +102,11 @@ struct command_info {
     int arity;     /* as in COMMAND: negative is a minimum */
     uint32_t flags;
     enum command_handler handler;
-    const char *reason; /* for HANDLER_REFUSE: what the client is told; else null */
+    enum command_finder finder;
+    enum command_form form;
+    const char *reason; /* for HANDLER_REFUSE: what the client is told after "ERR "; else null */
+    const char *why;    /* why we decided so, for docs; null where the default rules decided */
+    const char *limit;  /* which forms are refused, and why, for docs; else null */
     unsigned id;        /* dense, 0 .. command_table_count - 1: index for counters */
     const struct key_spec *specs;
     unsigned nspecs;
@@ -96,8 +118,11 @@ struct command_table;
 
 /* Static; lives for ever. */
 const struct command_table *command_table_builtin(void);
-/* From the bytes of a server's reply to COMMAND (RESP2). Ids of commands that the built-in table
- * knows are the same. Null with a message when the bytes are not such a reply. */
+/* From the bytes of a server's reply to COMMAND (RESP2 or RESP3). What the server reports wins for
+ * arity, flags and key specs; our overrides win for handlers. Commands that the built-in table
+ * knows keep their ids, and stay when the server does not report them; new ones come behind: with
+ * keys they are routed, without keys refused. Null with a message when the bytes are not such a
+ * reply. */
 struct command_table *command_table_learn(struct slice reply, struct error *err)
     __attribute__((warn_unused_result));
 void command_table_free(struct command_table *table);
@@ -119,11 +144,26 @@ struct command_key {
     bool is_written;
 };
 
-/* Finds the keys by the specs (and by our overrides where a spec is unknown or incomplete: SORT
- * ... STORE, MIGRATE KEYS). Writes at most `capacity` of them, in argument order; returns how many
- * there are (which may be more than capacity), or -1 when the arguments do not fit the specs (a
- * bad numkeys): the server's own error is then the right answer. */
+/* Finds the keys by the specs, or by our own finder. Writes at most `capacity` of them, in argument
+ * order; returns how many there are (which may be more than capacity, and 0 where the arguments
+ * name none), or -1 when the arguments do not fit the specs (a bad numkeys): the server's own error
+ * is then the right answer, from any shard. The arity must fit. */
 int command_keys(const struct command_info *info, const struct slice *argv, unsigned argc,
                  struct command_key *keys, unsigned capacity);
+
+/* Whether a shard may hold back its reply until something happens: BLPOP and the like, and XREAD
+ * and XREADGROUP only with BLOCK. */
+bool command_blocks(const struct command_info *info, const struct slice *argv, unsigned argc);
+
+const char *command_refused_form_of(const struct command_info *info, const struct slice *argv,
+                                    unsigned argc);
+
+/* Null; or, for a form of a routed command that this proxy does not serve (COPY ... DB, SORT BY
+ * pattern, EVAL without keys, XREAD BLOCK), what the client is told, as command_info.reason. */
+static inline const char *command_refused_form(const struct command_info *info,
+                                               const struct slice *argv, unsigned argc)
+{
+    return info->form == FORM_ANY ? NULL : command_refused_form_of(info, argv, argc);
+}
 
 #endif

@@ -14,7 +14,7 @@
 #include "lib/base/memory.h"
 #include "lib/store/file_store.h"
 
-#define MEMBER_MAX_BYTES ((size_t)65536)
+#define MEMBER_MAX_BYTES ((size_t)131072) /* file_read asks for 64 kB of room at a time */
 #define GONE_MS          ((uint64_t)10 * STORE_LEASE_MS)
 
 /* A name for a file from words that somebody else chose. */

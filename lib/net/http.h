@@ -1,0 +1,47 @@
+/* The admin endpoint: a small HTTP/1.1 server for GET and HEAD. Not for the internet.
+ *
+ *   accept -> reading the head -> handler -> writing the reply -> draining -> closed
+ *
+ * One request to a connection. Whatever a client does is bounded: the number of connections (more
+ * wait in the listener's backlog), the bytes of a head, and the time from accept to close. A body
+ * is read and dropped. Written on loop.h and not on libevent's evhttp, which in 2.1 can bound
+ * neither the connections nor the whole time of a request. One thread: the loop's. */
+#ifndef LIB_NET_HTTP_H
+#define LIB_NET_HTTP_H
+
+#include "lib/base/buffer.h"
+#include "lib/base/error.h"
+#include "lib/net/loop.h"
+
+#define HTTP_OK             200
+#define HTTP_INTERNAL_ERROR 500
+#define HTTP_UNAVAILABLE    503
+
+struct http_server;
+
+/* Appends the reply's body, which it bounds itself, and returns its status, one of the above. */
+typedef int http_handler_fn(void *context, struct buffer *body);
+
+struct http_limits {
+    unsigned connections; /* open at once; 64 */
+    size_t head_bytes;    /* of the request line and the header fields; 8 kB */
+    uint64_t time_ms;     /* from accept to close; 10 s */
+};
+
+/* Listens on "host:port"; port 0 takes a free one. Null with a message that names the address. */
+struct http_server *http_server_open(struct loop *loop, const char *address, struct error *err)
+    __attribute__((warn_unused_result));
+/* Closes all connections; replies under way are cut off. Null is allowed. Not from a handler. */
+void http_server_close(struct http_server *server);
+
+/* For connections accepted from now on; without it the numbers above. */
+void http_server_limit(struct http_server *server, const struct http_limits *limits);
+/* Texts must outlive the server. At most 16 routes; a path must not come twice. */
+void http_server_route(struct http_server *server, const char *path, const char *content_type,
+                       http_handler_fn *handler, void *context);
+
+/* Where it listens, with the port it got. Owned by the server. */
+const char *http_server_address(const struct http_server *server);
+unsigned http_server_connections(const struct http_server *server);
+
+#endif

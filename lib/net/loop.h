@@ -1,0 +1,72 @@
+/* One thread's event loop: readiness of descriptors, timers, and what is done at the end of a turn.
+ * A thin layer over libevent's raw events; with http.c the only place that knows it.
+ *
+ * A turn is: wait for events, call their callbacks, then call what was put down with
+ * loop_at_turn_end. Writes are gathered in buffers during a turn and written once at its end, so a
+ * connection costs one write a turn, however many requests it carried. One thread, but for
+ * mailbox.h. */
+#ifndef LIB_NET_LOOP_H
+#define LIB_NET_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <event2/event_struct.h>
+
+struct loop;
+
+struct loop *loop_new(void);
+void loop_free(struct loop *loop);
+/* Returns after loop_stop. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+/* Monotonic microseconds, read once a turn and after loop_update_now: good enough for time-outs. */
+uint64_t loop_now_us(const struct loop *loop);
+uint64_t loop_update_now(struct loop *loop);
+
+/* Readiness of one descriptor. Reading is watched from io_start until io_stop or io_pause_reading;
+ * writing only between io_want_write and the callback that follows. */
+typedef void io_fn(void *context);
+
+struct io {
+    struct event read_event;
+    struct event write_event;
+    io_fn *on_readable;
+    io_fn *on_writable;
+    void *context;
+    bool is_reading;
+    bool is_writing;
+};
+
+void io_start(struct io *io, struct loop *loop, int fd, io_fn *on_readable, io_fn *on_writable,
+              void *context);
+void io_stop(struct io *io); /* may be called twice; before the descriptor is closed */
+void io_pause_reading(struct io *io);
+void io_resume_reading(struct io *io);
+void io_want_write(struct io *io); /* on_writable is called once, when it can be written */
+
+struct timer {
+    struct event event;
+    void (*on_time)(void *context);
+    void *context;
+};
+
+void timer_init(struct timer *timer, struct loop *loop, void (*on_time)(void *), void *context);
+/* Once, after `ms`; a timer that already runs is set anew. */
+void timer_start(struct timer *timer, uint64_t ms);
+void timer_stop(struct timer *timer);
+
+/* Work for the end of this turn. Putting down what is already down does nothing. */
+struct turn_task {
+    struct turn_task *next;
+    void (*run)(void *context);
+    void *context;
+    bool is_queued;
+};
+
+void turn_task_init(struct turn_task *task, void (*run)(void *), void *context);
+void loop_at_turn_end(struct loop *loop, struct turn_task *task);
+/* Before the task's memory goes away. */
+void loop_cancel(struct loop *loop, struct turn_task *task);
+
+#endif

@@ -1,0 +1,141 @@
+#include "lib/net/socket.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LISTEN_BACKLOG 4096
+
+bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
+{
+    char service[8];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    (void)snprintf(service, sizeof(service), "%u", port);
+    *endpoint = (struct endpoint){.length = 0};
+    int failure = getaddrinfo(host, service, &hints, &found);
+    if (failure != 0) {
+        return error_set(err, "cannot resolve \"%s\": %s", host, gai_strerror(failure));
+    }
+    memcpy(&endpoint->address, found->ai_addr, found->ai_addrlen);
+    endpoint->length = found->ai_addrlen;
+    freeaddrinfo(found);
+    return true;
+}
+
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+    return a->length == b->length && memcmp(&a->address, &b->address, a->length) == 0;
+}
+
+static int new_socket(int family)
+{
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+/* A power-off of the other machine is noticed within about half a minute. */
+static void tune(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {{IPPROTO_TCP, TCP_NODELAY, 1},
+                   {SOL_SOCKET, SO_KEEPALIVE, 1},
+                   {IPPROTO_TCP, TCP_KEEPIDLE, 15},
+                   {IPPROTO_TCP, TCP_KEEPINTVL, 5},
+                   {IPPROTO_TCP, TCP_KEEPCNT, 3}};
+
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        /* Best effort: the connection works without. */
+        (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+    }
+}
+
+bool socket_is_free(const struct endpoint *endpoint, struct error *err)
+{
+    int on = 1;
+    int fd = new_socket(endpoint->address.ss_family);
+    bool is_free = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+                   bind(fd, (const struct sockaddr *)&endpoint->address, endpoint->length) == 0;
+    int why = errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return is_free ? true : error_set(err, "cannot listen: %s", strerror(why));
+}
+
+void endpoint_set_port(struct endpoint *endpoint, uint16_t port)
+{
+    void *bytes = &endpoint->address;
+    if (endpoint->address.ss_family == AF_INET6) {
+        ((struct sockaddr_in6 *)bytes)->sin6_port = htons(port);
+    } else {
+        ((struct sockaddr_in *)bytes)->sin_port = htons(port);
+    }
+}
+
+int socket_listen(const struct endpoint *endpoint, struct error *err)
+{
+    int on = 1;
+    int fd = new_socket(endpoint->address.ss_family);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
+        bind(fd, (const struct sockaddr *)&endpoint->address, endpoint->length) == 0 &&
+        listen(fd, LISTEN_BACKLOG) == 0) {
+        return fd;
+    }
+    (void)error_set(err, "cannot listen: %s", strerror(errno));
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return -1;
+}
+
+uint16_t socket_port(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0) {
+        return 0;
+    }
+    const void *bytes = &address;
+    return ntohs(address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)bytes)->sin6_port
+                                               : ((const struct sockaddr_in *)bytes)->sin_port);
+}
+
+int socket_accept(int listener, bool *is_exhausted)
+{
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    *is_exhausted = fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS);
+    if (fd >= 0) {
+        tune(fd);
+    }
+    return fd;
+}
+
+int socket_connect(const struct endpoint *endpoint)
+{
+    if (endpoint->length == 0) {
+        return -1;
+    }
+    int fd = new_socket(endpoint->address.ss_family);
+    if (fd < 0) {
+        return -1;
+    }
+    tune(fd);
+    int done = connect(fd, (const struct sockaddr *)&endpoint->address, endpoint->length);
+    if (done != 0 && errno != EINPROGRESS) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int socket_error(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof(error);
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}

@@ -1,0 +1,40 @@
+/* Sockets as the programs want them: non-blocking, close-on-exec, no Nagle, keep-alive. */
+#ifndef LIB_NET_SOCKET_H
+#define LIB_NET_SOCKET_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "lib/base/error.h"
+
+/* A resolved address. */
+struct endpoint {
+    struct sockaddr_storage address;
+    socklen_t length; /* 0: could not be resolved */
+};
+
+/* Blocks for names that are not numeric: control plane. */
+bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
+    __attribute__((warn_unused_result));
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
+
+/* Nobody listens there. SO_REUSEPORT would let a second process share the port in silence. */
+bool socket_is_free(const struct endpoint *endpoint, struct error *err)
+    __attribute__((warn_unused_result));
+/* The endpoint with another port. */
+void endpoint_set_port(struct endpoint *endpoint, uint16_t port);
+/* With SO_REUSEPORT, so that each worker has a listener of its own. -1 with a message. */
+int socket_listen(const struct endpoint *endpoint, struct error *err)
+    __attribute__((warn_unused_result));
+/* The port it listens on (asked for port 0). */
+uint16_t socket_port(int fd);
+/* -1 when there is none waiting (*is_exhausted: out of descriptors). */
+int socket_accept(int listener, bool *is_exhausted);
+/* Begins to connect; writable when done, then socket_error tells. -1 when it failed at once. */
+int socket_connect(const struct endpoint *endpoint);
+/* 0, or the errno that the connection failed with. */
+int socket_error(int fd);
+
+#endif

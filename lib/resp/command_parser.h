@@ -1,0 +1,51 @@
+/* Reads one client command from bytes that arrive in any pieces: the multibulk form and the inline
+ * form, with Redis' limits and Redis' own error texts. Copies nothing: the arguments are slices of
+ * the caller's bytes (of the parser's own memory for an inline command with quotes). Pure. */
+#ifndef LIB_RESP_COMMAND_PARSER_H
+#define LIB_RESP_COMMAND_PARSER_H
+
+#include "lib/base/buffer.h"
+#include "lib/base/slice.h"
+#include "lib/resp/framer.h"
+
+#define COMMAND_BULK_MAX   ((uint64_t)512 << 20) /* Redis' proto-max-bulk-len */
+#define COMMAND_INLINE_MAX ((size_t)64 << 10)    /* Redis' PROTO_INLINE_MAX_SIZE */
+
+/* A command as it lies in the caller's bytes; valid until those change or the next parse. */
+struct command {
+    const struct slice *argv;
+    unsigned argc;    /* 0: an empty line or *0, which is skipped without an answer */
+    struct slice raw; /* all its bytes; not RESP when is_inline */
+    bool is_inline;
+};
+
+struct command_parser {
+    uint64_t bulk_max;
+    uint64_t args_left; /* of a multibulk command; valid when is_multibulk */
+    uint64_t bulk_length;
+    size_t position; /* from the start of the command to the next unread byte */
+    bool is_multibulk;
+    bool has_bulk_length;
+    const char *error; /* after PARSE_BAD: Redis' text behind "-ERR Protocol error: " */
+    char error_text[48];
+    unsigned nargs;
+    unsigned capacity;
+    struct slice *args;     /* data is an offset from the command's start until it is complete */
+    struct buffer unquoted; /* the arguments of an inline command */
+};
+
+void command_parser_init(struct command_parser *parser, uint64_t bulk_max);
+void command_parser_fini(struct command_parser *parser);
+/* Gives back memory that one large command made it take. */
+void command_parser_trim(struct command_parser *parser);
+
+/* `data` begins where the command begins: after PARSE_MORE call again with the same bytes and more
+ * behind them (at any address). After PARSE_OK command->raw.len bytes are used up. */
+enum parse_status command_parse(struct command_parser *parser, const char *data, size_t size,
+                                struct command *command);
+
+/* How many bytes the command that is being read needs at least, 0 when not known: lets the reader
+ * make room for a large argument at once. */
+size_t command_parser_needs(const struct command_parser *parser);
+
+#endif

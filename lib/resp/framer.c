@@ -1,0 +1,159 @@
+#include "lib/resp/framer.h"
+
+#include <string.h>
+
+enum {
+    AT_TYPE,
+    IN_TEXT,
+    IN_NUMBER,
+    IN_BODY
+};
+
+/* More elements than any server sends; keeps the count of values from overflowing. */
+#define COUNT_MAX ((uint64_t)1 << 40)
+#define BODY_MAX  ((uint64_t)1 << 40)
+
+static enum parse_status end_value(struct framer *framer)
+{
+    framer->state = AT_TYPE;
+    framer->values_left--;
+    return framer->values_left == 0 ? PARSE_OK : PARSE_MORE;
+}
+
+/* A header line with a number is complete: what follows it? */
+static enum parse_status end_number(struct framer *framer)
+{
+    uint64_t count = framer->is_negative ? 0 : framer->number;
+    if (!framer->has_digits && framer->type != '_') {
+        return PARSE_BAD;
+    }
+    switch (framer->type) {
+    case '$':
+    case '=':
+    case '!':
+        if (framer->is_negative) {
+            return end_value(framer);
+        }
+        if (count > BODY_MAX) {
+            return PARSE_BAD;
+        }
+        framer->body_left = count + 2;
+        framer->state = IN_BODY;
+        return PARSE_MORE;
+    case '%':
+        count *= 2;
+        break;
+    case '|': /* an attribute stands before the value it belongs to */
+        count = count * 2 + 1;
+        break;
+    default:
+        break;
+    }
+    if (count > COUNT_MAX || framer->values_left > COUNT_MAX) {
+        return PARSE_BAD;
+    }
+    framer->values_left += count;
+    return end_value(framer);
+}
+
+static enum parse_status begin_value(struct framer *framer, char type)
+{
+    framer->type = type;
+    framer->number = 0;
+    framer->is_negative = false;
+    framer->has_digits = false;
+    switch (type) {
+    case '+':
+    case '-':
+    case ':':
+    case '_':
+    case '#':
+    case ',':
+    case '(':
+        framer->state = IN_TEXT;
+        return PARSE_MORE;
+    case '$':
+    case '=':
+    case '!':
+    case '*':
+    case '~':
+    case '>':
+    case '%':
+    case '|':
+        framer->state = IN_NUMBER;
+        return PARSE_MORE;
+    default:
+        return PARSE_BAD;
+    }
+}
+
+static enum parse_status number_byte(struct framer *framer, char byte)
+{
+    if (byte >= '0' && byte <= '9') {
+        framer->number = framer->number * 10 + (uint64_t)(byte - '0');
+        framer->has_digits = true;
+        return framer->number > COUNT_MAX ? PARSE_BAD : PARSE_MORE;
+    }
+    if (byte == '-' && !framer->has_digits && !framer->is_negative) {
+        framer->is_negative = true;
+        return PARSE_MORE;
+    }
+    if (byte == '\r') {
+        return PARSE_MORE;
+    }
+    return byte == '\n' ? end_number(framer) : PARSE_BAD;
+}
+
+/* Skips to the end of a line; *position is behind it, or at the end of the data. */
+static enum parse_status skip_text(struct framer *framer, const char *data, size_t size,
+                                   size_t *position)
+{
+    const char *newline = memchr(data + *position, '\n', size - *position);
+    if (newline == NULL) {
+        *position = size;
+        return PARSE_MORE;
+    }
+    *position = (size_t)(newline - data) + 1;
+    return end_value(framer);
+}
+
+static enum parse_status skip_body(struct framer *framer, size_t size, size_t *position)
+{
+    size_t there = size - *position;
+    if (framer->body_left > there) {
+        framer->body_left -= there;
+        *position = size;
+        return PARSE_MORE;
+    }
+    *position += (size_t)framer->body_left;
+    framer->body_left = 0;
+    return end_value(framer);
+}
+
+enum parse_status framer_feed(struct framer *framer, const char *data, size_t size,
+                              size_t *consumed)
+{
+    size_t position = 0;
+    enum parse_status status = PARSE_MORE;
+    if (framer->values_left == 0) {
+        framer->values_left = 1;
+    }
+    while (status == PARSE_MORE && position < size) {
+        switch (framer->state) {
+        case AT_TYPE:
+            status = begin_value(framer, data[position++]);
+            break;
+        case IN_TEXT:
+            status = skip_text(framer, data, size, &position);
+            break;
+        case IN_NUMBER:
+            status = number_byte(framer, data[position++]);
+            break;
+        default:
+            status = skip_body(framer, size, &position);
+            break;
+        }
+    }
+    *consumed = position;
+    return status;
+}

@@ -1,0 +1,72 @@
+#include "lib/resp/writer.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/number.h"
+
+static void write_line(struct buffer *out, char mark, struct slice text)
+{
+    char *room = buffer_reserve(out, text.len + 3);
+    ASSERT(room != NULL);
+    room[0] = mark;
+    memcpy(room + 1, text.data, text.len);
+    memcpy(room + 1 + text.len, "\r\n", 2);
+    buffer_commit(out, text.len + 3);
+}
+
+static void write_number(struct buffer *out, char mark, uint64_t value)
+{
+    char digits[20];
+    unsigned count = number_format_u64(digits, value);
+    write_line(out, mark, (struct slice){digits, count});
+}
+
+void write_status(struct buffer *out, const char *text)
+{
+    write_line(out, '+', slice_of(text));
+}
+
+void write_error(struct buffer *out, const char *text)
+{
+    write_line(out, '-', slice_of(text));
+}
+
+void write_integer(struct buffer *out, int64_t value)
+{
+    char digits[21] = "-";
+    if (value >= 0) {
+        write_number(out, ':', (uint64_t)value);
+        return;
+    }
+    unsigned count = number_format_u64(digits + 1, 0 - (uint64_t)value);
+    write_line(out, ':', (struct slice){digits, count + 1});
+}
+
+void write_bulk(struct buffer *out, struct slice text)
+{
+    write_number(out, '$', text.len);
+    char *room = buffer_reserve(out, text.len + 2);
+    ASSERT(room != NULL);
+    if (text.len > 0) {
+        memcpy(room, text.data, text.len);
+    }
+    memcpy(room + text.len, "\r\n", 2);
+    buffer_commit(out, text.len + 2);
+}
+
+void write_nil(struct buffer *out)
+{
+    buffer_add(out, "$-1\r\n", 5);
+}
+
+void write_array(struct buffer *out, uint64_t count)
+{
+    write_number(out, '*', count);
+}
+
+void write_command(struct buffer *out, const struct slice *argv, unsigned argc)
+{
+    write_array(out, argc);
+    for (unsigned i = 0; i < argc; i++) {
+        write_bulk(out, argv[i]);
+    }
+}

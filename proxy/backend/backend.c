@@ -1,0 +1,416 @@
+#include "proxy/backend/backend.h"
+
+#include <stdio.h>
+
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+#include "lib/base/memory.h"
+#include "lib/base/number.h"
+#include "lib/base/random.h"
+#include "lib/net/stream.h"
+#include "lib/resp/framer.h"
+#include "proxy/backend/backend_internal.h"
+
+#define BACKOFF_FIRST_US 50000u
+#define BACKOFF_MAX_US   1000000u
+#define KEPT_OUT_BYTES   ((size_t)64 << 10)
+#define READS_PER_TURN   16
+#define OUT_LIMIT_BYTES  SIZE_MAX /* the router stops senders above a mark: backend_backlog */
+
+static const char *const state_names[] = {"down", "connecting", "greeting", "ready"};
+
+/* The one place where the state changes. */
+static void set_state(struct backend *backend, enum backend_state state)
+{
+    ASSERT(state == BACKEND_DOWN || state == backend->state + 1);
+    log_debug("backend shard=%s from=%s to=%s", backend->name, state_names[backend->state],
+              state_names[state]);
+    backend->state = state;
+}
+
+static struct shard_counters *counters_of(const struct backend *backend)
+{
+    return counters_of_shard(backend->shared->counters, backend->index);
+}
+
+static void set_in_flight(const struct backend *backend)
+{
+    counter_set(&counters_of(backend)->in_flight, backend->in_flight.count);
+}
+
+struct backend *backend_new(const struct backend_shared *shared,
+                            const struct backend_events *events)
+{
+    struct backend *backend = mem_zalloc(sizeof(*backend));
+    backend->shared = shared;
+    backend->events = *events;
+    backend->stream.fd = -1;
+    buffer_init(&backend->out, OUT_LIMIT_BYTES);
+    turn_task_init(&backend->flush_task, backend_flush, backend);
+    return backend;
+}
+
+void backend_free(struct backend *backend)
+{
+    if (backend->stream.fd >= 0) {
+        backend_lose(backend, "the proxy drops the shard");
+    }
+    loop_cancel(backend->shared->loop, &backend->flush_task);
+    buffer_fini(&backend->out);
+    mem_free(backend);
+}
+
+/* What was not sent keeps its bytes, so that it can go elsewhere. */
+static void keep_bytes(const struct backend *backend, struct request *request, uint64_t end)
+{
+    uint64_t from = request->begin_offset - backend->written;
+    struct slice out = buffer_slice(&backend->out);
+    if (buffer_length(&request->bytes) == 0) {
+        buffer_add(&request->bytes, out.data + from, (size_t)(end - request->begin_offset));
+    }
+}
+
+static void judge_in_flight(struct backend *backend, bool *was_any_sent)
+{
+    uint64_t total = backend->written + buffer_length(&backend->out);
+    *was_any_sent = false;
+    for (struct request *request = backend->in_flight.first; request != NULL;
+         request = request->next) {
+        uint64_t end = request->next != NULL ? request->next->begin_offset : total;
+        bool is_unsent = request->begin_offset >= backend->written;
+        request->outcome = is_unsent ? OUTCOME_NOT_SENT : OUTCOME_UNKNOWN;
+        if (is_unsent) {
+            keep_bytes(backend, request, end);
+        }
+        *was_any_sent = *was_any_sent || !is_unsent;
+    }
+}
+
+static void tell_in_flight(struct backend *backend)
+{
+    struct request_queue lost = backend->in_flight;
+    backend->in_flight = (struct request_queue){.count = 0};
+    backend->ended += lost.count;
+    struct request *request;
+    while ((request = request_queue_pop(&lost)) != NULL) {
+        request->on_reply(request);
+    }
+}
+
+static uint64_t backoff_us(const struct backend *backend)
+{
+    uint64_t wait = BACKOFF_FIRST_US;
+    for (unsigned i = 1; i < backend->failures && wait < BACKOFF_MAX_US; i++) {
+        wait *= 2;
+    }
+    /* Jitter of a quarter, so that many proxies do not come back at once. */
+    return wait - random_system() % (wait / 4);
+}
+
+void backend_lose(struct backend *backend, const char *why)
+{
+    bool was_any_sent;
+    bool was_ready = backend->state == BACKEND_READY;
+    ASSERT(backend->stream.fd >= 0);
+    log_debug("backend lost shard=%s why=\"%s\"", backend->name, why);
+    io_stop(&backend->io);
+    stream_close(&backend->stream);
+    judge_in_flight(backend, &was_any_sent);
+    backend->framer = (struct framer){.values_left = 0};
+    backend->incarnation++;
+    backend->failures = was_ready ? 0 : backend->failures + 1;
+    backend->retry_at_us =
+        loop_now_us(backend->shared->loop) + (was_ready ? 0 : backoff_us(backend));
+    counter_add(&counters_of(backend)->failures, 1);
+    if (was_any_sent && was_ready) {
+        backend->orphans++;
+        backend->events.on_given_up(backend->events.context, backend, backend->connection_id);
+    }
+    set_state(backend, BACKEND_DOWN);
+    buffer_recycle(&backend->out, KEPT_OUT_BYTES);
+    backend->written = 0;
+    backend->appended = 0;
+    tell_in_flight(backend);
+    set_in_flight(backend);
+    backend->events.on_down(backend->events.context, backend);
+}
+
+/* --- replies ------------------------------------------------------------------------------- */
+
+static void deliver(struct backend *backend, struct request *request)
+{
+    request_queue_pop(&backend->in_flight);
+    backend->ended++;
+    request->outcome = OUTCOME_REPLY;
+    if (backend->state == BACKEND_READY) {
+        histogram_record(&counters_of(backend)->latency,
+                         loop_now_us(backend->shared->loop) - request->sent_at_us);
+    }
+    request->on_reply(request);
+}
+
+/* Hands out what arrived. False when the bytes are no reply to anything. A callback may lose this
+ * backend: `incarnation` tells. */
+static bool take_replies(struct backend *backend, const char *data, size_t size)
+{
+    uint64_t incarnation = backend->incarnation;
+    while (size > 0 && backend->incarnation == incarnation) {
+        struct request *request = backend->in_flight.first;
+        size_t used = 0;
+        if (request == NULL) {
+            return false;
+        }
+        if (backend->framer.values_left == 0 && data[0] == '-') {
+            request->is_error = true;
+        }
+        enum parse_status status = framer_feed(&backend->framer, data, size, &used);
+        if (status == PARSE_BAD) {
+            return false;
+        }
+        if (request->sink != NULL) {
+            buffer_add(request->sink, data, used);
+            request->has_begun = true;
+        }
+        data += used;
+        size -= used;
+        if (status == PARSE_OK && --request->replies_left == 0) {
+            deliver(backend, request);
+        } else if (status == PARSE_MORE && request->progress != NULL && request->sink != NULL) {
+            request->progress(request);
+        }
+    }
+    return true;
+}
+
+static void on_readable(void *context)
+{
+    struct backend *backend = context;
+    const struct backend_shared *shared = backend->shared;
+    uint64_t incarnation = backend->incarnation;
+    (void)loop_update_now(shared->loop);
+    for (int reads = 0; reads < READS_PER_TURN; reads++) {
+        size_t count;
+        enum stream_result result =
+            stream_read(&backend->stream, shared->scratch, shared->scratch_size, &count);
+        if (result == STREAM_END) {
+            backend_lose(backend, "closed by the shard");
+            return;
+        }
+        if (result == STREAM_AGAIN) {
+            break;
+        }
+        counter_add(&counters_of(backend)->bytes_in, count);
+        bool is_sane = take_replies(backend, shared->scratch, count);
+        if (backend->incarnation != incarnation) {
+            return;
+        }
+        if (!is_sane) {
+            backend_lose(backend, "its bytes are no reply to anything");
+            return;
+        }
+        if (count < shared->scratch_size) {
+            break;
+        }
+    }
+    set_in_flight(backend);
+}
+
+/* --- requests ------------------------------------------------------------------------------ */
+
+void backend_flush(void *context)
+{
+    struct backend *backend = context;
+    while (backend->stream.fd >= 0 && buffer_length(&backend->out) > 0) {
+        struct slice out = buffer_slice(&backend->out);
+        size_t count;
+        enum stream_result result = stream_write(&backend->stream, out.data, out.len, &count);
+        if (result == STREAM_END) {
+            backend_lose(backend, "cannot be written to");
+            return;
+        }
+        if (result == STREAM_AGAIN) {
+            io_want_write(&backend->io);
+            return;
+        }
+        counter_add(&counters_of(backend)->bytes_out, count);
+        buffer_consume(&backend->out, count);
+        backend->written += count;
+    }
+    if (backend->out.capacity > KEPT_OUT_BYTES) {
+        buffer_recycle(&backend->out, KEPT_OUT_BYTES);
+    }
+}
+
+struct buffer *backend_begin(struct backend *backend)
+{
+    ASSERT(backend->state >= BACKEND_GREETING);
+    return &backend->out;
+}
+
+void backend_commit(struct backend *backend, struct request *request, uint32_t replies)
+{
+    ASSERT(replies > 0);
+    request->begin_offset = backend->appended;
+    backend->appended = backend->written + buffer_length(&backend->out);
+    request->replies_left = replies;
+    request->outcome = OUTCOME_PENDING;
+    request->is_error = false;
+    request->has_begun = false;
+    request->sent_at_us = loop_now_us(backend->shared->loop);
+    request_queue_push(&backend->in_flight, request);
+    backend->sent++;
+    counter_add(&counters_of(backend)->requests, 1);
+    if (!backend->io.is_writing) {
+        loop_at_turn_end(backend->shared->loop, &backend->flush_task);
+    }
+}
+
+void backend_send(struct backend *backend, struct request *request, struct slice bytes)
+{
+    buffer_add(backend_begin(backend), bytes.data, bytes.len);
+    backend_commit(backend, request, 1);
+}
+
+size_t backend_backlog(const struct backend *backend)
+{
+    return buffer_length(&backend->out);
+}
+
+uint64_t backend_sent(const struct backend *backend)
+{
+    return backend->sent;
+}
+
+bool backend_has_ended(const struct backend *backend, uint64_t sent)
+{
+    return backend->orphans == 0 && backend->ended >= sent;
+}
+
+void backend_killed(struct backend *backend)
+{
+    ASSERT(backend->orphans > 0);
+    backend->orphans--;
+}
+
+/* --- connecting ---------------------------------------------------------------------------- */
+
+static void on_connected(void *context)
+{
+    struct backend *backend = context;
+    if (backend->state != BACKEND_CONNECTING) {
+        backend_flush(backend);
+        return;
+    }
+    int error = socket_error(backend->stream.fd);
+    if (error != 0) {
+        backend_lose(backend, strerror(error));
+        return;
+    }
+    set_state(backend, BACKEND_GREETING);
+    counter_add(&counters_of(backend)->connects, 1);
+    backend_greet(backend);
+}
+
+static void connect_now(struct backend *backend)
+{
+    const struct backend_shared *shared = backend->shared;
+    ASSERT(backend->state == BACKEND_DOWN && backend->stream.fd < 0);
+    backend->incarnation++;
+    backend->started_at_us = loop_now_us(shared->loop);
+    backend->has_multi = false;
+    int fd = socket_connect(&backend->endpoint);
+    if (fd < 0) {
+        backend->failures++;
+        backend->retry_at_us = backend->started_at_us + backoff_us(backend);
+        backend->events.on_down(backend->events.context, backend);
+        return;
+    }
+    stream_open_plain(&backend->stream, fd);
+    io_start(&backend->io, shared->loop, fd, on_readable, on_connected, backend);
+    io_want_write(&backend->io);
+    set_state(backend, BACKEND_CONNECTING);
+}
+
+void backend_become_ready(struct backend *backend)
+{
+    backend->failures = 0;
+    backend->refusal = REFUSAL_NONE;
+    set_state(backend, BACKEND_READY);
+    backend->events.on_ready(backend->events.context, backend);
+}
+
+void backend_set_target(struct backend *backend, unsigned index, const char *name,
+                        const struct endpoint *endpoint, const struct shard_identity *identity)
+{
+    bool is_same = backend->is_targeted && endpoint_equal(&backend->endpoint, endpoint) &&
+                   shard_identity_equal(&backend->identity, identity);
+    backend->index = index;
+    if (is_same) {
+        return;
+    }
+    (void)snprintf(backend->name, sizeof(backend->name), "%s", name);
+    backend->endpoint = *endpoint;
+    backend->identity = *identity;
+    backend->is_targeted = true;
+    backend->refusal = REFUSAL_NONE;
+    backend->failures = 0;
+    if (backend->stream.fd >= 0) {
+        backend_lose(backend, "the topology names another process");
+        backend->failures = 0;
+    }
+    connect_now(backend);
+}
+
+void backend_retry(struct backend *backend)
+{
+    if (backend->state == BACKEND_DOWN && backend->refusal == REFUSAL_FENCED) {
+        backend->refusal = REFUSAL_NONE;
+        connect_now(backend);
+    }
+}
+
+static bool is_overdue(const struct backend *backend, uint64_t now_us)
+{
+    const struct request *oldest = backend->in_flight.first;
+    if (backend->state == BACKEND_READY) {
+        return oldest != NULL && now_us > oldest->sent_at_us + backend->shared->timeout_us;
+    }
+    return backend->state != BACKEND_DOWN &&
+           now_us > backend->started_at_us + backend->shared->connect_timeout_us;
+}
+
+void backend_tick(struct backend *backend, uint64_t now_us)
+{
+    if (is_overdue(backend, now_us)) {
+        backend_lose(backend, "no answer in time");
+    } else if (backend->state == BACKEND_DOWN && backend->is_targeted &&
+               now_us >= backend->retry_at_us) {
+        connect_now(backend);
+    }
+}
+
+enum backend_state backend_state(const struct backend *backend)
+{
+    return backend->state;
+}
+
+bool backend_may_come(const struct backend *backend)
+{
+    return backend->refusal == REFUSAL_FENCED ||
+           (backend->refusal == REFUSAL_NONE && backend->failures == 0);
+}
+
+bool backend_has_multi(const struct backend *backend)
+{
+    return backend->has_multi;
+}
+
+const char *backend_name(const struct backend *backend)
+{
+    return backend->name;
+}
+
+unsigned backend_index(const struct backend *backend)
+{
+    return backend->index;
+}

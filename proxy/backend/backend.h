@@ -1,0 +1,95 @@
+/* One pipelined connection of one thread to one shard: requests go out in order, replies come back
+ * in order and flow into each request's sink.
+ *
+ *   down --start--> connecting --> greeting --> ready
+ *     ^                 |             |           |
+ *     +-----------------+-------------+-----------+   lost, timed out, refused, or given up
+ *
+ * Greeting (DESIGN.md section 5): CLIENT SETNAME, CLIENT ID; then the script hello, alone, since
+ * Redis runs what is pipelined behind a failed hello; then, fenced in, a MULTI/EXEC to see that it
+ * works and SCRIPT LOAD of what the data path uses. Nothing of a client is sent before `ready`.
+ * Reconnects by itself with back-off. One thread. */
+#ifndef PROXY_BACKEND_BACKEND_H
+#define PROXY_BACKEND_BACKEND_H
+
+#include "lib/net/loop.h"
+#include "lib/net/socket.h"
+#include "lib/topology/topology.h"
+#include "proxy/request/counters.h"
+#include "proxy/request/request.h"
+
+enum backend_state {
+    BACKEND_DOWN,
+    BACKEND_CONNECTING,
+    BACKEND_GREETING,
+    BACKEND_READY
+};
+
+/* What one thread's backends share. Filled by the owner; outlives them. */
+struct backend_shared {
+    struct loop *loop;
+    struct request_pool *pool;
+    struct counters *counters;
+    char peer[160];      /* "<proxy>:<incarnation>", as in the fence */
+    uint64_t timeout_us; /* a reply that takes longer: the connection is given up */
+    uint64_t connect_timeout_us;
+    char *scratch; /* read buffer of the thread */
+    size_t scratch_size;
+};
+
+struct backend;
+
+/* How the owner hears of things; none may free the backend. */
+struct backend_events {
+    uint64_t (*epoch)(void *context); /* adopted now: what hello says */
+    void (*on_ready)(void *context, struct backend *backend);
+    /* Requests that were in flight have been told already. */
+    void (*on_down)(void *context, struct backend *backend);
+    /* The fence holds a larger epoch: read the store. Said again after the next adoption. */
+    void (*on_fenced)(void *context, struct backend *backend);
+    /* The fence is absent or names another process: take over, or wait for the operator. */
+    void (*on_unfenced)(void *context, struct backend *backend);
+    /* A connection was closed with requests on it that a shard may still execute: they count as in
+     * flight until CLIENT KILL ID of it has been answered (backend_killed). */
+    void (*on_given_up)(void *context, struct backend *backend, uint64_t connection_id);
+    void *context;
+};
+
+struct backend *backend_new(const struct backend_shared *shared,
+                            const struct backend_events *events);
+/* Closes; requests in flight are told OUTCOME_UNKNOWN or OUTCOME_NOT_SENT. */
+void backend_free(struct backend *backend);
+
+/* Names the shard and the process; a change of endpoint or identity closes the connection. `index`
+ * is for counters. Starts to connect. */
+void backend_set_target(struct backend *backend, unsigned index, const char *name,
+                        const struct endpoint *endpoint, const struct shard_identity *identity);
+/* After an adoption: try again at once what the fence refused. */
+void backend_retry(struct backend *backend);
+/* Every few tens of milliseconds: time-outs and reconnects. */
+void backend_tick(struct backend *backend, uint64_t now_us);
+
+enum backend_state backend_state(const struct backend *backend);
+/* Waiting for it makes sense: it is connecting for the first time or after a short break. */
+bool backend_may_come(const struct backend *backend);
+/* MULTI was seen to work on this connection. */
+bool backend_has_multi(const struct backend *backend);
+const char *backend_name(const struct backend *backend);
+unsigned backend_index(const struct backend *backend);
+
+/* Only when ready. Write the whole request into what backend_begin returns, then backend_commit it
+ * with the number of replies it will get. Written to the socket at the end of the turn. */
+struct buffer *backend_begin(struct backend *backend);
+void backend_commit(struct backend *backend, struct request *request, uint32_t replies);
+void backend_send(struct backend *backend, struct request *request, struct slice bytes);
+
+/* Bytes that wait to be written: above a mark the senders' clients are not read any more. */
+size_t backend_backlog(const struct backend *backend);
+
+/* The number of requests sent so far; and whether all up to such a number have ended. A given-up
+ * connection holds that back until backend_killed, once for each on_given_up. */
+uint64_t backend_sent(const struct backend *backend);
+bool backend_has_ended(const struct backend *backend, uint64_t sent);
+void backend_killed(struct backend *backend);
+
+#endif

@@ -1,0 +1,55 @@
+/* Shared by backend.c and greeting.c only. */
+#ifndef PROXY_BACKEND_BACKEND_INTERNAL_H
+#define PROXY_BACKEND_BACKEND_INTERNAL_H
+
+#include "lib/net/stream.h"
+#include "lib/resp/framer.h"
+#include "proxy/backend/backend.h"
+
+/* Why the last greeting failed, if the shard itself said no. */
+enum refusal {
+    REFUSAL_NONE,
+    REFUSAL_FENCED,
+    REFUSAL_UNFENCED,
+    REFUSAL_OTHER
+};
+
+struct backend {
+    const struct backend_shared *shared;
+    struct backend_events events;
+    /* The target. */
+    unsigned index;
+    char name[SHARD_NAME_MAX + 1];
+    struct endpoint endpoint;
+    struct shard_identity identity;
+    bool is_targeted;
+    /* The connection. */
+    enum backend_state state;
+    enum refusal refusal;
+    struct stream stream;
+    struct io io;
+    struct framer framer;
+    struct buffer out;
+    struct turn_task flush_task;
+    uint64_t written;       /* bytes of this connection handed to the kernel */
+    uint64_t appended;      /* bytes of this connection put into out, ever */
+    uint64_t incarnation;   /* a new number for each connection */
+    uint64_t connection_id; /* CLIENT ID, known from the greeting on */
+    uint64_t started_at_us;
+    uint64_t retry_at_us;
+    unsigned failures; /* in a row, since it was last ready */
+    bool has_multi;
+    /* Requests. */
+    struct request_queue in_flight;
+    uint64_t sent, ended;
+    unsigned orphans; /* given-up connections whose end is not certain */
+};
+
+/* backend.c */
+void backend_lose(struct backend *backend, const char *why);
+void backend_flush(void *backend);
+void backend_become_ready(struct backend *backend);
+/* greeting.c: begins the greeting; ends in backend_become_ready or backend_lose. */
+void backend_greet(struct backend *backend);
+
+#endif

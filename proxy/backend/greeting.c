@@ -1,0 +1,145 @@
+/* What is said on a new connection before a client's request may use it; see backend.h. */
+#include <stdio.h>
+
+#include "lib/base/log.h"
+#include "lib/base/number.h"
+#include "lib/resp/writer.h"
+#include "lib/shard/metadata.h"
+#include "lib/shard/script.h"
+#include "proxy/backend/backend_internal.h"
+
+static struct request *greeting_request(struct backend *backend, request_fn *on_reply)
+{
+    struct request *request = request_take(backend->shared->pool);
+    request->owner = backend;
+    request->on_reply = on_reply;
+    return request;
+}
+
+static bool has_replied(const struct request *request)
+{
+    return request->outcome == OUTCOME_REPLY;
+}
+
+static void give(struct request *request)
+{
+    const struct backend *backend = request->owner;
+    request_give(backend->shared->pool, request);
+}
+
+/* --- third: what the data path needs works, and its scripts are there ----------------------- */
+
+static void on_prepared(struct request *request)
+{
+    struct backend *backend = request->owner;
+    struct slice reply = buffer_slice(&request->reply);
+    static const struct slice multi_exec = {"+OK\r\n*0\r\n", 9};
+    if (has_replied(request)) {
+        backend->has_multi = slice_starts_with(reply, multi_exec);
+        if (!backend->has_multi) {
+            log_warn("shard refuses MULTI shard=%s", backend->name);
+        }
+        backend_become_ready(backend);
+    }
+    give(request);
+}
+
+static void load_script(struct buffer *out, enum shard_script script)
+{
+    const struct slice argv[] = {SLICE("SCRIPT"), SLICE("LOAD"), script_text(script)};
+    write_command(out, argv, 3);
+}
+
+static void prepare(struct backend *backend)
+{
+    struct buffer *out = backend_begin(backend);
+    buffer_add_text(out, "*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nEXEC\r\n");
+    load_script(out, SCRIPT_APPLY);
+    load_script(out, SCRIPT_MARKED_WRITE);
+    backend_commit(backend, greeting_request(backend, on_prepared), 4);
+}
+
+/* --- second: hello, alone ------------------------------------------------------------------- */
+
+static void refuse(struct backend *backend, struct slice reply)
+{
+    bool is_fenced = slice_starts_with(reply, SLICE("-FENCED"));
+    bool is_unfenced = slice_starts_with(reply, SLICE("-UNFENCED"));
+    backend->refusal = is_fenced ? REFUSAL_FENCED : is_unfenced ? REFUSAL_UNFENCED : REFUSAL_OTHER;
+    int length = reply.len > 2 ? (int)reply.len - 2 : 0;
+    log_info("shard refused hello shard=%s answer=\"%.*s\"", backend->name, length, reply.data);
+    backend_lose(backend, "hello was refused");
+    if (is_fenced) {
+        backend->events.on_fenced(backend->events.context, backend);
+    } else if (is_unfenced) {
+        backend->events.on_unfenced(backend->events.context, backend);
+    }
+}
+
+static void on_hello(struct request *request)
+{
+    struct backend *backend = request->owner;
+    if (has_replied(request)) {
+        if (request->is_error) {
+            refuse(backend, buffer_slice(&request->reply));
+        } else {
+            prepare(backend);
+        }
+    }
+    give(request);
+}
+
+static void say_hello(struct backend *backend)
+{
+    char epoch[20], connection[20];
+    struct slice epoch_text = {
+        epoch, number_format_u64(epoch, backend->events.epoch(backend->events.context))};
+    struct slice id_text = {connection, number_format_u64(connection, backend->connection_id)};
+    const struct slice argv[] = {SLICE("EVAL"),
+                                 script_text(SCRIPT_HELLO),
+                                 SLICE("1"),
+                                 SLICE(METADATA_FENCE),
+                                 slice_of(backend->identity.run_id),
+                                 slice_of(backend->identity.replid),
+                                 epoch_text,
+                                 slice_of(backend->shared->peer),
+                                 id_text};
+    write_command(backend_begin(backend), argv, sizeof(argv) / sizeof(argv[0]));
+    backend_commit(backend, greeting_request(backend, on_hello), 1);
+}
+
+/* --- first: a name that the barrier finds in CLIENT LIST, and the id that it kills ----------- */
+
+static bool read_connection_id(struct slice reply, uint64_t *id)
+{
+    if (!slice_starts_with(reply, SLICE("+OK\r\n:")) || reply.len < 8) {
+        return false;
+    }
+    return number_parse_u64((struct slice){reply.data + 6, reply.len - 8}, id);
+}
+
+static void on_named(struct request *request)
+{
+    struct backend *backend = request->owner;
+    if (has_replied(request)) {
+        if (read_connection_id(buffer_slice(&request->reply), &backend->connection_id)) {
+            say_hello(backend);
+        } else {
+            backend->refusal = REFUSAL_OTHER;
+            backend_lose(backend, "CLIENT SETNAME or CLIENT ID failed");
+        }
+    }
+    give(request);
+}
+
+void backend_greet(struct backend *backend)
+{
+    char name[sizeof(backend->shared->peer) + 8];
+    int length = snprintf(name, sizeof(name), "sluice:%s", backend->shared->peer);
+    const struct slice setname[] = {SLICE("CLIENT"), SLICE("SETNAME"), {name, (size_t)length}};
+    const struct slice id[] = {SLICE("CLIENT"), SLICE("ID")};
+    struct buffer *out = backend_begin(backend);
+    write_command(out, setname, 3);
+    write_command(out, id, 2);
+    backend_commit(backend, greeting_request(backend, on_named), 2);
+}

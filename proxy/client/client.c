@@ -1,0 +1,425 @@
+#include "proxy/client/client.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/memory.h"
+#include "proxy/client/client_internal.h"
+
+#define PENDING_MAX       1024u               /* requests of one client under way */
+#define PENDING_BYTES_MAX ((size_t)1 << 20)   /* and their bytes; one request may be larger */
+#define OUT_HIGH_BYTES    ((size_t)256 << 10) /* unread replies: the client is not read */
+#define KEPT_BYTES        ((size_t)16 << 10)
+#define READS_PER_TURN    4
+
+static void on_turn_end(void *context);
+static void go_on(struct client *client);
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static void link_client(struct client *client)
+{
+    struct client_host *host = client->host;
+    client->next = host->first;
+    if (host->first != NULL) {
+        host->first->previous = client;
+    }
+    host->first = client;
+    host->count++;
+    counter_set(&host->counters->clients, host->count);
+}
+
+static void unlink_client(struct client *client)
+{
+    struct client_host *host = client->host;
+    if (client->previous != NULL) {
+        client->previous->next = client->next;
+    } else {
+        host->first = client->next;
+    }
+    if (client->next != NULL) {
+        client->next->previous = client->previous;
+    }
+    host->count--;
+    counter_set(&host->counters->clients, host->count);
+}
+
+static void unpause(struct client *client)
+{
+    if (!client->is_paused) {
+        return;
+    }
+    client->is_paused = false;
+    if (client->previous_paused != NULL) {
+        client->previous_paused->next_paused = client->next_paused;
+    } else {
+        client->host->paused = client->next_paused;
+    }
+    if (client->next_paused != NULL) {
+        client->next_paused->previous_paused = client->previous_paused;
+    }
+    client->next_paused = client->previous_paused = NULL;
+}
+
+static void pause_reading(struct client *client)
+{
+    struct client_host *host = client->host;
+    if (client->is_paused) {
+        return;
+    }
+    client->is_paused = true;
+    client->next_paused = host->paused;
+    if (host->paused != NULL) {
+        host->paused->previous_paused = client;
+    }
+    host->paused = client;
+    io_pause_reading(&client->io);
+}
+
+static void on_abandoned(struct request *request)
+{
+    request_give(router_pool(request->owner), request);
+}
+
+/* What is under way is answered to nobody. */
+static void abandon_pipeline(struct client *client)
+{
+    struct request *request = client->first;
+    client->first = client->last = NULL;
+    while (request != NULL) {
+        struct request *next = request->pipeline_next;
+        if (request->is_complete) {
+            request_give(router_pool(client->host->router), request);
+        } else {
+            request->sink = NULL;
+            request->owner = client->host->router;
+            request->done = on_abandoned;
+            request->progress = NULL;
+        }
+        request = next;
+    }
+}
+
+static void client_close(struct client *client)
+{
+    if (client->is_closed) {
+        return;
+    }
+    client->is_closed = true;
+    unpause(client);
+    io_stop(&client->io);
+    stream_close(&client->stream);
+    abandon_pipeline(client);
+    unlink_client(client);
+    loop_at_turn_end(client->host->loop, &client->task);
+}
+
+static void client_free(struct client *client)
+{
+    command_parser_fini(&client->parser);
+    buffer_fini(&client->in);
+    buffer_fini(&client->out);
+    mem_free(client);
+}
+
+void client_drain(struct client *client)
+{
+    client->is_draining = true;
+    unpause(client);
+    io_pause_reading(&client->io);
+    loop_at_turn_end(client->host->loop, &client->task);
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+static void head_begins(struct client *client)
+{
+    struct request *head = client->first;
+    struct slice early = buffer_slice(&head->reply);
+    buffer_add(&client->out, early.data, early.len);
+    buffer_clear(&head->reply);
+    head->sink = &client->out;
+}
+
+static void complete_head(struct client *client)
+{
+    struct request *head = client->first;
+    struct counters *counters = client->host->counters;
+    client->first = head->pipeline_next;
+    if (client->first == NULL) {
+        client->last = NULL;
+    }
+    client->pending--;
+    client->pending_bytes -= head->size_bytes;
+    histogram_record(&counters->latency, loop_now_us(client->host->loop) - head->arrived_us);
+    request_give(router_pool(client->host->router), head);
+}
+
+static void on_request_done(struct request *request)
+{
+    struct client *client = request->owner;
+    if (request->outcome == OUTCOME_UNKNOWN) {
+        client_close(client); /* half of its reply is out: see router_answer_unknown */
+        request_give(router_pool(client->host->router), request);
+        return;
+    }
+    request->is_complete = true;
+    if (request != client->first) {
+        return;
+    }
+    while (client->first != NULL && client->first->is_complete) {
+        complete_head(client);
+        if (client->first != NULL) {
+            head_begins(client);
+        }
+    }
+    loop_at_turn_end(client->host->loop, &client->task);
+}
+
+static void on_progress(struct request *request)
+{
+    struct client *client = request->owner;
+    if (request == client->first) {
+        loop_at_turn_end(client->host->loop, &client->task);
+    }
+}
+
+struct request *client_begin(struct client *client, const struct command_info *info,
+                             const struct command *command)
+{
+    struct request *request = request_take(router_pool(client->host->router));
+    request->command = info;
+    request->owner = client;
+    request->done = on_request_done;
+    request->progress = on_progress;
+    request->arrived_us = loop_now_us(client->host->loop);
+    request->size_bytes = command != NULL ? command->raw.len : 0;
+    client->pending++;
+    client->pending_bytes += request->size_bytes;
+    if (client->last == NULL) {
+        client->first = request;
+        request->sink = &client->out;
+    } else {
+        client->last->pipeline_next = request;
+    }
+    client->last = request;
+    return request;
+}
+
+/* --- writing --------------------------------------------------------------------------------- */
+
+/* False when the client was closed. */
+static bool write_out(struct client *client)
+{
+    while (buffer_length(&client->out) > 0 && !client->io.is_writing) {
+        struct slice out = buffer_slice(&client->out);
+        size_t count;
+        enum stream_result result = stream_write(&client->stream, out.data, out.len, &count);
+        if (result == STREAM_END) {
+            client_close(client);
+            return false;
+        }
+        if (result == STREAM_AGAIN) {
+            io_want_write(&client->io);
+            break;
+        }
+        counter_add(&client->host->counters->bytes_out, count);
+        buffer_consume(&client->out, count);
+    }
+    if (buffer_length(&client->out) > client->host->output_max) {
+        counter_add(&client->host->counters->slow_readers, 1);
+        client_close(client);
+        return false;
+    }
+    if (buffer_length(&client->out) == 0) {
+        buffer_recycle(&client->out, KEPT_BYTES);
+    }
+    return true;
+}
+
+static void on_turn_end(void *context)
+{
+    struct client *client = context;
+    if (client->is_closed) {
+        client_free(client);
+        return;
+    }
+    if (!write_out(client)) {
+        return;
+    }
+    if (client->is_draining) {
+        if (client->first == NULL && buffer_length(&client->out) == 0) {
+            client_close(client);
+        }
+        return;
+    }
+    go_on(client);
+}
+
+static void on_writable(void *context)
+{
+    on_turn_end(context);
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+static bool has_enough_under_way(const struct client *client)
+{
+    return client->pending >= PENDING_MAX || client->pending_bytes >= PENDING_BYTES_MAX ||
+           buffer_length(&client->out) >= OUT_HIGH_BYTES ||
+           router_is_congested(client->host->router);
+}
+
+/* Handles whole commands at the front of the bytes; returns how many bytes they had. */
+static size_t handle_commands(struct client *client, const char *data, size_t size)
+{
+    size_t used = 0;
+    while (used < size && !client->is_closed && !client->is_draining) {
+        struct command command;
+        if (has_enough_under_way(client)) {
+            pause_reading(client);
+            break;
+        }
+        enum parse_status status =
+            command_parse(&client->parser, data + used, size - used, &command);
+        if (status == PARSE_MORE) {
+            break;
+        }
+        if (status == PARSE_BAD) {
+            session_protocol_error(client, client->parser.error);
+            return size;
+        }
+        used += command.raw.len;
+        if (command.argc > 0) {
+            session_handle(client, &command);
+        }
+    }
+    return used;
+}
+
+/* What begins in the thread's read buffer and is not whole moves to the client's own. */
+static void handle_fresh(struct client *client, size_t count)
+{
+    const char *data = client->host->scratch;
+    size_t used = handle_commands(client, data, count);
+    if (!client->is_closed && !client->is_draining) {
+        buffer_add(&client->in, data + used, count - used);
+    }
+}
+
+static void handle_kept(struct client *client)
+{
+    struct slice in = buffer_slice(&client->in);
+    size_t used = handle_commands(client, in.data, in.len);
+    if (!client->is_closed) {
+        buffer_consume(&client->in, used);
+        if (buffer_length(&client->in) == 0) {
+            buffer_recycle(&client->in, KEPT_BYTES);
+            command_parser_trim(&client->parser);
+        }
+    }
+}
+
+/* Where to read to: the thread's buffer, or behind a begun command. */
+static char *read_room(struct client *client, size_t *size)
+{
+    size_t kept = buffer_length(&client->in);
+    *size = client->host->scratch_size;
+    if (kept == 0) {
+        return client->host->scratch;
+    }
+    size_t needs = command_parser_needs(&client->parser);
+    /* Grow with what has come, not with what was announced. */
+    size_t wanted = needs > kept ? needs - kept : 0;
+    size_t bound = kept > *size ? kept : *size;
+    *size = wanted > *size ? (wanted < bound ? wanted : bound) : *size;
+    char *room = buffer_reserve(&client->in, *size);
+    ASSERT(room != NULL);
+    return room;
+}
+
+static void on_readable(void *context)
+{
+    struct client *client = context;
+    (void)loop_update_now(client->host->loop);
+    for (int reads = 0; reads < READS_PER_TURN; reads++) {
+        size_t size, count;
+        char *room = read_room(client, &size);
+        enum stream_result result = stream_read(&client->stream, room, size, &count);
+        if (result == STREAM_END) {
+            client_close(client);
+            return;
+        }
+        if (result == STREAM_AGAIN) {
+            break;
+        }
+        counter_add(&client->host->counters->bytes_in, count);
+        if (room == client->host->scratch) {
+            handle_fresh(client, count);
+        } else {
+            buffer_commit(&client->in, count);
+            handle_kept(client);
+        }
+        if (client->is_closed || client->is_draining || client->is_paused || count < size) {
+            break;
+        }
+    }
+}
+
+/* After a pause: what was read already comes first. */
+static void go_on(struct client *client)
+{
+    if (!client->is_paused || has_enough_under_way(client)) {
+        return;
+    }
+    unpause(client);
+    handle_kept(client);
+    if (!client->is_closed && !client->is_paused && !client->is_draining) {
+        io_resume_reading(&client->io);
+    }
+}
+
+void clients_tick(struct client_host *host)
+{
+    struct client *client = host->paused;
+    while (client != NULL) {
+        struct client *next = client->next_paused;
+        loop_at_turn_end(host->loop, &client->task);
+        client = next;
+    }
+}
+
+void clients_drain(struct client_host *host)
+{
+    host->is_draining = true;
+    for (struct client *client = host->first; client != NULL; client = client->next) {
+        client_drain(client);
+    }
+}
+
+void client_open(struct client_host *host, int fd)
+{
+    struct client *client = mem_zalloc(sizeof(*client));
+    client->host = host;
+    client->id = host->next_id;
+    host->next_id += host->id_step;
+    client->connected_us = loop_now_us(host->loop);
+    buffer_init(&client->in, SIZE_MAX);  /* bounded by the parser: argument size and count */
+    buffer_init(&client->out, SIZE_MAX); /* bounded in write_out: output_max */
+    command_parser_init(&client->parser, host->bulk_max);
+    turn_task_init(&client->task, on_turn_end, client);
+    stream_open_plain(&client->stream, fd);
+    io_start(&client->io, host->loop, fd, on_readable, on_writable, client);
+    link_client(client);
+    counter_add(&host->counters->accepted, 1);
+}
+
+void client_close_all(struct client_host *host)
+{
+    struct client *client = host->first;
+    while (client != NULL) {
+        struct client *next = client->next;
+        client_close(client);
+        loop_cancel(host->loop, &client->task);
+        client_free(client);
+        client = next;
+    }
+}

@@ -1,0 +1,272 @@
+/* Commands that are answered here, as a client needs them to connect and look around. */
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/assert.h"
+#include "lib/base/clock.h"
+#include "lib/base/number.h"
+#include "lib/command/errors.h"
+#include "lib/resp/writer.h"
+#include "proxy/client/client_internal.h"
+
+typedef void local_fn(struct client *client, struct buffer *out, const struct command *command);
+
+static void answer_ping(struct client *client, struct buffer *out, const struct command *command)
+{
+    (void)client;
+    if (command->argc > 2) {
+        write_error(out, "ERR wrong number of arguments for 'ping' command");
+    } else if (command->argc == 2) {
+        write_bulk(out, command->argv[1]);
+    } else {
+        write_status(out, "PONG");
+    }
+}
+
+static void answer_echo(struct client *client, struct buffer *out, const struct command *command)
+{
+    (void)client;
+    write_bulk(out, command->argv[1]);
+}
+
+static void answer_select(struct client *client, struct buffer *out, const struct command *command)
+{
+    int64_t index;
+    (void)client;
+    if (!number_parse_i64(command->argv[1], &index) || index > INT32_MAX || index < INT32_MIN) {
+        write_error(out, "ERR invalid DB index");
+    } else if (index != 0) {
+        write_error(out, "ERR DB index is out of range");
+    } else {
+        write_status(out, "OK");
+    }
+}
+
+/* No password is set here: what Redis says then. */
+static bool check_credentials(struct buffer *out, struct slice user)
+{
+    if (slice_equal(user, SLICE("default"))) {
+        return true;
+    }
+    write_error(out, "WRONGPASS invalid username-password pair or user is disabled.");
+    return false;
+}
+
+static void answer_auth(struct client *client, struct buffer *out, const struct command *command)
+{
+    (void)client;
+    if (command->argc > 3) {
+        write_error(out, "ERR syntax error");
+    } else if (command->argc == 2) {
+        write_error(out, "ERR AUTH <password> called without any password configured for the "
+                         "default user. Are you sure your configuration is correct?");
+    } else if (check_credentials(out, command->argv[1])) {
+        write_status(out, "OK");
+    }
+}
+
+static void write_hello(const struct client *client, struct buffer *out)
+{
+    write_array(out, 14);
+    write_bulk(out, SLICE("server"));
+    write_bulk(out, SLICE("redis"));
+    write_bulk(out, SLICE("version"));
+    write_bulk(out, slice_of(client->host->server_version));
+    write_bulk(out, SLICE("proto"));
+    write_integer(out, 2);
+    write_bulk(out, SLICE("id"));
+    write_integer(out, (int64_t)client->id);
+    write_bulk(out, SLICE("mode"));
+    write_bulk(out, SLICE("standalone"));
+    write_bulk(out, SLICE("role"));
+    write_bulk(out, SLICE("master"));
+    write_bulk(out, SLICE("modules"));
+    write_array(out, 0);
+}
+
+static void set_name(struct client *client, struct slice name)
+{
+    size_t length = name.len < sizeof(client->name) - 1 ? name.len : sizeof(client->name) - 1;
+    memcpy(client->name, name.data, length);
+    client->name[length] = '\0';
+}
+
+/* HELLO [protocol [AUTH user password] [SETNAME name]] */
+static void answer_hello(struct client *client, struct buffer *out, const struct command *command)
+{
+    int64_t protocol = 2;
+    if (command->argc > 1 && !number_parse_i64(command->argv[1], &protocol)) {
+        write_error(out, "ERR Protocol version is not an integer or out of range");
+        return;
+    }
+    if (protocol != 2) {
+        write_error(out, "NOPROTO unsupported protocol version");
+        return;
+    }
+    for (unsigned i = 2; i < command->argc;) {
+        unsigned left = command->argc - i - 1;
+        if (slice_equal_nocase(command->argv[i], SLICE("AUTH")) && left >= 2) {
+            if (!check_credentials(out, command->argv[i + 1])) {
+                return;
+            }
+            i += 3;
+        } else if (slice_equal_nocase(command->argv[i], SLICE("SETNAME")) && left >= 1) {
+            set_name(client, command->argv[i + 1]);
+            i += 2;
+        } else {
+            bool is_written = command_error_text(out, "Syntax error in HELLO");
+            ASSERT(is_written);
+            return;
+        }
+    }
+    write_hello(client, out);
+}
+
+static bool wants(const struct command *command, const char *section)
+{
+    if (command->argc == 1) {
+        return true;
+    }
+    for (unsigned i = 1; i < command->argc; i++) {
+        struct slice asked = command->argv[i];
+        if (slice_equal_nocase(asked, slice_of(section)) ||
+            slice_equal_nocase(asked, SLICE("all")) ||
+            slice_equal_nocase(asked, SLICE("default")) ||
+            slice_equal_nocase(asked, SLICE("everything"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void begin_section(struct buffer *text, const char *title)
+{
+    buffer_printf(text, "%s# %s\r\n", buffer_length(text) > 0 ? "\r\n" : "", title);
+}
+
+static void info_server(const struct client *client, struct buffer *text)
+{
+    const struct client_host *host = client->host;
+    uint64_t uptime = (loop_now_us(host->loop) - host->started_us) / 1000000;
+    begin_section(text, "Server");
+    buffer_printf(text,
+                  "redis_version:%s\r\nredis_mode:standalone\r\nos:Linux\r\narch_bits:64\r\n"
+                  "process_id:%d\r\ntcp_port:%u\r\nuptime_in_seconds:%llu\r\n"
+                  "uptime_in_days:%llu\r\nsluice_version:%s\r\n",
+                  host->server_version, (int)getpid(), host->port, (unsigned long long)uptime,
+                  (unsigned long long)uptime / 86400, VERSION);
+}
+
+static void info_clients(const struct client *client, struct buffer *text)
+{
+    begin_section(text, "Clients");
+    buffer_printf(text, "connected_clients:%u\r\n", client->host->count);
+}
+
+static void info_persistence(const struct client *client, struct buffer *text)
+{
+    (void)client;
+    begin_section(text, "Persistence");
+    buffer_add_text(text, "loading:0\r\n");
+}
+
+static void info_stats(const struct client *client, struct buffer *text)
+{
+    const struct counters *counters = client->host->counters;
+    begin_section(text, "Stats");
+    buffer_printf(text, "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\n",
+                  (unsigned long long)counter_read(&counters->accepted),
+                  (unsigned long long)histogram_count(&counters->latency));
+}
+
+static void info_replication(const struct client *client, struct buffer *text)
+{
+    (void)client;
+    begin_section(text, "Replication");
+    buffer_add_text(text, "role:master\r\nconnected_slaves:0\r\n");
+}
+
+static void info_cluster(const struct client *client, struct buffer *text)
+{
+    (void)client;
+    begin_section(text, "Cluster");
+    buffer_add_text(text, "cluster_enabled:0\r\n");
+}
+
+static void info_sluice(const struct client *client, struct buffer *text)
+{
+    const struct topology *topology = router_snapshot(client->host->router)->topology;
+    begin_section(text, "Sluice");
+    buffer_printf(text,
+                  "sluice_cluster:%s\r\nsluice_epoch:%llu\r\nsluice_shards:%u\r\n"
+                  "sluice_open_migrations:%u\r\n",
+                  topology->cluster, (unsigned long long)topology->epoch, topology->nshards,
+                  topology->nmigrations);
+}
+
+/* The fields that client libraries read; of one worker thread where they count. */
+static void answer_info(struct client *client, struct buffer *out, const struct command *command)
+{
+    static const struct {
+        const char *name;
+        void (*write)(const struct client *client, struct buffer *text);
+    } sections[] = {{"server", info_server},
+                    {"clients", info_clients},
+                    {"persistence", info_persistence},
+                    {"stats", info_stats},
+                    {"replication", info_replication},
+                    {"cluster", info_cluster},
+                    {"sluice", info_sluice}};
+    struct buffer text;
+    buffer_init(&text, SIZE_MAX);
+    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+        if (wants(command, sections[i].name)) {
+            sections[i].write(client, &text);
+        }
+    }
+    write_bulk(out, buffer_slice(&text));
+    buffer_fini(&text);
+}
+
+static void answer_quit(struct client *client, struct buffer *out, const struct command *command)
+{
+    (void)command;
+    write_status(out, "OK");
+    client_drain(client);
+}
+
+static void answer_reset(struct client *client, struct buffer *out, const struct command *command)
+{
+    (void)command;
+    client->name[0] = '\0';
+    write_status(out, "RESET");
+}
+
+static void answer_time(struct client *client, struct buffer *out, const struct command *command)
+{
+    char digits[20];
+    struct timespec now;
+    (void)client;
+    (void)command;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    write_array(out, 2);
+    write_bulk(out, (struct slice){digits, number_format_u64(digits, (uint64_t)now.tv_sec)});
+    write_bulk(out,
+               (struct slice){digits, number_format_u64(digits, (uint64_t)now.tv_nsec / 1000)});
+}
+
+void local_answer(struct client *client, struct request *request, const struct command *command)
+{
+    static local_fn *const answers[HANDLER_COUNT] = {
+        [HANDLER_PING] = answer_ping,     [HANDLER_ECHO] = answer_echo,
+        [HANDLER_SELECT] = answer_select, [HANDLER_HELLO] = answer_hello,
+        [HANDLER_AUTH] = answer_auth,     [HANDLER_CLIENT] = local_client,
+        [HANDLER_INFO] = answer_info,     [HANDLER_QUIT] = answer_quit,
+        [HANDLER_RESET] = answer_reset,   [HANDLER_TIME] = answer_time,
+    };
+    local_fn *answer = answers[request->command->handler];
+    ASSERT(answer != NULL);
+    answer(client, request_answer(request), command);
+    router_answer(request);
+}

@@ -1,0 +1,155 @@
+/* From a parsed command to the request that carries it: known, allowed, which slot, which way. */
+#include <stdio.h>
+
+#include "lib/base/assert.h"
+#include "lib/base/memory.h"
+#include "lib/command/errors.h"
+#include "lib/resp/writer.h"
+#include "lib/shard/metadata.h"
+#include "proxy/client/client_internal.h"
+#include "proxy/routing/fanout.h"
+#include "proxy/routing/split.h"
+
+#define FEW_KEYS 64u
+
+static void refuse(struct client *client, struct request *request)
+{
+    counter_add(&client->host->counters->errors_refused, 1);
+    request->is_error = true;
+    router_answer(request);
+}
+
+/* All keys in one slot, none of them Sluice's own; which slot, and whether any is written. Answers
+ * the request itself when not. */
+static bool find_slot(struct client *client, struct request *request, const struct command *command,
+                      const struct command_key *keys, unsigned count, bool is_split)
+{
+    unsigned nslots = router_snapshot(client->host->router)->slot_mask + 1;
+    for (unsigned i = 0; i < count; i++) {
+        struct slice key = command->argv[keys[i].position];
+        if (metadata_is_name(key)) {
+            write_error(request_answer(request), "ERR keys that begin with __sluice: are reserved");
+            refuse(client, request);
+            return false;
+        }
+        request->has_written_keys = request->has_written_keys || keys[i].is_written;
+        unsigned slot = is_split ? SLOT_NONE : slot_of_key(key, nslots);
+        if (i > 0 && slot != request->slot) {
+            bool is_written = command_error_crossslot(request_answer(request));
+            ASSERT(is_written);
+            refuse(client, request);
+            return false;
+        }
+        request->slot = slot;
+    }
+    return true;
+}
+
+/* The slot from any number of keys. A command whose keys cannot be found (a bad numkeys) goes to
+ * any shard, which refuses it in Redis' own words; it is sent as no write, since it is none. */
+static bool find_route(struct client *client, struct request *request,
+                       const struct command *command, bool is_split)
+{
+    struct command_key few[FEW_KEYS];
+    int count = command_keys(request->command, command->argv, command->argc, few, FEW_KEYS);
+    if (count <= 0) {
+        request->slot = SLOT_NONE;
+        request->shard = router_usable_shard(client->host->router);
+        return true;
+    }
+    if ((unsigned)count <= FEW_KEYS) {
+        return find_slot(client, request, command, few, (unsigned)count, is_split);
+    }
+    struct command_key *many = mem_alloc((size_t)count * sizeof(*many));
+    (void)command_keys(request->command, command->argv, command->argc, many, (unsigned)count);
+    bool has_route = find_slot(client, request, command, many, (unsigned)count, is_split);
+    mem_free(many);
+    return has_route;
+}
+
+/* An inline command is sent to shards as RESP. */
+static struct slice wire_bytes(struct request *request, const struct command *command)
+{
+    if (!command->is_inline) {
+        return command->raw;
+    }
+    write_command(&request->bytes, command->argv, command->argc);
+    return buffer_slice(&request->bytes);
+}
+
+static void route(struct client *client, struct request *request, const struct command *command)
+{
+    if (find_route(client, request, command, false)) {
+        router_dispatch(client->host->router, request, wire_bytes(request, command));
+    }
+}
+
+static void split(struct client *client, struct request *request, const struct command *command)
+{
+    if (request->command->handler == HANDLER_MSET && command->argc % 2 == 0) {
+        bool is_written = command_error_arity(request_answer(request), request->command);
+        ASSERT(is_written);
+        refuse(client, request);
+        return;
+    }
+    if (find_route(client, request, command, true)) {
+        split_dispatch(client->host->router, request, command);
+    }
+}
+
+static void dispatch(struct client *client, struct request *request, const struct command *command)
+{
+    struct router *router = client->host->router;
+    switch (request->command->handler) {
+    case HANDLER_ROUTE:
+        route(client, request, command);
+        break;
+    case HANDLER_MGET:
+    case HANDLER_MSET:
+    case HANDLER_SUM_KEYS:
+        split(client, request, command);
+        break;
+    case HANDLER_ANY_SHARD:
+        fanout_any_shard(router, request, wire_bytes(request, command));
+        break;
+    case HANDLER_SUM_SHARDS:
+        fanout_sum(router, request, wire_bytes(request, command));
+        break;
+    case HANDLER_KEYS:
+        fanout_keys(router, request, wire_bytes(request, command));
+        break;
+    case HANDLER_SCAN:
+        fanout_scan(router, request, command);
+        break;
+    default:
+        local_answer(client, request, command);
+        break;
+    }
+}
+
+void session_handle(struct client *client, const struct command *command)
+{
+    const struct command_info *info =
+        command_find(client->host->table, command->argv, command->argc);
+    struct request *request = client_begin(client, info, command);
+    enum command_check check = command_check(info, command->argv, command->argc);
+    if (check != COMMAND_ADMITTED) {
+        bool is_written =
+            command_error(request_answer(request), check, info, command->argv, command->argc);
+        ASSERT(is_written);
+        refuse(client, request);
+        return;
+    }
+    counters_command(client->host->counters, info->id);
+    dispatch(client, request, command);
+}
+
+void session_protocol_error(struct client *client, const char *error)
+{
+    char text[128];
+    struct request *request = client_begin(client, NULL, NULL);
+    counter_add(&client->host->counters->errors_protocol, 1);
+    (void)snprintf(text, sizeof(text), "ERR Protocol error: %s", error);
+    client_drain(client);
+    router_answer_error(request, text);
+}

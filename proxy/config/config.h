@@ -1,0 +1,22 @@
+/* The options of sluice-proxy, from one table (lib/base/options.h). */
+#ifndef PROXY_CONFIG_CONFIG_H
+#define PROXY_CONFIG_CONFIG_H
+
+#include "lib/base/log.h"
+#include "lib/base/options.h"
+
+struct proxy_config {
+    char *store, *listen, *admin, *id, *log_level, *dual_write_ack;
+    uint64_t threads, clients_max;
+    uint64_t shard_timeout_ms, connect_timeout_ms, wait_max_ms, mirror_timeout_ms;
+    uint64_t store_timeout_ms, drain_timeout_ms;
+    uint64_t bulk_max_bytes, output_max_bytes;
+};
+
+extern const struct option_table proxy_options;
+
+/* What the table cannot say; fills in what has no fixed default. */
+bool proxy_config_check(struct proxy_config *config, enum log_level *level, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,520 @@
+#include "proxy/control/control.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+#include "lib/base/memory.h"
+#include "lib/base/random.h"
+#include "lib/net/address.h"
+#include "proxy/control/control_internal.h"
+
+#define TICK_MS       20
+#define POLL_US       1000000u /* the watch may miss: ask the store anyway */
+#define RENEW_US      ((uint64_t)STORE_LEASE_MS * 1000 / 5)
+#define ASK_AGAIN_US  1000000u
+#define UNDO_AGAIN_US 250000u
+
+/* --- adopting -------------------------------------------------------------------------------- */
+
+struct publisher *control_publisher(const struct control *control, const char *shard)
+{
+    for (unsigned i = 0; i < control->npublishers; i++) {
+        if (strcmp(publisher_shard(control->publishers[i]), shard) == 0) {
+            return control->publishers[i];
+        }
+    }
+    return NULL;
+}
+
+static void resolve_all(struct control *control)
+{
+    const struct topology *topology = control->snapshot->topology;
+    control->endpoints =
+        mem_realloc(control->endpoints, topology->nshards * sizeof(*control->endpoints));
+    for (unsigned i = 0; i < topology->nshards; i++) {
+        struct error err;
+        if (!endpoint_resolve(&control->endpoints[i], topology->shards[i].host,
+                              topology->shards[i].port, &err)) {
+            log_error("shard has no address shard=%s why=\"%s\"", topology->shards[i].name,
+                      err.text);
+        }
+    }
+}
+
+static uint64_t epoch_of(void *context)
+{
+    const struct control *control = context;
+    return control->snapshot->topology->epoch;
+}
+
+static void on_fenced(void *context)
+{
+    control_refresh(context);
+}
+
+static void on_unfenced(void *context, const char *shard)
+{
+    control_take_over(context, shard);
+}
+
+static void on_killed(void *context, unsigned worker, const char *shard)
+{
+    struct control *control = context;
+    if (control->workers[worker] != NULL) {
+        worker_killed(control->workers[worker], shard);
+    }
+}
+
+static void on_learnt(void *context, struct slice command_reply, struct slice info_reply)
+{
+    learning_take(context, command_reply, info_reply);
+}
+
+static struct publisher *take_publisher(struct control *control, const char *shard)
+{
+    for (unsigned i = 0; i < control->npublishers; i++) {
+        struct publisher *publisher = control->publishers[i];
+        if (publisher != NULL && strcmp(publisher_shard(publisher), shard) == 0) {
+            control->publishers[i] = NULL;
+            return publisher;
+        }
+    }
+    struct publisher_events events = {epoch_of,  on_fenced, on_unfenced,
+                                      on_killed, on_learnt, control};
+    return publisher_new(&control->shared, control->nworkers, &events);
+}
+
+static void adopt_publishers(struct control *control)
+{
+    const struct topology *topology = control->snapshot->topology;
+    struct publisher **publishers = mem_alloc(topology->nshards * sizeof(struct publisher *));
+    for (unsigned i = 0; i < topology->nshards; i++) {
+        publishers[i] = take_publisher(control, topology->shards[i].name);
+    }
+    for (unsigned i = 0; i < control->npublishers; i++) {
+        if (control->publishers[i] != NULL) {
+            publisher_free(control->publishers[i]);
+        }
+    }
+    mem_free(control->publishers);
+    control->publishers = publishers;
+    control->npublishers = topology->nshards;
+    for (unsigned i = 0; i < topology->nshards; i++) {
+        publisher_set_target(publishers[i], i, &topology->shards[i], &control->endpoints[i]);
+        publisher_retry(publishers[i]);
+    }
+}
+
+static const struct seen_hold *find_hold(const struct control *control,
+                                         const struct migration *migration)
+{
+    for (unsigned i = 0; i < control->nholds; i++) {
+        if (control->holds[i].migration == migration->id &&
+            control->holds[i].entry_epoch == migration->entry_epoch) {
+            return &control->holds[i];
+        }
+    }
+    return NULL;
+}
+
+/* Keeps the time of holds that go on, begins it for new ones, records the ended ones. */
+static void adopt_holds(struct control *control)
+{
+    const struct topology *topology = control->snapshot->topology;
+    uint64_t now = loop_now_us(control->loop);
+    struct seen_hold *holds = mem_alloc((topology->nmigrations + 1) * sizeof(*holds));
+    unsigned nholds = 0;
+    for (unsigned i = 0; i < topology->nmigrations; i++) {
+        const struct migration *migration = &topology->migrations[i];
+        if (!phase_is_hold(migration->phase)) {
+            continue;
+        }
+        const struct seen_hold *seen = find_hold(control, migration);
+        holds[nholds++] = seen != NULL ? *seen
+                                       : (struct seen_hold){.migration = migration->id,
+                                                            .entry_epoch = migration->entry_epoch,
+                                                            .since_us = now};
+        control->holds_seen += seen != NULL ? 0 : 1;
+    }
+    for (unsigned i = 0; i < control->nholds; i++) {
+        const struct migration *migration =
+            topology_find_migration(topology, control->holds[i].migration);
+        if (migration == NULL || migration->entry_epoch != control->holds[i].entry_epoch) {
+            histogram_record(&control->hold_length, now - control->holds[i].since_us);
+        }
+    }
+    mem_free(control->holds);
+    control->holds = holds;
+    control->nholds = nholds;
+}
+
+static void adopt(struct control *control, struct topology *topology)
+{
+    struct snapshot *snapshot = snapshot_new(topology);
+    snapshot_unref(control->snapshot);
+    control->snapshot = snapshot;
+    resolve_all(control);
+    size_t size = topology->nshards * sizeof(*control->endpoints);
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        worker_adopt(control->workers[i], snapshot_ref(snapshot),
+                     mem_dup(control->endpoints, size));
+    }
+    adopt_publishers(control);
+    adopt_holds(control);
+    log_info("epoch adopted epoch=%llu shards=%u migrations=%u",
+             (unsigned long long)topology->epoch, topology->nshards, topology->nmigrations);
+}
+
+static void note_store(struct control *control, const struct error *failure)
+{
+    if (failure != NULL && !control->store_failed) {
+        log_warn("store cannot be read, serving epoch=%llu why=\"%s\"",
+                 (unsigned long long)epoch_of(control), failure->text);
+    }
+    control->store_failed = failure != NULL;
+}
+
+void control_refresh(struct control *control)
+{
+    struct error err;
+    uint64_t epoch;
+    (void)loop_update_now(control->loop);
+    control->polled_at_us = loop_now_us(control->loop);
+    if (!store_epoch(control->store, &epoch, &err)) {
+        note_store(control, &err);
+        return;
+    }
+    if (epoch <= epoch_of(control)) {
+        note_store(control, NULL);
+        return;
+    }
+    struct topology *topology = store_read(control->store, NULL, &err);
+    note_store(control, topology == NULL ? &err : NULL);
+    if (topology == NULL) {
+        return;
+    }
+    if (topology->epoch > epoch_of(control)) {
+        adopt(control, topology);
+    } else {
+        topology_free(topology);
+    }
+}
+
+/* --- strangers, holds, leases ---------------------------------------------------------------- */
+
+void control_take_over(struct control *control, const char *shard)
+{
+    uint64_t now = loop_update_now(control->loop);
+    const unsigned count = sizeof(control->strangers) / sizeof(control->strangers[0]);
+    control_refresh(control); /* perhaps somebody was faster */
+    for (unsigned i = 0; i < count; i++) {
+        if (strcmp(control->strangers[i].shard, shard) == 0 &&
+            now < control->strangers[i].asked_at_us + ASK_AGAIN_US) {
+            return;
+        }
+    }
+    struct seen_stranger *stranger = &control->strangers[control->next_stranger++ % count];
+    (void)snprintf(stranger->shard, sizeof(stranger->shard), "%s", shard);
+    stranger->asked_at_us = now;
+    steward_take_over(control->steward, shard);
+}
+
+static void undo_long_holds(struct control *control, uint64_t now)
+{
+    for (unsigned i = 0; i < control->nholds; i++) {
+        struct seen_hold *hold = &control->holds[i];
+        const struct migration *migration =
+            topology_find_migration(control->snapshot->topology, hold->migration);
+        ASSERT(migration != NULL);
+        if (now > hold->since_us + migration->options.hold_max_ms * 1000 &&
+            now > hold->asked_at_us + UNDO_AGAIN_US) {
+            hold->asked_at_us = now;
+            steward_undo_hold(control->steward, hold->migration, hold->entry_epoch);
+        }
+    }
+}
+
+static void renew_lease(struct control *control, uint64_t now)
+{
+    if (now < control->renewed_at_us + RENEW_US && control->renewed_at_us != 0) {
+        return;
+    }
+    control->renewed_at_us = now;
+    control->member.epoch = epoch_of(control);
+    steward_renew(control->steward, &control->member);
+}
+
+static void drain_further(struct control *control, uint64_t now)
+{
+    if (control->is_draining &&
+        (control->nidle == control->nworkers || now > control->drain_until_us)) {
+        loop_stop(control->loop);
+    }
+}
+
+static void on_tick(void *context)
+{
+    struct control *control = context;
+    uint64_t now = loop_update_now(control->loop);
+    if (now > control->polled_at_us + POLL_US) {
+        control_refresh(control);
+    }
+    for (unsigned i = 0; i < control->npublishers; i++) {
+        publisher_tick(control->publishers[i], now);
+    }
+    undo_long_holds(control, now);
+    renew_lease(control, now);
+    drain_further(control, now);
+    timer_start(&control->tick, TICK_MS);
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+static void on_watch(void *context)
+{
+    struct control *control = context;
+    store_watch_clear(control->store);
+    control_refresh(control);
+}
+
+static void never_writable(void *context)
+{
+    (void)context;
+}
+
+static void on_signal(void *context)
+{
+    struct control *control = context;
+    struct signalfd_siginfo info;
+    if (read(control->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info) ||
+        info.ssi_signo == SIGHUP || control->is_draining) {
+        return;
+    }
+    log_info("stopping signal=%u", info.ssi_signo);
+    control->is_draining = true;
+    control->drain_until_us =
+        loop_update_now(control->loop) + control->config->drain_timeout_ms * 1000;
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        worker_drain(control->workers[i]);
+    }
+}
+
+static void watch_signals(struct control *control)
+{
+    sigset_t signals;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    control->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    ASSERT(control->signal_fd >= 0);
+    io_start(&control->signal_io, control->loop, control->signal_fd, on_signal, never_writable,
+             control);
+}
+
+/* --- starting -------------------------------------------------------------------------------- */
+
+static void set_up_member(struct control *control)
+{
+    struct store_member *member = &control->member;
+    (void)snprintf(member->kind, sizeof(member->kind), "proxy");
+    (void)snprintf(member->id, sizeof(member->id), "%s", control->config->id);
+    random_hex(member->incarnation, sizeof(member->incarnation) - 1);
+    (void)snprintf(member->address, sizeof(member->address), "%s", control->listen_address);
+    (void)snprintf(member->admin, sizeof(member->admin), "%s", http_server_address(control->http));
+    member->pid = (uint64_t)getpid();
+    (void)snprintf(control->shared.peer, sizeof(control->shared.peer), "%s:%s", member->id,
+                   member->incarnation);
+}
+
+static void set_up_shared(struct control *control)
+{
+    control->shared.loop = control->loop;
+    control->shared.pool = &control->pool;
+    control->shared.counters = &control->counters;
+    control->shared.timeout_us = control->config->shard_timeout_ms * 1000;
+    control->shared.connect_timeout_us = control->config->connect_timeout_ms * 1000;
+    control->shared.scratch = control->scratch;
+    control->shared.scratch_size = sizeof(control->scratch);
+}
+
+static bool find_endpoint(const struct control *control, struct endpoint *endpoint,
+                          struct address *address, struct error *err)
+{
+    if (!address_parse(slice_of(control->config->listen), address, err) ||
+        !address_resolve(address, endpoint, err) || !socket_is_free(endpoint, err)) {
+        return error_prefix(err, "--listen %s", control->config->listen);
+    }
+    return true;
+}
+
+static void start_worker(struct control *control, unsigned index, int listener)
+{
+    const struct proxy_config *config = control->config;
+    struct worker_reports reports = reports_of(control);
+    struct worker_settings settings = {
+        .index = index,
+        .count = control->nworkers,
+        .listener = listener,
+        .port = control->port,
+        .backend_timeout_us = config->shard_timeout_ms * 1000,
+        .connect_timeout_us = config->connect_timeout_ms * 1000,
+        .wait_max_us = config->wait_max_ms * 1000,
+        .store_timeout_us = config->store_timeout_ms * 1000,
+        .mirror_timeout_us = config->mirror_timeout_ms * 1000,
+        .ack = strcmp(config->dual_write_ack, "both") == 0 ? ACK_BOTH : ACK_SOURCE,
+        .bulk_max = config->bulk_max_bytes,
+        .output_max = config->output_max_bytes,
+        .clients_max = (unsigned)(config->clients_max / control->nworkers) + 1,
+    };
+    memcpy(settings.peer, control->shared.peer, sizeof(settings.peer));
+    control->workers[index] = worker_start(&settings, &reports);
+}
+
+/* All listeners first: a port that is taken stops the start before any thread runs. */
+static bool listen_all(struct control *control, int *listeners, struct error *err)
+{
+    struct endpoint endpoint;
+    struct address address;
+    if (!find_endpoint(control, &endpoint, &address, err)) {
+        return false;
+    }
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        listeners[i] = socket_listen(&endpoint, err);
+        if (listeners[i] < 0) {
+            return error_prefix(err, "--listen %s", control->config->listen);
+        }
+        control->port = address.port = socket_port(listeners[i]);
+        endpoint_set_port(&endpoint, control->port);
+    }
+    char text[ADDRESS_TEXT_MAX];
+    address_format(&address, text);
+    (void)snprintf(control->listen_address, sizeof(control->listen_address), "%s", text);
+    return true;
+}
+
+static bool open_store(struct control *control, struct topology **topology, struct error *err)
+{
+    control->store = store_open(control->config->store, err);
+    if (control->store == NULL) {
+        return false;
+    }
+    *topology = store_read(control->store, NULL, err);
+    if (*topology == NULL) {
+        return false;
+    }
+    control->steward = steward_start(control->config->store, err);
+    if (control->steward == NULL) {
+        topology_free(*topology);
+        return false;
+    }
+    return true;
+}
+
+static void watch_store(struct control *control)
+{
+    int fd = store_watch_fd(control->store);
+    if (fd >= 0) {
+        io_start(&control->watch_io, control->loop, fd, on_watch, never_writable, control);
+    }
+}
+
+/* Workers, in the order that leaves nothing half-started when something fails. */
+static bool start_all(struct control *control, struct error *err)
+{
+    struct topology *topology = NULL;
+    int *listeners = mem_alloc(control->nworkers * sizeof(*listeners));
+    memset(listeners, -1, control->nworkers * sizeof(*listeners));
+    bool ok = listen_all(control, listeners, err) && admin_open(control, err) &&
+              open_store(control, &topology, err);
+    if (ok) {
+        set_up_member(control);
+        for (unsigned i = 0; i < control->nworkers; i++) {
+            start_worker(control, i, listeners[i]);
+        }
+        adopt(control, topology);
+        watch_store(control);
+    }
+    for (unsigned i = 0; !ok && i < control->nworkers; i++) {
+        if (listeners[i] >= 0) {
+            (void)close(listeners[i]);
+        }
+    }
+    mem_free(listeners);
+    return ok;
+}
+
+struct control *control_start(const struct proxy_config *config, struct error *err)
+{
+    struct control *control = mem_zalloc(sizeof(*control));
+    control->config = config;
+    control->loop = loop_new();
+    control->mailbox = mailbox_new(control->loop, control);
+    control->started_us = loop_now_us(control->loop);
+    control->nworkers = (unsigned)config->threads;
+    control->workers = mem_zalloc(control->nworkers * sizeof(struct worker *));
+    control->table = command_table_builtin();
+    timer_init(&control->tick, control->loop, on_tick, control);
+    set_up_shared(control);
+    watch_signals(control);
+    if (!start_all(control, err)) {
+        control_free(control);
+        return NULL;
+    }
+    timer_start(&control->tick, TICK_MS);
+    return control;
+}
+
+void control_run(struct control *control)
+{
+    log_info("serving listen=%s admin=%s id=%s threads=%u epoch=%llu", control->listen_address,
+             http_server_address(control->http), control->config->id, control->nworkers,
+             (unsigned long long)epoch_of(control));
+    loop_run(control->loop);
+}
+
+static void stop_workers(struct control *control)
+{
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        struct worker *worker = control->workers[i];
+        control->workers[i] = NULL;
+        if (worker != NULL) {
+            worker_stop(worker);
+        }
+    }
+}
+
+void control_free(struct control *control)
+{
+    stop_workers(control);
+    for (unsigned i = 0; i < control->npublishers; i++) {
+        publisher_free(control->publishers[i]);
+    }
+    if (control->steward != NULL) {
+        steward_stop(control->steward);
+    }
+    http_server_close(control->http);
+    if (control->watch_io.context != NULL) {
+        io_stop(&control->watch_io);
+    }
+    io_stop(&control->signal_io);
+    (void)close(control->signal_fd);
+    timer_stop(&control->tick);
+    if (control->store != NULL) {
+        store_close(control->store);
+    }
+    snapshot_unref(control->snapshot);
+    learning_fini(control);
+    request_pool_fini(&control->pool);
+    mailbox_free(control->mailbox);
+    loop_free(control->loop);
+    mem_free(control->publishers);
+    mem_free(control->endpoints);
+    mem_free(control->holds);
+    mem_free(control->workers);
+    mem_free(control);
+}

@@ -1,0 +1,25 @@
+/* The control thread of the proxy: watches the store, hands new epochs to the workers, publishes
+ * them on the shards, keeps the lease, undoes holds that last too long, answers HTTP.
+ *
+ *   store --watch--> control --snapshot--> workers
+ *                       ^                     |
+ *                       +---drained, given up-+
+ *                       |
+ *                       +--> publishers (one a shard)   steward (whatever blocks)   admin (HTTP)
+ */
+#ifndef PROXY_CONTROL_CONTROL_H
+#define PROXY_CONTROL_CONTROL_H
+
+#include "lib/base/error.h"
+#include "proxy/config/config.h"
+
+struct control;
+
+/* Opens the store, reads the topology, listens, starts the workers. Null with a message. */
+struct control *control_start(const struct proxy_config *config, struct error *err)
+    __attribute__((warn_unused_result));
+/* Runs until SIGTERM or SIGINT, drains the clients, stops. */
+void control_run(struct control *control);
+void control_free(struct control *control);
+
+#endif

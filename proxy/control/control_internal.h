@@ -1,0 +1,91 @@
+/* Shared by control.c, reports.c, admin.c and stats.c only. Everything here belongs to the control
+ * thread; what workers report comes by mail. */
+#ifndef PROXY_CONTROL_CONTROL_INTERNAL_H
+#define PROXY_CONTROL_CONTROL_INTERNAL_H
+
+#include "lib/net/http.h"
+#include "lib/net/mailbox.h"
+#include "proxy/control/control.h"
+#include "proxy/control/publisher.h"
+#include "proxy/control/steward.h"
+#include "proxy/worker/worker.h"
+
+#define CONTROL_SCRATCH_BYTES ((size_t)64 << 10)
+
+/* A hold that this proxy has adopted. */
+struct seen_hold {
+    uint64_t migration, entry_epoch;
+    uint64_t since_us;
+    uint64_t asked_at_us; /* when the steward was asked to undo it; 0: not yet */
+};
+
+/* A shard that is not the process the topology names. */
+struct seen_stranger {
+    char shard[SHARD_NAME_MAX + 1];
+    uint64_t asked_at_us;
+};
+
+struct control {
+    const struct proxy_config *config;
+    struct loop *loop;
+    struct mailbox *mailbox;
+    struct timer tick;
+    struct io watch_io, signal_io;
+    int signal_fd;
+    uint64_t started_us;
+    /* The store and what it said. */
+    struct store *store;
+    struct steward *steward;
+    struct snapshot *snapshot;
+    struct endpoint *endpoints; /* by shard index */
+    uint64_t polled_at_us, renewed_at_us;
+    bool store_failed;
+    struct seen_hold *holds; /* one a held migration of the snapshot */
+    unsigned nholds;
+    struct seen_stranger strangers[16]; /* a ring: forgetting one only asks again */
+    unsigned next_stranger;
+    uint64_t holds_seen; /* counters for /metrics */
+    struct histogram hold_length;
+    /* The data plane. */
+    struct worker **workers;
+    unsigned nworkers, nidle;
+    struct publisher **publishers; /* by shard index */
+    unsigned npublishers;
+    struct backend_shared shared; /* of the publishers */
+    struct request_pool pool;
+    struct counters counters;
+    const struct command_table *table;
+    struct command_table **learnt_tables; /* kept: workers may still look at an older one */
+    unsigned nlearnt;
+    char **versions; /* likewise */
+    unsigned nversions;
+    /* Clients and operators. */
+    char listen_address[300];
+    uint16_t port;
+    struct http_server *http;
+    struct store_member member;
+    bool is_draining;
+    uint64_t drain_until_us;
+    char scratch[CONTROL_SCRATCH_BYTES];
+};
+
+/* control.c */
+void control_refresh(struct control *control);
+void control_take_over(struct control *control, const char *shard);
+struct publisher *control_publisher(const struct control *control, const char *shard);
+
+/* reports.c: what workers say, handed to the control thread. */
+struct worker_reports reports_of(struct control *control);
+
+/* learning.c */
+void learning_take(struct control *control, struct slice command_reply, struct slice info_reply);
+void learning_fini(struct control *control);
+
+/* admin.c */
+bool admin_open(struct control *control, struct error *err) __attribute__((warn_unused_result));
+
+/* stats.c */
+void stats_write_metrics(const struct control *control, struct buffer *text);
+void stats_write_json(const struct control *control, struct buffer *text);
+
+#endif

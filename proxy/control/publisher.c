@@ -1,0 +1,310 @@
+#include "proxy/control/publisher.h"
+
+#include "lib/base/log.h"
+#include "lib/base/memory.h"
+#include "lib/base/number.h"
+#include "lib/resp/framer.h"
+#include "lib/resp/writer.h"
+#include "lib/shard/metadata.h"
+#include "lib/shard/script.h"
+
+struct kill {
+    struct kill *next;
+    unsigned worker;
+    struct shard_identity process;
+    uint64_t connection_id;
+    bool is_sent;
+};
+
+struct publisher {
+    const struct backend_shared *shared;
+    struct publisher_events events;
+    struct backend *backend;
+    struct topology_shard shard;
+    unsigned nworkers;
+    uint64_t *drained;   /* by worker: the epoch it has drained here */
+    uint64_t published;  /* on the present connection */
+    uint64_t publishing; /* sent, not answered; 0: none */
+    struct kill *kills;
+};
+
+static struct request *take_request(struct publisher *publisher, request_fn *on_reply)
+{
+    struct request *request = request_take(publisher->shared->pool);
+    request->owner = publisher;
+    request->on_reply = on_reply;
+    return request;
+}
+
+static void give(const struct publisher *publisher, struct request *request)
+{
+    request_give(publisher->shared->pool, request);
+}
+
+/* --- publishing ------------------------------------------------------------------------------ */
+
+static void publish(struct publisher *publisher);
+
+static uint64_t drained_by_all(const struct publisher *publisher)
+{
+    uint64_t least = UINT64_MAX;
+    for (unsigned i = 0; i < publisher->nworkers; i++) {
+        least = publisher->drained[i] < least ? publisher->drained[i] : least;
+    }
+    return least;
+}
+
+static void on_published(struct request *request)
+{
+    struct publisher *publisher = request->owner;
+    uint64_t epoch = publisher->publishing;
+    publisher->publishing = 0;
+    if (request->outcome == OUTCOME_REPLY && !request->is_error) {
+        publisher->published = epoch;
+        publish(publisher); /* another may have come meanwhile */
+    } else if (request->outcome == OUTCOME_REPLY) {
+        /* Unfenced, or a barrier removed this peer and kills the connection: hello says the rest.
+         */
+        struct slice reply = buffer_slice(&request->reply);
+        log_info("publish refused shard=%s answer=\"%.*s\"", publisher->shard.name,
+                 (int)reply.len - 2, reply.data);
+    }
+    give(publisher, request);
+}
+
+static void publish(struct publisher *publisher)
+{
+    char digits[20];
+    uint64_t epoch = drained_by_all(publisher);
+    if (epoch <= publisher->published || publisher->publishing != 0 ||
+        backend_state(publisher->backend) != BACKEND_READY) {
+        return;
+    }
+    publisher->publishing = epoch;
+    const struct slice argv[] = {SLICE("EVAL"),
+                                 script_text(SCRIPT_PUBLISH),
+                                 SLICE("1"),
+                                 SLICE(METADATA_FENCE),
+                                 slice_of(publisher->shard.identity.run_id),
+                                 slice_of(publisher->shard.identity.replid),
+                                 {digits, number_format_u64(digits, epoch)},
+                                 slice_of(publisher->shared->peer)};
+    write_command(backend_begin(publisher->backend), argv, sizeof(argv) / sizeof(argv[0]));
+    backend_commit(publisher->backend, take_request(publisher, on_published), 1);
+}
+
+void publisher_drained(struct publisher *publisher, unsigned worker, uint64_t epoch)
+{
+    if (epoch > publisher->drained[worker]) {
+        publisher->drained[worker] = epoch;
+    }
+    publish(publisher);
+}
+
+/* --- killing what was given up --------------------------------------------------------------- */
+
+static void remove_kill(struct publisher *publisher, struct kill *kill)
+{
+    struct kill **link = &publisher->kills;
+    while (*link != kill) {
+        link = &(*link)->next;
+    }
+    *link = kill->next;
+    publisher->events.on_killed(publisher->events.context, kill->worker, publisher->shard.name);
+    mem_free(kill);
+}
+
+/* The answers come in the order of the list, and so do losses of the connection. */
+static void on_kill_answered(struct request *request)
+{
+    struct publisher *publisher = request->owner;
+    struct kill *kill = publisher->kills;
+    while (kill != NULL && !kill->is_sent) {
+        kill = kill->next;
+    }
+    if (kill != NULL && request->outcome == OUTCOME_REPLY) {
+        struct slice reply = buffer_slice(&request->reply);
+        bool is_answered =
+            !request->is_error || slice_starts_with(reply, SLICE("-ERR No such client"));
+        if (is_answered) {
+            remove_kill(publisher, kill);
+        } else {
+            kill->is_sent = false; /* BUSY, LOADING: the tick tries again */
+        }
+    } else if (kill != NULL) {
+        kill->is_sent = false;
+    }
+    give(publisher, request);
+}
+
+static void send_kill(struct publisher *publisher, struct kill *kill)
+{
+    char digits[20];
+    const struct slice argv[] = {SLICE("CLIENT"),
+                                 SLICE("KILL"),
+                                 SLICE("ID"),
+                                 {digits, number_format_u64(digits, kill->connection_id)}};
+    kill->is_sent = true;
+    write_command(backend_begin(publisher->backend), argv, 4);
+    backend_commit(publisher->backend, take_request(publisher, on_kill_answered), 1);
+}
+
+static void send_kills(struct publisher *publisher)
+{
+    struct kill *kill = publisher->kills;
+    while (kill != NULL && backend_state(publisher->backend) == BACKEND_READY) {
+        struct kill *next = kill->next;
+        if (!shard_identity_equal(&kill->process, &publisher->shard.identity)) {
+            remove_kill(publisher, kill); /* that process is gone, and its sockets with it */
+        } else if (!kill->is_sent) {
+            send_kill(publisher, kill);
+        }
+        kill = next;
+    }
+}
+
+void publisher_kill(struct publisher *publisher, unsigned worker,
+                    const struct shard_identity *process, uint64_t connection_id)
+{
+    struct kill *kill = mem_alloc(sizeof(*kill));
+    struct kill **link = &publisher->kills;
+    *kill = (struct kill){NULL, worker, *process, connection_id, false};
+    while (*link != NULL) {
+        link = &(*link)->next;
+    }
+    *link = kill;
+    send_kills(publisher);
+}
+
+/* --- learning -------------------------------------------------------------------------------- */
+
+static void on_learnt(struct request *request)
+{
+    struct publisher *publisher = request->owner;
+    if (request->outcome == OUTCOME_REPLY && !request->is_error) {
+        struct slice rest = buffer_slice(&request->reply);
+        struct framer framer = {.values_left = 0};
+        size_t used;
+        enum parse_status status = framer_feed(&framer, rest.data, rest.len, &used);
+        if (status == PARSE_OK) {
+            publisher->events.on_learnt(publisher->events.context, (struct slice){rest.data, used},
+                                        (struct slice){rest.data + used, rest.len - used});
+        }
+    }
+    give(publisher, request);
+}
+
+static void learn(struct publisher *publisher)
+{
+    buffer_add_text(backend_begin(publisher->backend),
+                    "*1\r\n$7\r\nCOMMAND\r\n*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n");
+    backend_commit(publisher->backend, take_request(publisher, on_learnt), 2);
+}
+
+/* --- the connection -------------------------------------------------------------------------- */
+
+static uint64_t epoch_of(void *context)
+{
+    const struct publisher *publisher = context;
+    return publisher->events.epoch(publisher->events.context);
+}
+
+static void on_ready(void *context, struct backend *backend)
+{
+    struct publisher *publisher = context;
+    (void)backend;
+    publisher->published = 0; /* a barrier may have removed the peer: say it again */
+    learn(publisher);
+    send_kills(publisher);
+    publish(publisher);
+}
+
+static void on_down(void *context, struct backend *backend)
+{
+    (void)context;
+    (void)backend;
+}
+
+static void on_fenced(void *context, struct backend *backend)
+{
+    const struct publisher *publisher = context;
+    (void)backend;
+    publisher->events.on_fenced(publisher->events.context);
+}
+
+static void on_unfenced(void *context, struct backend *backend)
+{
+    const struct publisher *publisher = context;
+    publisher->events.on_unfenced(publisher->events.context, backend_name(backend));
+}
+
+/* The control connection sends nothing that could be in flight for a slot. */
+static void on_given_up(void *context, struct backend *backend, uint64_t connection_id)
+{
+    (void)context;
+    (void)connection_id;
+    backend_killed(backend);
+}
+
+struct publisher *publisher_new(const struct backend_shared *shared, unsigned nworkers,
+                                const struct publisher_events *events)
+{
+    struct publisher *publisher = mem_zalloc(sizeof(*publisher));
+    struct backend_events backend = {.epoch = epoch_of,
+                                     .on_ready = on_ready,
+                                     .on_down = on_down,
+                                     .on_fenced = on_fenced,
+                                     .on_unfenced = on_unfenced,
+                                     .on_given_up = on_given_up,
+                                     .context = publisher};
+    publisher->shared = shared;
+    publisher->events = *events;
+    publisher->nworkers = nworkers;
+    publisher->drained = mem_zalloc(nworkers * sizeof(*publisher->drained));
+    publisher->backend = backend_new(shared, &backend);
+    return publisher;
+}
+
+void publisher_free(struct publisher *publisher)
+{
+    backend_free(publisher->backend);
+    while (publisher->kills != NULL) {
+        remove_kill(publisher, publisher->kills);
+    }
+    mem_free(publisher->drained);
+    mem_free(publisher);
+}
+
+void publisher_set_target(struct publisher *publisher, unsigned index,
+                          const struct topology_shard *shard, const struct endpoint *endpoint)
+{
+    publisher->shard = *shard;
+    backend_set_target(publisher->backend, index, shard->name, endpoint, &shard->identity);
+}
+
+void publisher_retry(struct publisher *publisher)
+{
+    backend_retry(publisher->backend);
+}
+
+void publisher_tick(struct publisher *publisher, uint64_t now_us)
+{
+    backend_tick(publisher->backend, now_us);
+    send_kills(publisher);
+    publish(publisher);
+}
+
+const char *publisher_shard(const struct publisher *publisher)
+{
+    return publisher->shard.name;
+}
+
+bool publisher_is_ready(const struct publisher *publisher)
+{
+    return backend_state(publisher->backend) == BACKEND_READY;
+}
+
+uint64_t publisher_published(const struct publisher *publisher)
+{
+    return publisher->published;
+}

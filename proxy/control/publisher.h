@@ -1,0 +1,42 @@
+/* The control connection to one shard: says there which epoch this proxy has adopted, kills the
+ * connections that its workers gave up, and asks what the server knows.
+ *
+ * Publishing epoch e on a shard says: no request dispatched under an older epoch to a slot that
+ * changed is in flight on this shard any more, on any worker. A barrier waits for that. DESIGN.md
+ * section 4, "Adopting an epoch". One thread: the control thread. */
+#ifndef PROXY_CONTROL_PUBLISHER_H
+#define PROXY_CONTROL_PUBLISHER_H
+
+#include "proxy/backend/backend.h"
+
+struct publisher;
+
+struct publisher_events {
+    uint64_t (*epoch)(void *context);
+    void (*on_fenced)(void *context);
+    void (*on_unfenced)(void *context, const char *shard);
+    /* The connection that this worker gave up is certainly dead. */
+    void (*on_killed)(void *context, unsigned worker, const char *shard);
+    /* The bytes of the server's replies to COMMAND and INFO server, after each connect. */
+    void (*on_learnt)(void *context, struct slice command_reply, struct slice info_reply);
+    void *context;
+};
+
+struct publisher *publisher_new(const struct backend_shared *shared, unsigned nworkers,
+                                const struct publisher_events *events);
+void publisher_free(struct publisher *publisher);
+void publisher_set_target(struct publisher *publisher, unsigned index,
+                          const struct topology_shard *shard, const struct endpoint *endpoint);
+/* A new epoch was adopted: what the fence refused may pass now. */
+void publisher_retry(struct publisher *publisher);
+void publisher_tick(struct publisher *publisher, uint64_t now_us);
+
+void publisher_drained(struct publisher *publisher, unsigned worker, uint64_t epoch);
+void publisher_kill(struct publisher *publisher, unsigned worker,
+                    const struct shard_identity *process, uint64_t connection_id);
+
+const char *publisher_shard(const struct publisher *publisher);
+bool publisher_is_ready(const struct publisher *publisher);
+uint64_t publisher_published(const struct publisher *publisher);
+
+#endif

@@ -1,0 +1,318 @@
+/* What /metrics and /stats say: the workers' counters added up, and what the control thread knows.
+ */
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "lib/base/memory.h"
+#include "lib/metrics/exposition.h"
+#include "proxy/control/control_internal.h"
+
+static uint64_t sum(const struct control *control, size_t offset)
+{
+    uint64_t total = 0;
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        const char *counters = (const char *)worker_counters(control->workers[i]);
+        total += counter_read((const struct counter *)(const void *)(counters + offset));
+    }
+    return total;
+}
+
+static void merge_histogram(const struct control *control, size_t offset, struct histogram *into)
+{
+    *into = (struct histogram){.buckets = {{0}}};
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        const char *counters = (const char *)worker_counters(control->workers[i]);
+        histogram_merge(into, (const struct histogram *)(const void *)(counters + offset));
+    }
+}
+
+static size_t shard_offset(unsigned shard, size_t field)
+{
+    unsigned place = shard < COUNTED_SHARDS ? shard : COUNTED_SHARDS - 1;
+    return offsetof(struct counters, shards) + place * sizeof(struct shard_counters) + field;
+}
+
+/* --- Prometheus ------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name;
+    enum metric_type type;
+    size_t offset;
+    const char *help;
+} totals[] = {
+    {"sluice_clients", METRIC_GAUGE, offsetof(struct counters, clients),
+     "Open client connections."},
+    {"sluice_clients_accepted_total", METRIC_COUNTER, offsetof(struct counters, accepted),
+     "Client connections accepted."},
+    {"sluice_client_read_bytes_total", METRIC_COUNTER, offsetof(struct counters, bytes_in),
+     "Bytes read from clients."},
+    {"sluice_client_written_bytes_total", METRIC_COUNTER, offsetof(struct counters, bytes_out),
+     "Bytes written to clients."},
+    {"sluice_slow_readers_total", METRIC_COUNTER, offsetof(struct counters, slow_readers),
+     "Clients cut off because they did not read their replies."},
+    {"sluice_dual_writes_total", METRIC_COUNTER, offsetof(struct counters, dual_writes),
+     "Writes to slots that have a copy."},
+    {"sluice_mirrors_failed_total", METRIC_COUNTER, offsetof(struct counters, mirrors_failed),
+     "Mirrors that did not reach the copy; the migrator repairs."},
+    {"sluice_mirrors_late_total", METRIC_COUNTER, offsetof(struct counters, mirrors_late),
+     "Dual writes answered before the copy had answered."},
+    {"sluice_held_requests_total", METRIC_COUNTER, offsetof(struct counters, held),
+     "Requests that waited in a hold."},
+    {"sluice_held_requests", METRIC_GAUGE, offsetof(struct counters, held_now),
+     "Requests that wait in a hold now."},
+};
+
+static const struct {
+    const char *name;
+    enum metric_type type;
+    size_t field;
+    const char *help;
+} by_shard[] = {
+    {"sluice_shard_requests_total", METRIC_COUNTER, offsetof(struct shard_counters, requests),
+     "Requests sent to a shard."},
+    {"sluice_shard_written_bytes_total", METRIC_COUNTER, offsetof(struct shard_counters, bytes_out),
+     "Bytes written to a shard."},
+    {"sluice_shard_read_bytes_total", METRIC_COUNTER, offsetof(struct shard_counters, bytes_in),
+     "Bytes read from a shard."},
+    {"sluice_shard_in_flight", METRIC_GAUGE, offsetof(struct shard_counters, in_flight),
+     "Requests sent to a shard and not answered."},
+    {"sluice_shard_waiting", METRIC_GAUGE, offsetof(struct shard_counters, waiting),
+     "Requests that wait for a connection to the shard."},
+    {"sluice_shard_connects_total", METRIC_COUNTER, offsetof(struct shard_counters, connects),
+     "Connections made to a shard."},
+    {"sluice_shard_failures_total", METRIC_COUNTER, offsetof(struct shard_counters, failures),
+     "Connections to a shard lost or refused."},
+};
+
+static const struct {
+    const char *kind;
+    size_t offset;
+} errors[] = {
+
+#define X(field, label) {label, offsetof(struct counters, errors_##field)},
+    COUNTED_ERRORS(X)
+#undef X
+};
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+static void write_totals(const struct control *control, struct exposition *out)
+{
+    for (size_t i = 0; i < COUNT_OF(totals); i++) {
+        exposition_metric(out, totals[i].name, totals[i].type, totals[i].help);
+        exposition_sample(out, NO_LABELS, (double)sum(control, totals[i].offset));
+    }
+    exposition_metric(out, "sluice_errors_total", METRIC_COUNTER, "Errors that clients got.");
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        exposition_sample(out, LABELS({"kind", errors[i].kind}),
+                          (double)sum(control, errors[i].offset));
+    }
+}
+
+static void write_commands(const struct control *control, struct exposition *out)
+{
+    exposition_metric(out, "sluice_commands_total", METRIC_COUNTER, "Commands by name.");
+    unsigned count = command_table_count(control->table);
+    for (unsigned id = 0; id < count && id < COUNTED_COMMANDS; id++) {
+        uint64_t calls =
+            sum(control, offsetof(struct counters, commands) + id * sizeof(struct counter));
+        if (calls > 0) {
+            exposition_sample(out, LABELS({"command", command_table_at(control->table, id)->name}),
+                              (double)calls);
+        }
+    }
+}
+
+static void write_shards(const struct control *control, struct exposition *out)
+{
+    for (size_t i = 0; i < COUNT_OF(by_shard); i++) {
+        exposition_metric(out, by_shard[i].name, by_shard[i].type, by_shard[i].help);
+        for (unsigned shard = 0; shard < control->npublishers; shard++) {
+            exposition_sample(out, LABELS({"shard", publisher_shard(control->publishers[shard])}),
+                              (double)sum(control, shard_offset(shard, by_shard[i].field)));
+        }
+    }
+    exposition_metric(out, "sluice_shard_usable", METRIC_GAUGE, "The shard lets this proxy in.");
+    for (unsigned shard = 0; shard < control->npublishers; shard++) {
+        exposition_sample(out, LABELS({"shard", publisher_shard(control->publishers[shard])}),
+                          publisher_is_ready(control->publishers[shard]) ? 1 : 0);
+    }
+    exposition_metric(out, "sluice_shard_published_epoch", METRIC_GAUGE,
+                      "The epoch this proxy has published on the shard.");
+    for (unsigned shard = 0; shard < control->npublishers; shard++) {
+        exposition_sample(out, LABELS({"shard", publisher_shard(control->publishers[shard])}),
+                          (double)publisher_published(control->publishers[shard]));
+    }
+}
+
+static void write_latencies(const struct control *control, struct exposition *out)
+{
+    struct histogram merged;
+    exposition_metric(out, "sluice_request_seconds", METRIC_HISTOGRAM,
+                      "Time from a command's arrival to its answer.");
+    merge_histogram(control, offsetof(struct counters, latency), &merged);
+    exposition_histogram(out, NO_LABELS, &merged);
+    exposition_metric(out, "sluice_hold_wait_seconds", METRIC_HISTOGRAM,
+                      "Time that requests waited in holds.");
+    merge_histogram(control, offsetof(struct counters, hold_wait), &merged);
+    exposition_histogram(out, NO_LABELS, &merged);
+    exposition_metric(out, "sluice_shard_seconds", METRIC_HISTOGRAM,
+                      "Time from sending a request to a shard to its reply.");
+    for (unsigned shard = 0; shard < control->npublishers; shard++) {
+        merge_histogram(control, shard_offset(shard, offsetof(struct shard_counters, latency)),
+                        &merged);
+        exposition_histogram(out, LABELS({"shard", publisher_shard(control->publishers[shard])}),
+                             &merged);
+    }
+}
+
+static void write_migrations(const struct control *control, struct exposition *out)
+{
+    const struct topology *topology = control->snapshot->topology;
+    exposition_metric(out, "sluice_epoch", METRIC_GAUGE, "The epoch this proxy has adopted.");
+    exposition_sample(out, NO_LABELS, (double)topology->epoch);
+    exposition_metric(out, "sluice_migration_phase", METRIC_GAUGE,
+                      "1 for the phase an open migration is in.");
+    for (unsigned i = 0; i < topology->nmigrations; i++) {
+        char id[MIGRATION_ID_TEXT_MAX];
+        migration_id_format(topology->migrations[i].id, id);
+        exposition_sample(
+            out, LABELS({"migration", id}, {"phase", phase_name(topology->migrations[i].phase)}),
+            1);
+    }
+    exposition_metric(out, "sluice_holds_total", METRIC_COUNTER, "Holds this proxy took part in.");
+    exposition_sample(out, NO_LABELS, (double)control->holds_seen);
+    exposition_metric(out, "sluice_hold_seconds", METRIC_HISTOGRAM, "How long holds lasted.");
+    exposition_histogram(out, NO_LABELS, &control->hold_length);
+    exposition_metric(out, "sluice_store_answers", METRIC_GAUGE, "The store can be read.");
+    exposition_sample(out, NO_LABELS, control->store_failed ? 0 : 1);
+}
+
+static void write_build(const struct control *control, struct exposition *out)
+{
+    exposition_metric(out, "sluice_build_info", METRIC_GAUGE, "Always 1; the labels tell.");
+    exposition_sample(out, LABELS({"version", VERSION}, {"proxy", control->member.id}), 1);
+    exposition_metric(out, "sluice_uptime_seconds", METRIC_GAUGE, "Since the start.");
+    exposition_sample(out, NO_LABELS,
+                      (double)(loop_now_us(control->loop) - control->started_us) / 1e6);
+}
+
+void stats_write_metrics(const struct control *control, struct buffer *text)
+{
+    struct exposition out;
+    exposition_init(&out, text);
+    if (control->snapshot == NULL) {
+        return;
+    }
+    write_build(control, &out);
+    write_totals(control, &out);
+    write_commands(control, &out);
+    write_shards(control, &out);
+    write_latencies(control, &out);
+    write_migrations(control, &out);
+}
+
+/* --- JSON ------------------------------------------------------------------------------------ */
+
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *latency_json(const struct histogram *histogram)
+{
+    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "count", number(histogram_count(histogram)), "p50_us",
+                     number(histogram_quantile_us(histogram, 0.5)), "p99_us",
+                     number(histogram_quantile_us(histogram, 0.99)), "p999_us",
+                     number(histogram_quantile_us(histogram, 0.999)), "max_us",
+                     number(histogram_max_us(histogram)));
+}
+
+static json_t *shards_json(const struct control *control)
+{
+    json_t *shards = json_array();
+    for (unsigned i = 0; i < control->npublishers; i++) {
+        struct histogram latency;
+        merge_histogram(control, shard_offset(i, offsetof(struct shard_counters, latency)),
+                        &latency);
+        json_t *shard = json_pack(
+            "{s:s,s:b,s:o,s:o}", "name", publisher_shard(control->publishers[i]), "usable",
+            publisher_is_ready(control->publishers[i]), "published_epoch",
+            number(publisher_published(control->publishers[i])), "latency", latency_json(&latency));
+        for (size_t j = 0; j < COUNT_OF(by_shard); j++) {
+            (void)json_object_set_new(shard, by_shard[j].name + sizeof("sluice_shard_") - 1,
+                                      number(sum(control, shard_offset(i, by_shard[j].field))));
+        }
+        (void)json_array_append_new(shards, shard);
+    }
+    return shards;
+}
+
+static json_t *commands_json(const struct control *control)
+{
+    json_t *commands = json_object();
+    unsigned count = command_table_count(control->table);
+    for (unsigned id = 0; id < count && id < COUNTED_COMMANDS; id++) {
+        uint64_t calls =
+            sum(control, offsetof(struct counters, commands) + id * sizeof(struct counter));
+        if (calls > 0) {
+            (void)json_object_set_new(commands, command_table_at(control->table, id)->name,
+                                      number(calls));
+        }
+    }
+    return commands;
+}
+
+static json_t *errors_json(const struct control *control)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        (void)json_object_set_new(object, errors[i].kind, number(sum(control, errors[i].offset)));
+    }
+    return object;
+}
+
+static json_t *migrations_json(const struct control *control)
+{
+    const struct topology *topology = control->snapshot->topology;
+    json_t *migrations = json_array();
+    for (unsigned i = 0; i < topology->nmigrations; i++) {
+        char id[MIGRATION_ID_TEXT_MAX];
+        const struct migration *migration = &topology->migrations[i];
+        migration_id_format(migration->id, id);
+        (void)json_array_append_new(migrations,
+                                    json_pack("{s:s,s:s,s:s,s:s}", "id", id, "phase",
+                                              phase_name(migration->phase), "source",
+                                              topology->shards[migration->source].name, "target",
+                                              topology->shards[migration->target].name));
+    }
+    return migrations;
+}
+
+void stats_write_json(const struct control *control, struct buffer *text)
+{
+    struct histogram latency;
+    if (control->snapshot == NULL) {
+        buffer_add_text(text, "{}\n");
+        return;
+    }
+    merge_histogram(control, offsetof(struct counters, latency), &latency);
+    json_t *root = json_pack(
+        "{s:s,s:s,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "id", control->member.id,
+        "incarnation", control->member.incarnation, "version", VERSION, "epoch",
+        number(control->snapshot->topology->epoch), "store_answers", !control->store_failed,
+        "latency", latency_json(&latency), "errors", errors_json(control), "commands",
+        commands_json(control), "shards", shards_json(control), "migrations",
+        migrations_json(control), "holds", number(control->holds_seen), "longest_hold_us",
+        number(histogram_max_us(&control->hold_length)));
+    for (size_t i = 0; i < COUNT_OF(totals); i++) {
+        (void)json_object_set_new(root, totals[i].name + sizeof("sluice_") - 1,
+                                  number(sum(control, totals[i].offset)));
+    }
+    char *dump = json_dumps(root, JSON_INDENT(2));
+    buffer_add_text(text, dump);
+    buffer_add_text(text, "\n");
+    free(dump);
+    json_decref(root);
+}

@@ -1,0 +1,27 @@
+/* The control thread's hand for what blocks: leases, taking over a shard's process, undoing a hold
+ * that lasts too long. One thread of its own, with its own store handle; jobs come through a queue,
+ * a job that already waits is not put in twice. */
+#ifndef PROXY_CONTROL_STEWARD_H
+#define PROXY_CONTROL_STEWARD_H
+
+#include "lib/store/store.h"
+
+struct steward;
+
+/* Null with a message when the store cannot be opened. */
+struct steward *steward_start(const char *store_url, struct error *err)
+    __attribute__((warn_unused_result));
+/* Ends the thread after the job it is at; unregisters the member. */
+void steward_stop(struct steward *steward);
+
+/* Any thread; copied. Renews the lease now. */
+void steward_renew(struct steward *steward, const struct store_member *member);
+/* The shard's process is not the one that the topology names, or its fence is gone. */
+void steward_take_over(struct steward *steward, const char *shard);
+/* The hold that was entered at this epoch has outlasted hold_max. */
+void steward_undo_hold(struct steward *steward, uint64_t migration, uint64_t entry_epoch);
+
+/* The last renewal reached the store. Any thread. */
+bool steward_store_answers(const struct steward *steward);
+
+#endif

@@ -1,0 +1,77 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/log.h"
+#include "lib/shard/script.h"
+#include "proxy/config/config.h"
+#include "proxy/control/control.h"
+
+static int fail(const struct error *err)
+{
+    (void)fprintf(stderr, "sluice-proxy: %s\n", err->text);
+    return EXIT_FAILURE;
+}
+
+static int serve(const struct proxy_config *config)
+{
+    struct error err;
+    script_init();
+    struct control *control = control_start(config, &err);
+    if (control == NULL) {
+        return fail(&err);
+    }
+    control_run(control);
+    control_free(control);
+    return EXIT_SUCCESS;
+}
+
+/* Every thread inherits the mask: signals are read from a descriptor by the control thread. */
+static void block_signals(void)
+{
+    sigset_t signals;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static int act(enum options_action action, struct proxy_config *config)
+{
+    enum log_level level;
+    struct error err;
+    switch (action) {
+    case OPTIONS_HELP:
+        options_print_help(&proxy_options, stdout);
+        return EXIT_SUCCESS;
+    case OPTIONS_VERSION:
+        (void)printf("sluice-proxy %s\n", VERSION);
+        return EXIT_SUCCESS;
+    case OPTIONS_CHECK:
+    case OPTIONS_RUN:
+        break;
+    }
+    if (!proxy_config_check(config, &level, &err)) {
+        return fail(&err);
+    }
+    if (action == OPTIONS_CHECK) {
+        (void)printf("the configuration is valid\n");
+        return EXIT_SUCCESS;
+    }
+    log_init("sluice-proxy", level);
+    return serve(config);
+}
+
+int main(int argc, char **argv)
+{
+    struct proxy_config config = {.store = NULL};
+    enum options_action action;
+    struct error err;
+    block_signals();
+    bool is_loaded = options_load(&proxy_options, &config, argc, argv, &action, &err);
+    int code = is_loaded ? act(action, &config) : fail(&err);
+    options_free(&proxy_options, &config);
+    return code;
+}

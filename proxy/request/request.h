@@ -1,0 +1,94 @@
+/* One unit of work on its way: from a client's command, or a part of one, to a shard and back.
+ *
+ *   client -> router -> backend -> (shard) -> backend: bytes into *sink, then on_reply
+ *                                          -> router: done -> client
+ *
+ * It stands in one queue at a time (`next`): a backend's, a waiting list, or the pool's. The reply
+ * flows into `sink` as it arrives: the client's output when the request is the first of its client,
+ * its own `reply` otherwise. One thread: requests belong to their worker's pool. */
+#ifndef PROXY_REQUEST_REQUEST_H
+#define PROXY_REQUEST_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/buffer.h"
+#include "lib/command/command.h"
+
+enum outcome {
+    OUTCOME_PENDING,
+    OUTCOME_REPLY,    /* the whole reply went into the sink */
+    OUTCOME_NOT_SENT, /* no byte of it was sent: safe to send elsewhere */
+    OUTCOME_UNKNOWN,  /* the connection was lost behind it: it may have been executed, never resent
+                       */
+};
+
+#define SLOT_NONE UINT32_MAX
+
+struct request;
+typedef void request_fn(struct request *request);
+
+struct request {
+    struct request *next;
+
+    /* Reply; written by backend.c, or by whoever answers. */
+    struct buffer *sink; /* null: nobody wants the bytes */
+    struct buffer reply;
+    uint32_t replies_left; /* top-level replies still to come */
+    enum outcome outcome;
+    bool is_error;        /* its (first) reply is an error */
+    bool has_begun;       /* bytes of its reply are in the sink */
+    request_fn *on_reply; /* set by who hands it to a backend; called once, with an outcome */
+    uint64_t sent_at_us;
+    uint64_t begin_offset; /* in the byte stream of the connection */
+
+    /* What is asked; set by who makes the request. */
+    const struct command_info *command;
+    struct buffer bytes;   /* the command as RESP, while it may have to be sent later */
+    unsigned slot;         /* or SLOT_NONE: it goes to the shard, whatever is there */
+    unsigned shard;        /* index, for SLOT_NONE */
+    bool has_written_keys; /* to be marked and mirrored while its slot has a copy */
+    uint8_t attempts;      /* how often it was dispatched */
+    void *sender;          /* the router that dispatches it */
+    uint64_t arrived_us;
+
+    /* Who waits for it; set by its owner. */
+    void *owner;                   /* null: nobody any more */
+    request_fn *done;              /* called once, when the reply is complete */
+    request_fn *progress;          /* may be null: part of a large reply went into the sink */
+    struct request *pipeline_next; /* in the order of the client's commands */
+    size_t size_bytes;             /* of the client's command */
+    bool is_complete;
+    void *work; /* of whoever makes the answer from parts */
+};
+
+/* Recycled requests of one worker. */
+struct request_pool {
+    struct request *free;
+    unsigned nfree;
+    uint64_t taken; /* in use now */
+};
+
+void request_pool_fini(struct request_pool *pool);
+/* Zeroed but for empty buffers; sink is its own reply. */
+struct request *request_take(struct request_pool *pool);
+void request_give(struct request_pool *pool, struct request *request);
+
+/* A queue of requests through `next`. */
+struct request_queue {
+    struct request *first, *last;
+    unsigned count;
+};
+
+void request_queue_push(struct request_queue *queue, struct request *request);
+struct request *request_queue_pop(struct request_queue *queue); /* null when empty */
+/* Moves all of `from` behind `to`. */
+void request_queue_append(struct request_queue *to, struct request_queue *from);
+
+/* Where this request's answer is to be written by those who write it themselves. */
+static inline struct buffer *request_answer(struct request *request)
+{
+    return request->sink != NULL ? request->sink : &request->reply;
+}
+
+#endif

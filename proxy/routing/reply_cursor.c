@@ -1,0 +1,59 @@
+#include "proxy/routing/reply_cursor.h"
+
+#include "lib/base/number.h"
+#include "lib/resp/framer.h"
+
+bool reply_next(struct slice *rest, struct slice *value)
+{
+    struct framer framer = {.values_left = 0};
+    size_t used;
+    if (framer_feed(&framer, rest->data, rest->len, &used) != PARSE_OK) {
+        return false;
+    }
+    *value = (struct slice){rest->data, used};
+    *rest = (struct slice){rest->data + used, rest->len - used};
+    return true;
+}
+
+/* The text between the type byte and the first CRLF. */
+static struct slice head_line(struct slice value)
+{
+    const char *end = value.len > 0 ? memchr(value.data, '\r', value.len) : NULL;
+    return end == NULL ? (struct slice){value.data, 0}
+                       : (struct slice){value.data + 1, (size_t)(end - value.data) - 1};
+}
+
+int64_t reply_array(struct slice value, struct slice *elements)
+{
+    int64_t count;
+    struct slice line = head_line(value);
+    if (value.len == 0 || value.data[0] != '*' || !number_parse_i64(line, &count)) {
+        return -1;
+    }
+    *elements = (struct slice){line.data + line.len + 2, value.len - line.len - 3};
+    return count;
+}
+
+bool reply_integer(struct slice value, int64_t *number)
+{
+    return value.len > 0 && value.data[0] == ':' && number_parse_i64(head_line(value), number);
+}
+
+bool reply_bulk(struct slice value, struct slice *text)
+{
+    uint64_t length;
+    struct slice line = head_line(value);
+    if (value.len == 0 || value.data[0] != '$' || !number_parse_u64(line, &length)) {
+        return false;
+    }
+    *text = (struct slice){line.data + line.len + 2, (size_t)length};
+    return true;
+}
+
+struct slice reply_error(struct slice value)
+{
+    if (value.len == 0 || value.data[0] != '-') {
+        return (struct slice){value.data, 0};
+    }
+    return head_line(value);
+}

@@ -1,0 +1,20 @@
+/* Walks over the values of a captured RESP2 reply. Pure. */
+#ifndef PROXY_ROUTING_REPLY_CURSOR_H
+#define PROXY_ROUTING_REPLY_CURSOR_H
+
+#include <stdint.h>
+
+#include "lib/base/slice.h"
+
+/* Cuts the next whole value, nested ones included, off the front of *rest. False at the end. */
+bool reply_next(struct slice *rest, struct slice *value) __attribute__((warn_unused_result));
+/* The element count of an array value, whose elements are then in *elements. -1: not an array. */
+int64_t reply_array(struct slice value, struct slice *elements);
+/* ":N". False for anything else. */
+bool reply_integer(struct slice value, int64_t *number) __attribute__((warn_unused_result));
+/* The text of a bulk string. False for nil and anything else. */
+bool reply_bulk(struct slice value, struct slice *text) __attribute__((warn_unused_result));
+/* The text behind '-' without CRLF; empty when it is no error. */
+struct slice reply_error(struct slice value);
+
+#endif

@@ -1,0 +1,222 @@
+#include "proxy/routing/split.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/memory.h"
+#include "lib/resp/writer.h"
+#include "proxy/routing/reply_cursor.h"
+
+/* Keys that go together. */
+struct part {
+    uint32_t id; /* shard index, or SLOT_BIT | slot while the slot is being moved */
+    unsigned slot;
+    unsigned count;
+    struct request *request; /* given back when the whole is answered */
+    struct slice rest;       /* merging: what of an MGET's part is not used yet */
+};
+
+#define SLOT_BIT 0x80000000u
+
+struct split {
+    struct router *router;
+    struct request *request; /* the client's */
+    unsigned nparts, pending;
+    struct part *parts;
+    unsigned nkeys;
+    unsigned *part_of; /* [nkeys] */
+};
+
+static void split_free(struct split *split)
+{
+    for (unsigned i = 0; i < split->nparts; i++) {
+        if (split->parts[i].request != NULL) {
+            request_give(router_pool(split->router), split->parts[i].request);
+        }
+    }
+    mem_free(split->parts);
+    mem_free(split->part_of);
+    mem_free(split);
+}
+
+/* --- merging --------------------------------------------------------------------------------- */
+
+static struct slice reply_of(const struct part *part)
+{
+    return buffer_slice(&part->request->reply);
+}
+
+static void merge_sum(const struct split *split, struct buffer *out)
+{
+    int64_t sum = 0, number = 0;
+    for (unsigned i = 0; i < split->nparts; i++) {
+        sum += reply_integer(reply_of(&split->parts[i]), &number) ? number : 0;
+    }
+    write_integer(out, sum);
+}
+
+static void merge_values(struct split *split, struct buffer *out)
+{
+    for (unsigned i = 0; i < split->nparts; i++) {
+        struct part *part = &split->parts[i];
+        if (reply_array(reply_of(part), &part->rest) != (int64_t)part->count) {
+            write_error(out, "ERR a shard answered MGET with something else");
+            return;
+        }
+    }
+    write_array(out, split->nkeys);
+    for (unsigned i = 0; i < split->nkeys; i++) {
+        struct slice value;
+        bool has_value = reply_next(&split->parts[split->part_of[i]].rest, &value);
+        ASSERT(has_value); /* the framer has counted them */
+        buffer_add(out, value.data, value.len);
+    }
+}
+
+static const struct part *first_error(const struct split *split)
+{
+    for (unsigned i = 0; i < split->nparts; i++) {
+        if (split->parts[i].request->is_error) {
+            return &split->parts[i];
+        }
+    }
+    return NULL;
+}
+
+static void merge(struct split *split)
+{
+    struct request *request = split->request;
+    struct buffer *out = request_answer(request);
+    const struct part *failed = first_error(split);
+    if (failed != NULL) {
+        struct slice error = reply_of(failed);
+        request->is_error = true;
+        buffer_add(out, error.data, error.len);
+    } else if (request->command->handler == HANDLER_MGET) {
+        merge_values(split, out);
+    } else if (request->command->handler == HANDLER_MSET) {
+        write_status(out, "OK");
+    } else {
+        merge_sum(split, out);
+    }
+    request->work = NULL;
+    split_free(split);
+    router_answer(request);
+}
+
+static void on_part_done(struct request *part)
+{
+    struct split *split = part->owner;
+    ASSERT(split->pending > 0);
+    split->pending--;
+    if (split->pending == 0) {
+        merge(split);
+    }
+}
+
+/* --- cutting --------------------------------------------------------------------------------- */
+
+static uint32_t id_of(const struct router *router, unsigned slot)
+{
+    const struct slot_entry *entry = snapshot_entry(router_snapshot(router), slot);
+    return entry->migration != NULL ? SLOT_BIT | slot : entry->authority;
+}
+
+static unsigned find_part(struct split *split, unsigned *capacity, unsigned slot)
+{
+    uint32_t id = id_of(split->router, slot);
+    for (unsigned i = 0; i < split->nparts; i++) {
+        if (split->parts[i].id == id) {
+            return i;
+        }
+    }
+    if (split->nparts == *capacity) {
+        *capacity = *capacity == 0 ? 4 : *capacity * 2;
+        split->parts = mem_realloc(split->parts, *capacity * sizeof(*split->parts));
+    }
+    split->parts[split->nparts] = (struct part){.id = id, .slot = slot};
+    return split->nparts++;
+}
+
+static void cut(struct split *split, const struct command *command, unsigned step)
+{
+    unsigned capacity = 0;
+    unsigned mask = router_snapshot(split->router)->slot_mask;
+    split->nkeys = (command->argc - 1) / step;
+    split->part_of = mem_alloc(split->nkeys * sizeof(*split->part_of));
+    for (unsigned i = 0; i < split->nkeys; i++) {
+        unsigned slot = slot_of_key(command->argv[1 + i * step], mask + 1);
+        split->part_of[i] = find_part(split, &capacity, slot);
+        split->parts[split->part_of[i]].count++;
+    }
+}
+
+static void write_part(const struct split *split, unsigned index, const struct command *command,
+                       unsigned step)
+{
+    const struct part *part = &split->parts[index];
+    struct buffer *bytes = &part->request->bytes;
+    write_array(bytes, 1 + (uint64_t)part->count * step);
+    write_bulk(bytes, command->argv[0]);
+    for (unsigned i = 0; i < split->nkeys; i++) {
+        for (unsigned j = 0; split->part_of[i] == index && j < step; j++) {
+            write_bulk(bytes, command->argv[1 + i * step + j]);
+        }
+    }
+}
+
+static void prepare_part(struct split *split, unsigned index, const struct command *command,
+                         unsigned step)
+{
+    struct request *part = request_take(router_pool(split->router));
+    split->parts[index].request = part;
+    part->owner = split;
+    part->done = on_part_done;
+    part->command = split->request->command;
+    part->slot = split->parts[index].slot;
+    part->has_written_keys = split->request->has_written_keys;
+    part->arrived_us = split->request->arrived_us;
+    write_part(split, index, command, step);
+}
+
+static void dispatch_parts(struct split *split)
+{
+    /* The last part to be answered frees the split, perhaps before this returns. */
+    unsigned nparts = split->nparts;
+    struct router *router = split->router;
+    struct request **requests = mem_alloc(nparts * sizeof(struct request *));
+    for (unsigned i = 0; i < nparts; i++) {
+        requests[i] = split->parts[i].request;
+    }
+    for (unsigned i = 0; i < nparts; i++) {
+        router_dispatch(router, requests[i], buffer_slice(&requests[i]->bytes));
+    }
+    mem_free(requests);
+}
+
+/* All keys with one shard: the command goes as it came. */
+static void dispatch_whole(struct split *split, const struct command *command)
+{
+    struct router *router = split->router;
+    struct request *request = split->request;
+    request->slot = split->parts[0].slot;
+    split_free(split);
+    router_dispatch(router, request, command->raw);
+}
+
+void split_dispatch(struct router *router, struct request *request, const struct command *command)
+{
+    unsigned step = request->command->handler == HANDLER_MSET ? 2 : 1;
+    struct split *split = mem_zalloc(sizeof(*split));
+    split->router = router;
+    split->request = request;
+    cut(split, command, step);
+    if (split->nparts == 1 && !command->is_inline) {
+        dispatch_whole(split, command);
+        return;
+    }
+    request->work = split;
+    split->pending = split->nparts;
+    for (unsigned i = 0; i < split->nparts; i++) {
+        prepare_part(split, i, command, step);
+    }
+    dispatch_parts(split);
+}

@@ -1,0 +1,307 @@
+/* Used by two threads: its own, and the control thread, which posts mail and reads counters. */
+#include "proxy/worker/worker.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+#include "lib/base/memory.h"
+#include "lib/net/mailbox.h"
+#include "proxy/client/client.h"
+
+#define SCRATCH_BYTES    ((size_t)64 << 10)
+#define TICK_MS          20
+#define ACCEPTS_PER_TURN 64
+
+struct worker {
+    struct worker_settings settings;
+    struct worker_reports reports;
+    pthread_t thread;
+    struct loop *loop;
+    struct mailbox *mailbox;
+    struct timer tick;
+    struct io listener_io;
+    bool is_listening, is_draining, is_idle_told;
+    struct request_pool pool;
+    struct counters counters; /* read by the control thread */
+    struct router *router;
+    struct client_host clients;
+    char scratch[SCRATCH_BYTES];
+};
+
+/* --- accepting ------------------------------------------------------------------------------- */
+
+static void refuse_client(int fd)
+{
+    static const char text[] = "-ERR max number of clients reached\r\n";
+    ssize_t written = write(fd, text, sizeof(text) - 1);
+    (void)written; /* it is closed anyway */
+    (void)close(fd);
+}
+
+static void on_connection(void *context)
+{
+    struct worker *worker = context;
+    bool is_exhausted = false;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = socket_accept(worker->settings.listener, &is_exhausted);
+        if (fd < 0) {
+            break;
+        }
+        if (worker->clients.count >= worker->settings.clients_max) {
+            refuse_client(fd);
+        } else {
+            client_open(&worker->clients, fd);
+        }
+    }
+    if (is_exhausted) {
+        /* The tick tries again: without the pause this would spin. */
+        io_pause_reading(&worker->listener_io);
+    }
+}
+
+static void never_writable(void *context)
+{
+    (void)context;
+}
+
+static void start_listening(struct worker *worker)
+{
+    if (!worker->is_listening && !worker->is_draining) {
+        worker->is_listening = true;
+        io_start(&worker->listener_io, worker->loop, worker->settings.listener, on_connection,
+                 never_writable, worker);
+    }
+}
+
+static void stop_listening(struct worker *worker)
+{
+    if (worker->is_listening) {
+        worker->is_listening = false;
+        io_stop(&worker->listener_io);
+    }
+}
+
+static void on_tick(void *context)
+{
+    struct worker *worker = context;
+    (void)loop_update_now(worker->loop);
+    router_tick(worker->router);
+    clients_tick(&worker->clients);
+    if (worker->is_listening) {
+        io_resume_reading(&worker->listener_io);
+    }
+    if (worker->is_draining && worker->clients.count == 0 && !worker->is_idle_told) {
+        worker->is_idle_told = true;
+        worker->reports.on_idle(worker->reports.context, worker->settings.index);
+    }
+    timer_start(&worker->tick, TICK_MS);
+}
+
+/* --- mail ------------------------------------------------------------------------------------ */
+
+struct adopt_mail {
+    struct mail mail;
+    struct snapshot *snapshot;
+    struct endpoint *endpoints;
+};
+
+static void deliver_adopt(struct mail *mail, void *receiver)
+{
+    struct adopt_mail *adopt = (struct adopt_mail *)mail;
+    struct worker *worker = receiver;
+    router_adopt(worker->router, adopt->snapshot, adopt->endpoints);
+    start_listening(worker);
+    mem_free(adopt->endpoints);
+    mem_free(adopt);
+}
+
+void worker_adopt(struct worker *worker, struct snapshot *snapshot, struct endpoint *endpoints)
+{
+    struct adopt_mail *mail = mem_alloc(sizeof(*mail));
+    *mail = (struct adopt_mail){{NULL, deliver_adopt}, snapshot, endpoints};
+    mailbox_post(worker->mailbox, &mail->mail);
+}
+
+struct killed_mail {
+    struct mail mail;
+    char shard[SHARD_NAME_MAX + 1];
+};
+
+static void deliver_killed(struct mail *mail, void *receiver)
+{
+    struct worker *worker = receiver;
+    router_killed(worker->router, ((struct killed_mail *)mail)->shard);
+    mem_free(mail);
+}
+
+void worker_killed(struct worker *worker, const char *shard)
+{
+    struct killed_mail *mail = mem_alloc(sizeof(*mail));
+    mail->mail.deliver = deliver_killed;
+    (void)snprintf(mail->shard, sizeof(mail->shard), "%s", shard);
+    mailbox_post(worker->mailbox, &mail->mail);
+}
+
+struct learn_mail {
+    struct mail mail;
+    const struct command_table *table;
+    const char *version;
+};
+
+static void deliver_learn(struct mail *mail, void *receiver)
+{
+    const struct learn_mail *learn = (const struct learn_mail *)mail;
+    struct worker *worker = receiver;
+    worker->clients.table = learn->table;
+    worker->clients.server_version = learn->version;
+    mem_free(mail);
+}
+
+void worker_learn(struct worker *worker, const struct command_table *table, const char *version)
+{
+    struct learn_mail *mail = mem_alloc(sizeof(*mail));
+    *mail = (struct learn_mail){{NULL, deliver_learn}, table, version};
+    mailbox_post(worker->mailbox, &mail->mail);
+}
+
+static void deliver_drain(struct mail *mail, void *receiver)
+{
+    struct worker *worker = receiver;
+    worker->is_draining = true;
+    stop_listening(worker);
+    clients_drain(&worker->clients);
+    mem_free(mail);
+}
+
+void worker_drain(struct worker *worker)
+{
+    struct mail *mail = mem_alloc(sizeof(*mail));
+    *mail = (struct mail){NULL, deliver_drain};
+    mailbox_post(worker->mailbox, mail);
+}
+
+static void deliver_stop(struct mail *mail, void *receiver)
+{
+    const struct worker *worker = receiver;
+    loop_stop(worker->loop);
+    mem_free(mail);
+}
+
+/* --- reports --------------------------------------------------------------------------------- */
+
+static void on_fenced(void *context)
+{
+    const struct worker *worker = context;
+    worker->reports.on_fenced(worker->reports.context);
+}
+
+static void on_unfenced(void *context, const char *shard)
+{
+    const struct worker *worker = context;
+    worker->reports.on_unfenced(worker->reports.context, shard);
+}
+
+static void on_given_up(void *context, const char *shard, const struct shard_identity *process,
+                        uint64_t connection_id)
+{
+    const struct worker *worker = context;
+    worker->reports.on_given_up(worker->reports.context, worker->settings.index, shard, process,
+                                connection_id);
+}
+
+static void on_drained(void *context, const char *shard, uint64_t epoch)
+{
+    const struct worker *worker = context;
+    worker->reports.on_drained(worker->reports.context, worker->settings.index, shard, epoch);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static void set_up_router(struct worker *worker)
+{
+    const struct worker_settings *settings = &worker->settings;
+    struct router_settings router = {
+        .backend = {.loop = worker->loop,
+                    .pool = &worker->pool,
+                    .counters = &worker->counters,
+                    .timeout_us = settings->backend_timeout_us,
+                    .connect_timeout_us = settings->connect_timeout_us,
+                    .scratch = worker->scratch,
+                    .scratch_size = sizeof(worker->scratch)},
+        .wait_max_us = settings->wait_max_us,
+        .store_timeout_us = settings->store_timeout_us,
+        .mirror_timeout_us = settings->mirror_timeout_us,
+        .ack = settings->ack,
+    };
+    memcpy(router.backend.peer, settings->peer, sizeof(router.backend.peer));
+    struct router_events events = {on_fenced, on_unfenced, on_given_up, on_drained, worker};
+    worker->router = router_new(&router, &events);
+}
+
+static void set_up_clients(struct worker *worker)
+{
+    const struct worker_settings *settings = &worker->settings;
+    worker->clients = (struct client_host){.loop = worker->loop,
+                                           .router = worker->router,
+                                           .counters = &worker->counters,
+                                           .table = command_table_builtin(),
+                                           .server_version = "7.0.0",
+                                           .scratch = worker->scratch,
+                                           .scratch_size = sizeof(worker->scratch),
+                                           .bulk_max = settings->bulk_max,
+                                           .output_max = settings->output_max,
+                                           .port = settings->port,
+                                           .started_us = loop_now_us(worker->loop),
+                                           .next_id = settings->index + 1,
+                                           .id_step = settings->count};
+}
+
+static void *run(void *context)
+{
+    struct worker *worker = context;
+    timer_start(&worker->tick, TICK_MS);
+    loop_run(worker->loop);
+    return NULL;
+}
+
+struct worker *worker_start(const struct worker_settings *settings,
+                            const struct worker_reports *reports)
+{
+    struct worker *worker = mem_zalloc(sizeof(*worker));
+    worker->settings = *settings;
+    worker->reports = *reports;
+    worker->loop = loop_new();
+    worker->mailbox = mailbox_new(worker->loop, worker);
+    timer_init(&worker->tick, worker->loop, on_tick, worker);
+    set_up_router(worker);
+    set_up_clients(worker);
+    int failed = pthread_create(&worker->thread, NULL, run, worker);
+    ASSERT(failed == 0);
+    return worker;
+}
+
+void worker_stop(struct worker *worker)
+{
+    struct mail *mail = mem_alloc(sizeof(*mail));
+    *mail = (struct mail){NULL, deliver_stop};
+    mailbox_post(worker->mailbox, mail);
+    (void)pthread_join(worker->thread, NULL);
+    timer_stop(&worker->tick);
+    stop_listening(worker);
+    (void)close(worker->settings.listener);
+    client_close_all(&worker->clients);
+    router_free(worker->router);
+    mailbox_free(worker->mailbox);
+    ASSERT(worker->pool.taken == 0);
+    request_pool_fini(&worker->pool);
+    loop_free(worker->loop);
+    mem_free(worker);
+}
+
+const struct counters *worker_counters(const struct worker *worker)
+{
+    return &worker->counters;
+}

@@ -1,0 +1,51 @@
+/* A worker: one thread with its listener, its clients, its router and its counters. Workers share
+ * nothing; what they are told comes by mail, what they tell goes through worker_reports. */
+#ifndef PROXY_WORKER_WORKER_H
+#define PROXY_WORKER_WORKER_H
+
+#include "lib/command/command.h"
+#include "lib/topology/snapshot.h"
+#include "proxy/routing/router.h"
+
+struct worker;
+
+/* Called on the worker's thread: they hand over to another thread and return. */
+struct worker_reports {
+    void (*on_fenced)(void *context);
+    void (*on_unfenced)(void *context, const char *shard);
+    void (*on_given_up)(void *context, unsigned worker, const char *shard,
+                        const struct shard_identity *process, uint64_t connection_id);
+    void (*on_drained)(void *context, unsigned worker, const char *shard, uint64_t epoch);
+    void (*on_idle)(void *context, unsigned worker); /* after worker_drain: no client is left */
+    void *context;
+};
+
+struct worker_settings {
+    unsigned index, count;
+    int listener; /* the worker's own; taken over */
+    uint16_t port;
+    char peer[160];
+    uint64_t backend_timeout_us, connect_timeout_us, wait_max_us, store_timeout_us;
+    uint64_t mirror_timeout_us;
+    enum dual_write_ack ack;
+    uint64_t bulk_max, output_max;
+    unsigned clients_max; /* of this worker */
+};
+
+/* Starts the thread; it accepts clients after its first worker_adopt. */
+struct worker *worker_start(const struct worker_settings *settings,
+                            const struct worker_reports *reports);
+/* Ends the thread and frees the worker. */
+void worker_stop(struct worker *worker);
+
+/* Any thread. The snapshot's reference and the endpoints (mem_alloc) are consumed. */
+void worker_adopt(struct worker *worker, struct snapshot *snapshot, struct endpoint *endpoints);
+/* A given-up connection to this shard is certainly dead. */
+void worker_killed(struct worker *worker, const char *shard);
+/* The table and the text live as long as the worker. */
+void worker_learn(struct worker *worker, const struct command_table *table, const char *version);
+/* Accept nobody any more, answer what was asked, then on_idle. */
+void worker_drain(struct worker *worker);
+const struct counters *worker_counters(const struct worker *worker);
+
+#endif

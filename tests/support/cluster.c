@@ -1,0 +1,310 @@
+#include "tests/support/cluster.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "lib/base/assert.h"
+#include "lib/base/memory.h"
+#include "lib/base/slice.h"
+#include "tests/support/http.h"
+#include "tests/support/scratch.h"
+#include "tests/support/wait.h"
+
+#define WORDS_MAX 64
+#define START_MS  30000
+#define CTL_MS    180000
+
+struct member {
+    uint16_t port;
+    uint16_t admin_port;
+    struct process *process;
+};
+
+struct cluster {
+    char *folder;
+    char *store;
+    unsigned nshards; /* spares too */
+    unsigned nproxies;
+    struct redis_server *shards[CLUSTER_SHARDS_MAX];
+    struct member proxies[CLUSTER_PROXIES_MAX];
+    struct member migrator;
+    const char *const *proxy_arguments;
+};
+
+char *program_path(const char *name)
+{
+    const char *folder = getenv("SLUICE_BIN");
+    return mem_printf("%s/%s", folder != NULL ? folder : "build/debug", name);
+}
+
+/* --- command lines made of words ------------------------------------------------------------ */
+
+struct command_line {
+    size_t count;
+    char *word[WORDS_MAX]; /* owned; the one behind the last is null */
+};
+
+static void add_word(struct command_line *line, char *word)
+{
+    ASSERT(line->count + 1 < WORDS_MAX);
+    line->word[line->count++] = word;
+    line->word[line->count] = NULL;
+}
+
+static void add_words(struct command_line *line, const char *words)
+{
+    while (*words != '\0') {
+        size_t length = strcspn(words, " ");
+        if (length > 0) {
+            add_word(line, mem_strndup(words, length));
+        }
+        words += length + (words[length] == ' ');
+    }
+}
+
+static const char *const *command_argv(const struct command_line *line)
+{
+    return (const char *const *)(uintptr_t)line->word;
+}
+
+static void free_words(struct command_line *line)
+{
+    for (size_t i = 0; i < line->count; i++) {
+        mem_free(line->word[i]);
+    }
+    line->count = 0;
+}
+
+/* --- starting ------------------------------------------------------------------------------- */
+
+static void wait_ready(const struct member *member)
+{
+    uint64_t deadline_us = deadline_after_ms(START_MS);
+    while (http_get(member->admin_port, "/readyz", NULL) != 200) {
+        if (!process_is_running(member->process) || deadline_is_over(deadline_us)) {
+            process_print_log(member->process, 30);
+            fail_msg("a program does not become ready; its log is above");
+        }
+        clock_sleep_ms(WAIT_POLL_MS);
+    }
+}
+
+static void start_proxy(struct cluster *cluster, unsigned i)
+{
+    struct member *member = &cluster->proxies[i];
+    struct command_line line = {0};
+    add_word(&line, program_path("sluice-proxy"));
+    add_word(&line, mem_strdup("--store"));
+    add_word(&line, mem_strdup(cluster->store));
+    char *words = mem_printf("--listen 127.0.0.1:%u --admin 127.0.0.1:%u --id p%u", member->port,
+                             member->admin_port, i + 1);
+    add_words(&line, words);
+    for (size_t j = 0; cluster->proxy_arguments != NULL && cluster->proxy_arguments[j] != NULL;
+         j++) {
+        add_word(&line, mem_strdup(cluster->proxy_arguments[j]));
+    }
+    char *log = mem_printf("%s/p%u.log", cluster->folder, i + 1);
+    char name[16];
+    (void)snprintf(name, sizeof(name), "proxy p%u", i + 1);
+    member->process = process_start(name, command_argv(&line), NULL, log);
+    mem_free(words);
+    mem_free(log);
+    free_words(&line);
+}
+
+static void start_migrator(struct cluster *cluster, const char *const *environment)
+{
+    struct member *member = &cluster->migrator;
+    struct command_line line = {0};
+    add_word(&line, program_path("sluice-migrator"));
+    add_word(&line, mem_strdup("--store"));
+    add_word(&line, mem_strdup(cluster->store));
+    char *words = mem_printf("--admin 127.0.0.1:%u --id m1", member->admin_port);
+    add_words(&line, words);
+    char *log = mem_printf("%s/migrator.log", cluster->folder);
+    member->process = process_start("migrator", command_argv(&line), environment, log);
+    mem_free(words);
+    mem_free(log);
+    free_words(&line);
+}
+
+static void initialise(struct cluster *cluster, unsigned nshards, unsigned nslots)
+{
+    char words[1024];
+    int length = snprintf(words, sizeof(words), "init");
+    for (unsigned i = 0; i < nshards; i++) {
+        length += snprintf(words + length, sizeof(words) - (size_t)length, " s%u=127.0.0.1:%u",
+                           i + 1, redis_server_port(cluster->shards[i]));
+    }
+    (void)snprintf(words + length, sizeof(words) - (size_t)length, " --slots %u", nslots);
+    mem_free(cluster_ctl_ok(cluster, words));
+}
+
+struct cluster *cluster_start(const struct cluster_options *options)
+{
+    unsigned nshards = options->shards > 0 ? options->shards : 2;
+    struct cluster *cluster = mem_zalloc(sizeof(*cluster));
+    cluster->nshards = nshards + options->spares;
+    cluster->nproxies = options->proxies > 0 ? options->proxies : 1;
+    ASSERT(cluster->nshards <= CLUSTER_SHARDS_MAX && cluster->nproxies <= CLUSTER_PROXIES_MAX);
+    cluster->proxy_arguments = options->proxy_arguments;
+    cluster->folder = scratch_folder("cluster");
+    cluster->store = mem_printf("file:%s/store", cluster->folder);
+    for (unsigned i = 0; i < cluster->nshards; i++) {
+        cluster->shards[i] = redis_server_start(options->redis_options);
+    }
+    initialise(cluster, nshards, options->nslots > 0 ? options->nslots : CLUSTER_NSLOTS);
+    for (unsigned i = 0; i < cluster->nproxies; i++) {
+        cluster->proxies[i].port = scratch_port();
+        cluster->proxies[i].admin_port = scratch_port();
+        start_proxy(cluster, i);
+    }
+    for (unsigned i = 0; i < cluster->nproxies; i++) {
+        wait_ready(&cluster->proxies[i]);
+    }
+    cluster->migrator.admin_port = scratch_port();
+    if (options->has_migrator) {
+        start_migrator(cluster, options->migrator_environment);
+        wait_ready(&cluster->migrator);
+    }
+    return cluster;
+}
+
+void cluster_stop(struct cluster *cluster)
+{
+    if (cluster == NULL) {
+        return;
+    }
+    bool is_good = process_stop(cluster->migrator.process);
+    for (unsigned i = 0; i < cluster->nproxies; i++) {
+        is_good &= process_stop(cluster->proxies[i].process);
+    }
+    for (unsigned i = 0; i < cluster->nshards; i++) {
+        redis_server_stop(cluster->shards[i]);
+    }
+    mem_free(cluster->store);
+    scratch_remove(cluster->folder);
+    mem_free(cluster);
+    if (!is_good) {
+        fail_msg("a program of the cluster ended badly, see above");
+    }
+}
+
+/* --- reading and changing ------------------------------------------------------------------- */
+
+struct redis_server *cluster_shard(struct cluster *cluster, unsigned i)
+{
+    ASSERT(i < cluster->nshards);
+    return cluster->shards[i];
+}
+
+uint16_t cluster_shard_port(struct cluster *cluster, unsigned i)
+{
+    return redis_server_port(cluster_shard(cluster, i));
+}
+
+uint16_t cluster_proxy_port(struct cluster *cluster, unsigned i)
+{
+    ASSERT(i < cluster->nproxies);
+    return cluster->proxies[i].port;
+}
+
+uint16_t cluster_proxy_admin_port(struct cluster *cluster, unsigned i)
+{
+    ASSERT(i < cluster->nproxies);
+    return cluster->proxies[i].admin_port;
+}
+
+struct process *cluster_proxy(struct cluster *cluster, unsigned i)
+{
+    ASSERT(i < cluster->nproxies);
+    return cluster->proxies[i].process;
+}
+
+struct process *cluster_migrator(struct cluster *cluster)
+{
+    return cluster->migrator.process;
+}
+
+const char *cluster_store(struct cluster *cluster)
+{
+    return cluster->store;
+}
+
+const char *cluster_folder(struct cluster *cluster)
+{
+    return cluster->folder;
+}
+
+void cluster_wait_proxy_ready(struct cluster *cluster, unsigned i)
+{
+    ASSERT(i < cluster->nproxies);
+    wait_ready(&cluster->proxies[i]);
+}
+
+void cluster_restart_proxy(struct cluster *cluster, unsigned i)
+{
+    process_kill(cluster_proxy(cluster, i));
+    (void)process_stop(cluster->proxies[i].process);
+    start_proxy(cluster, i);
+    wait_ready(&cluster->proxies[i]);
+}
+
+void cluster_restart_migrator(struct cluster *cluster, const char *const *environment)
+{
+    if (cluster->migrator.process != NULL) {
+        process_kill(cluster->migrator.process);
+        (void)process_stop(cluster->migrator.process);
+    }
+    start_migrator(cluster, environment);
+}
+
+struct output cluster_ctl(struct cluster *cluster, const char *words)
+{
+    struct command_line line = {0};
+    add_word(&line, program_path("sluicectl"));
+    add_word(&line, mem_strdup("--store"));
+    add_word(&line, mem_strdup(cluster->store));
+    add_words(&line, words);
+    struct output output = process_run(command_argv(&line), NULL, CTL_MS);
+    free_words(&line);
+    return output;
+}
+
+char *cluster_ctl_ok(struct cluster *cluster, const char *words)
+{
+    struct output output = cluster_ctl(cluster, words);
+    if (output.code != 0) {
+        print_error("sluicectl %s: code %d\n%s%s\n", words, output.code, output.out, output.err);
+        if (cluster->migrator.process != NULL) {
+            process_print_log(cluster->migrator.process, 30);
+        }
+        fail();
+    }
+    mem_free(output.err);
+    return output.out;
+}
+
+void cluster_compare(struct cluster *cluster, const char *words)
+{
+    struct command_line line = {0};
+    add_word(&line, program_path("tests/tools/compare"));
+    add_word(&line, mem_strdup("--store"));
+    add_word(&line, mem_strdup(cluster->store));
+    add_words(&line, words);
+    for (unsigned i = 0; i < cluster->nshards; i++) {
+        add_word(&line, mem_printf("s%u=127.0.0.1:%u", i + 1, cluster_shard_port(cluster, i)));
+    }
+    struct output output = process_run(command_argv(&line), NULL, CTL_MS);
+    free_words(&line);
+    if (output.code != 0) {
+        print_error("compare: code %d\n%s%s\n", output.code, output.out, output.err);
+        fail();
+    }
+    output_free(&output);
+}

@@ -1,0 +1,67 @@
+/* A whole Sluice cluster for a test: redis-servers, proxies, migrator, all on free ports of
+ * 127.0.0.1, from the programs in $SLUICE_BIN. Fails the test when something does not start.
+ * Shards are named s1, s2, ..., the spares last and outside of the first topology. Main thread. */
+#ifndef TESTS_SUPPORT_CLUSTER_H
+#define TESTS_SUPPORT_CLUSTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tests/support/process.h"
+#include "tests/support/redis.h"
+
+#define CLUSTER_SHARDS_MAX  8
+#define CLUSTER_PROXIES_MAX 8
+#define CLUSTER_NSLOTS      1024
+
+struct cluster_options {
+    unsigned shards; /* 0 means 2 */
+    unsigned spares;
+    unsigned proxies; /* 0 means 1 */
+    bool has_migrator;
+    unsigned nslots;                  /* 0 means 1024 */
+    const char *const *redis_options; /* as redis_server_start */
+    const char *const *migrator_environment;
+    const char *const *proxy_arguments; /* more words for each proxy, ended by null; or null */
+};
+
+struct cluster;
+
+struct cluster *cluster_start(const struct cluster_options *options)
+    __attribute__((warn_unused_result));
+/* Ends and frees all of it; fails the test when a program ends badly (a sanitizer's report).
+ * Null is allowed. */
+void cluster_stop(struct cluster *cluster);
+
+/* --- what it has; i counts from 0: s1 is shard 0 ------------------------------------------- */
+struct redis_server *cluster_shard(struct cluster *cluster, unsigned i);
+uint16_t cluster_shard_port(struct cluster *cluster, unsigned i);
+uint16_t cluster_proxy_port(struct cluster *cluster, unsigned i);
+uint16_t cluster_proxy_admin_port(struct cluster *cluster, unsigned i);
+struct process *cluster_proxy(struct cluster *cluster, unsigned i);
+struct process *cluster_migrator(struct cluster *cluster);
+const char *cluster_store(struct cluster *cluster); /* the URL */
+const char *cluster_folder(struct cluster *cluster);
+
+/* --- what a test does to it ----------------------------------------------------------------- */
+/* After process_kill or process_stop of it: a new process with the same name and ports. */
+void cluster_restart_proxy(struct cluster *cluster, unsigned i);
+/* `environment` as in process_start. Ends one that still runs by SIGKILL first. */
+void cluster_restart_migrator(struct cluster *cluster, const char *const *environment);
+void cluster_wait_proxy_ready(struct cluster *cluster, unsigned i);
+
+/* $SLUICE_BIN/NAME, or build/debug/NAME; freed with mem_free. */
+char *program_path(const char *name) __attribute__((warn_unused_result));
+
+/* sluicectl with `words` split at spaces. */
+struct output cluster_ctl(struct cluster *cluster, const char *words)
+    __attribute__((warn_unused_result));
+/* Fails the test with what it said unless it exits 0. Its standard output, freed with mem_free. */
+char *cluster_ctl_ok(struct cluster *cluster, const char *words)
+    __attribute__((warn_unused_result));
+
+/* Runs the independent enumerator over all shards (tests/tools/compare) with `words` added; fails
+ * the test with what it found unless all is well. */
+void cluster_compare(struct cluster *cluster, const char *words);
+
+#endif

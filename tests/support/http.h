@@ -1,0 +1,11 @@
+/* GET from an admin endpoint of 127.0.0.1. */
+#ifndef TESTS_SUPPORT_HTTP_H
+#define TESTS_SUPPORT_HTTP_H
+
+#include <stdint.h>
+
+/* The status code, 0 when nobody answers. *body (may be null) is zero-terminated, freed with
+ * mem_free, null when there is none. */
+int http_get(uint16_t port, const char *path, char **body);
+
+#endif

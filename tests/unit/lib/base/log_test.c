@@ -1,0 +1,102 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/base/log.h"
+
+static char heard[8192];
+
+/* What a log call writes to stderr, in `heard`. */
+#define HEAR(call)                                             \
+    do {                                                       \
+        int ends[2];                                           \
+        int saved = dup(STDERR_FILENO);                        \
+        assert_int_equal(pipe(ends), 0);                       \
+        assert_int_equal(dup2(ends[1], STDERR_FILENO), 2);     \
+        call;                                                  \
+        (void)dup2(saved, STDERR_FILENO);                      \
+        (void)close(saved);                                    \
+        (void)close(ends[1]);                                  \
+        ssize_t got = read(ends[0], heard, sizeof(heard) - 1); \
+        heard[got > 0 ? got : 0] = '\0';                       \
+        (void)close(ends[0]);                                  \
+    } while (0)
+
+static void levels_have_names(void **state)
+{
+    (void)state;
+
+    static const struct {
+        const char *text;
+        enum log_level level;
+    } cases[] = {
+        {"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
+    enum log_level level;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_true(log_level_parse(cases[i].text, &level));
+        assert_int_equal(level, cases[i].level);
+    }
+    assert_false(log_level_parse("", &level));
+    assert_false(log_level_parse("Info", &level));
+    assert_false(log_level_parse("information", &level));
+}
+
+static void a_line_has_time_level_program_and_event(void **state)
+{
+    (void)state;
+    log_init("sluice-test", LOG_INFO);
+    HEAR(log_warn("shard lost name=%s", "s1"));
+    assert_int_equal(heard[4], '-');
+    assert_int_equal(heard[10], 'T');
+    assert_int_equal(heard[23], 'Z');
+    assert_int_equal(strncmp(heard + 24, " warn sluice-test[", 18), 0);
+    assert_non_null(strstr(heard, "] shard lost name=s1\n"));
+}
+
+static void what_is_below_the_level_is_not_written(void **state)
+{
+    (void)state;
+    log_init("sluice-test", LOG_WARN);
+    HEAR(log_info("nothing"); log_debug("nothing"));
+    assert_string_equal(heard, "");
+    HEAR(log_error("something"));
+    assert_non_null(strstr(heard, " error sluice-test["));
+}
+
+static void a_value_cannot_begin_a_line_of_its_own(void **state)
+{
+    (void)state;
+    log_init("sluice-test", LOG_INFO);
+    HEAR(log_info("name=%s", "a\nb\rc\x1b[2J\x7f"
+                             "d\xc3\xa4"));
+    assert_non_null(strstr(heard, "name=a?b?c?[2J?d\xc3\xa4\n"));
+    assert_ptr_equal(strchr(heard, '\n'), heard + strlen(heard) - 1);
+}
+
+static void a_long_line_is_cut_and_ends(void **state)
+{
+    (void)state;
+    char large[4000];
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    HEAR(log_info("%s", large));
+    assert_in_range(strlen(heard), 2000, 2048);
+    assert_string_equal(heard + strlen(heard) - 3, "xx\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(levels_have_names),
+        cmocka_unit_test(a_line_has_time_level_program_and_event),
+        cmocka_unit_test(what_is_below_the_level_is_not_written),
+        cmocka_unit_test(a_value_cannot_begin_a_line_of_its_own),
+        cmocka_unit_test(a_long_line_is_cut_and_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

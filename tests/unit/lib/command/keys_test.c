@@ -1,0 +1,187 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
+#include "lib/command/command.h"
+
+#define ARGS_MAX 16
+
+struct request {
+    struct slice argv[ARGS_MAX];
+    unsigned argc;
+    const struct command_info *info;
+};
+
+/* Words between single spaces. */
+static struct request request_of(const char *line)
+{
+    struct request request = {.argc = 0};
+    while (*line != '\0') {
+        size_t length = strcspn(line, " ");
+        assert_true(request.argc < ARGS_MAX);
+        request.argv[request.argc++] = (struct slice){line, length};
+        line += length + (line[length] == ' ' ? 1 : 0);
+    }
+    request.info = command_find(command_table_builtin(), request.argv, request.argc);
+    assert_non_null(request.info);
+    return request;
+}
+
+/* "1r 3w": positions with read or written; "-1": the arguments do not fit. */
+static char *keys_of(const char *line)
+{
+    struct command_key keys[ARGS_MAX];
+    struct request request = request_of(line);
+    int count = command_keys(request.info, request.argv, request.argc, keys, ARGS_MAX);
+    char *text = mem_strdup(count < 0 ? "-1" : "");
+    for (int i = 0; i < count; i++) {
+        char *longer = mem_printf("%s%s%u%c", text, i > 0 ? " " : "", keys[i].position,
+                                  keys[i].is_written ? 'w' : 'r');
+        mem_free(text);
+        text = longer;
+    }
+    return text;
+}
+
+static void keys_are_where_the_command_reads_them(void **state)
+{
+    static const struct {
+        const char *line, *keys;
+    } cases[] = {
+        {"get k", "1r"},
+        {"SET k v", "1w"},
+        {"mset a 1 b 2", "1w 3w"},
+        {"mget a b c", "1r 2r 3r"},
+        {"rename a b", "1w 2w"},
+        {"copy a b", "1r 2w"},
+        {"bitop and d a b", "2w 3r 4r"},
+        {"object encoding k", "2r"},
+        {"xgroup create k g $", "2w"},
+        {"eval s 2 a b c", "3w 4w"},
+        {"eval s 0 a", ""},
+        {"eval s 3 a b", "-1"},
+        {"eval s -1 a b", "-1"},
+        {"eval s 99999999999999999999 a", "-1"},
+        {"eval s 2147483647 a", "-1"},
+        {"eval_ro s 1 a", "3r"},
+        {"fcall f 1 a", "3w"},
+        {"fcall_ro f 1 a", "3r"},
+        {"zunionstore d 2 a b weights 1 2", "1w 3r 4r"},
+        {"zunion 2 a b", "2r 3r"},
+        {"lmpop 2 a b left", "2w 3w"},
+        {"pfcount a b", "1w 2w"},
+        {"sort k", "1r"},
+        {"sort k store d", "1r 3w"},
+        {"SORT k LIMIT 0 STORE STORE d alpha", "1r 6w"},
+        {"sort k by store get store store d", "1r 7w"},
+        {"sort k store a store b", "1r 5w"},
+        {"sort k store", "1r"},
+        {"sort_ro k store d", "1r"},
+        {"georadius k 0 0 1 m", "1r"},
+        {"georadius k 0 0 1 m STORE a storedist b", "1r 7w 9w"},
+        {"georadius k 0 0 1 m store a store b", "1r 7w 9w"},
+        {"georadius k 0 0 1 m store store", "1r 7w"},
+        {"georadiusbymember k m 1 m store a", "1r 6w"},
+        {"georadius_ro k 0 0 1 m", "1r"},
+        {"xread streams a b 0 0", "2r 3r"},
+        {"xread count streams streams a 0", "4r"},
+        {"xread count 1 streams a", ""},
+        {"xread count 1", ""},
+        {"xreadgroup group g c streams k >", "5w"},
+        {"xreadgroup group streams streams streams k >", "5w"},
+        {"xreadgroup count 1 group streams c noack streams k l > >", "8w 9w"},
+        {"xreadgroup noack group g streams streams k >", "6w"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *keys = keys_of(cases[i].line);
+        if (strcmp(keys, cases[i].keys) != 0) {
+            fail_msg("%s: keys %s, expected %s", cases[i].line, keys, cases[i].keys);
+        }
+        mem_free(keys);
+    }
+}
+
+static void more_keys_than_there_is_room_for_are_counted(void **state)
+{
+    struct command_key keys[3] = {{0, false}, {0, false}, {77, true}};
+    struct request request = request_of("mget a b c d e");
+    (void)state;
+    assert_int_equal(command_keys(request.info, request.argv, request.argc, keys, 2), 5);
+    assert_int_equal(keys[1].position, 2);
+    assert_int_equal(keys[2].position, 77);
+    assert_int_equal(command_keys(request.info, request.argv, request.argc, NULL, 0), 5);
+}
+
+static void forms_that_name_other_keys_are_refused(void **state)
+{
+    static const struct {
+        const char *line;
+        bool is_refused;
+    } cases[] = {
+        {"copy a b", false},
+        {"copy a b replace", false},
+        {"copy a b REPLACE db 1", true},
+        {"copy db db", false},
+        {"sort k by nosort", false},
+        {"sort k get #", false},
+        {"sort k by w_*", true},
+        {"sort k limit 0 1 get # GET x*->f", true},
+        {"sort k store by", false},
+        {"sort k store get* desc", false},
+        {"sort_ro k by *", true},
+        {"xread streams k 0", false},
+        {"xread block 0 streams k 0", true},
+        {"xread count block streams block 0", false},
+        {"xreadgroup group block block streams k >", false},
+        {"xreadgroup group g c count 1 Block 5 streams k >", true},
+        {"eval s 0", true},
+        {"eval s 1 k", false},
+        {"evalsha s 00 k", true},
+        {"fcall_ro f 0 k", true},
+        {"get k", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct request request = request_of(cases[i].line);
+        const char *reason = command_refused_form(request.info, request.argv, request.argc);
+        if ((reason != NULL) != cases[i].is_refused) {
+            fail_msg("%s: %s", cases[i].line, reason == NULL ? "not refused" : reason);
+        }
+    }
+}
+
+static void only_what_may_wait_blocks(void **state)
+{
+    static const struct {
+        const char *line;
+        bool blocks;
+    } cases[] = {
+        {"blpop k 0", true},          {"lpop k", false},
+        {"xread streams k 0", false}, {"xread BLOCK 0 streams k 0", true},
+        {"bzmpop 0 1 k min", true},   {"xreadgroup group g block streams k >", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct request request = request_of(cases[i].line);
+        assert_int_equal(command_blocks(request.info, request.argv, request.argc), cases[i].blocks);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_are_where_the_command_reads_them),
+        cmocka_unit_test(more_keys_than_there_is_room_for_are_counted),
+        cmocka_unit_test(forms_that_name_other_keys_are_refused),
+        cmocka_unit_test(only_what_may_wait_blocks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

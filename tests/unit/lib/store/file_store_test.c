@@ -1,0 +1,676 @@
+/* The store over a real folder, with other processes racing for it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/base/memory.h"
+#include "lib/store/store.h"
+#include "tests/support/sample_topology.h"
+
+#define DEADLINE_MS 10000
+
+struct fixture {
+    char folder[64]; /* its "store" is made by store_create */
+    char url[96];
+};
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = mem_zalloc(sizeof(*fixture));
+    (void)snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/sluice-store-XXXXXX");
+    if (mkdtemp(fixture->folder) == NULL) {
+        return -1;
+    }
+    (void)snprintf(fixture->url, sizeof(fixture->url), "file:%s/store", fixture->folder);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    char *command = mem_printf("rm -rf '%s'", fixture->folder);
+    int failed = system(command);
+    mem_free(command);
+    mem_free(fixture);
+    return failed;
+}
+
+static struct store *open_store(const struct fixture *fixture)
+{
+    struct error err = {""};
+    struct store *store = store_open(fixture->url, &err);
+    assert_non_null(store);
+    return store;
+}
+
+static struct store *create_store(const struct fixture *fixture)
+{
+    struct store *store = open_store(fixture);
+    struct topology *topology = sample_topology(2, 64);
+    struct error err = {""};
+    assert_int_equal(store_create(store, topology, &err), CAS_DONE);
+    topology_free(topology);
+    return store;
+}
+
+static char *path_of(const struct fixture *fixture, const char *name)
+{
+    return mem_printf("%s/store/%s", fixture->folder, name);
+}
+
+/* A topology of that epoch, different for each writer. */
+static struct topology *of_epoch(uint64_t epoch, unsigned writer)
+{
+    struct topology *topology = sample_topology(2, 64);
+    topology->epoch = epoch;
+    topology->shards[0].weight = 1 + writer;
+    return topology;
+}
+
+static enum cas_result cas(struct store *store, uint64_t epoch, unsigned writer)
+{
+    struct topology *next = of_epoch(epoch, writer);
+    struct error err = {""};
+    enum cas_result result = store_cas(store, next, &err);
+    assert_int_equal(result == CAS_DONE, err.text[0] == '\0');
+    topology_free(next);
+    return result;
+}
+
+static uint64_t epoch_of(struct store *store)
+{
+    uint64_t epoch = 0;
+    struct error err = {""};
+    assert_true(store_epoch(store, &epoch, &err));
+    return epoch;
+}
+
+/* --- opening and creating ----------------------------------------------------------------- */
+
+static void a_url_of_another_kind_is_refused(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {"", "file:", "/tmp/x", "http://x", "File:/tmp"};
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        struct error err = {""};
+        assert_null(store_open(urls[i], &err));
+        assert_non_null(strstr(err.text, "cannot open the store"));
+    }
+}
+
+static void before_init_everybody_is_told_to_run_it(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = open_store(fixture);
+    char *folder = path_of(fixture, "");
+    for (int has_folder = 0; has_folder < 2; has_folder++) {
+        bool is_missing = false;
+        uint64_t epoch;
+        struct error err = {""};
+        assert_null(store_read(store, &is_missing, &err));
+        assert_true(is_missing);
+        assert_non_null(strstr(err.text, "no topology in file:"));
+        assert_non_null(strstr(err.text, "run `sluicectl init` first"));
+        assert_false(store_epoch(store, &epoch, &err));
+        assert_int_equal(cas(store, 2, 0), CAS_FAILED);
+        assert_false(store_wait(store, 0, 1));
+        (void)mkdir(folder, 0755);
+    }
+    mem_free(folder);
+    store_close(store);
+}
+
+static void what_was_created_is_read(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct store *other = open_store(fixture);
+    bool is_missing = true;
+    struct error err = {""};
+    struct topology *topology = store_read(other, &is_missing, &err);
+    assert_non_null(topology);
+    assert_false(is_missing);
+    assert_int_equal(topology->epoch, 1);
+    assert_string_equal(store_url(other), fixture->url);
+    assert_int_equal(store_create(other, topology, &err), CAS_LOST);
+    topology_free(topology);
+    store_close(store);
+    store_close(other);
+}
+
+static void a_folder_that_cannot_be_made_is_said(void **state)
+{
+    const struct fixture *fixture = *state;
+    char *url = mem_printf("file:%s/no/where", fixture->folder);
+    struct store *store = store_open(url, NULL);
+    struct topology *topology = sample_topology(1, 16);
+    struct error err = {""};
+    assert_int_equal(store_create(store, topology, &err), CAS_FAILED);
+    assert_non_null(strstr(err.text, "/no/where"));
+    topology_free(topology);
+    store_close(store);
+    mem_free(url);
+}
+
+/* --- compare-and-swap --------------------------------------------------------------------- */
+
+static void only_the_epoch_after_the_newest_is_written(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct store *late = open_store(fixture);
+    assert_int_equal(epoch_of(late), 1);
+    assert_int_equal(cas(store, 2, 0), CAS_DONE);
+    assert_int_equal(cas(store, 3, 0), CAS_DONE);
+    assert_int_equal(cas(late, 2, 9), CAS_LOST);
+    assert_int_equal(cas(late, 3, 9), CAS_LOST);
+    assert_int_equal(cas(late, 5, 9), CAS_FAILED);
+    assert_int_equal(epoch_of(late), 3);
+    struct topology *topology = store_read(late, NULL, NULL);
+    assert_int_equal(topology->shards[0].weight, 1);
+    topology_free(topology);
+    store_close(store);
+    store_close(late);
+}
+
+static void what_does_not_validate_is_not_written(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct topology *next = of_epoch(2, 0);
+    struct error err = {""};
+    next->owner[7] = 99;
+    assert_int_equal(store_cas(store, next, &err), CAS_FAILED);
+    assert_non_null(strstr(err.text, "slot 7 is owned by no shard"));
+    assert_int_equal(epoch_of(store), 1);
+    topology_free(next);
+    store_close(store);
+}
+
+static void no_writer_leaves_its_temporary_file(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    assert_int_equal(cas(store, 2, 0), CAS_DONE);
+    assert_int_equal(cas(store, 2, 0), CAS_LOST);
+    char *command = mem_printf("test -z \"$(find %s -name 'tmp.*')\"", fixture->folder);
+    assert_int_equal(system(command), 0);
+    mem_free(command);
+    store_close(store);
+}
+
+static void late_writers_lose_to_epochs_that_were_emptied(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct store *late = open_store(fixture);
+    assert_int_equal(epoch_of(late), 1);
+    for (uint64_t epoch = 2; epoch <= 70; epoch++) {
+        assert_int_equal(cas(store, epoch, 0), CAS_DONE);
+    }
+
+    static const struct {
+        const char *name;
+        bool is_emptied;
+    } files[] = {
+        {"topology.1", true}, {"topology.6", true}, {"topology.7", false}, {"topology.70", false}};
+
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        struct stat status;
+        char *path = path_of(fixture, files[i].name);
+        assert_int_equal(stat(path, &status), 0);
+        assert_int_equal(status.st_size == 0, files[i].is_emptied);
+        mem_free(path);
+    }
+    assert_int_equal(cas(late, 2, 9), CAS_LOST);
+    assert_int_equal(cas(late, 6, 9), CAS_LOST);
+    struct topology *topology = store_read(late, NULL, NULL);
+    assert_int_equal(topology->epoch, 70);
+    topology_free(topology);
+    store_close(late);
+    store_close(store);
+}
+
+#define RACERS 100
+
+static void race(const struct fixture *fixture, int start_fd, unsigned writer, uint64_t epoch)
+{
+    struct store *store = store_open(fixture->url, NULL);
+    struct topology *next = of_epoch(epoch, writer);
+    char go;
+    ssize_t got = read(start_fd, &go, 1); /* until the other end is closed */
+    _exit(got == 0 ? (int)store_cas(store, next, NULL) : CAS_FAILED);
+}
+
+static void of_a_hundred_racing_processes_exactly_one_wins(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    pid_t racers[RACERS];
+    int start[2];
+    assert_int_equal(pipe(start), 0);
+    for (unsigned i = 0; i < RACERS; i++) {
+        racers[i] = fork();
+        assert_true(racers[i] >= 0);
+        if (racers[i] == 0) {
+            (void)close(start[1]);
+            race(fixture, start[0], i, 2);
+        }
+    }
+    (void)close(start[0]);
+    (void)close(start[1]);
+    unsigned winners = 0, winner = 0;
+    for (unsigned i = 0; i < RACERS; i++) {
+        int status = 0;
+        assert_int_equal(waitpid(racers[i], &status, 0), racers[i]);
+        assert_true(WIFEXITED(status));
+        assert_true(WEXITSTATUS(status) == CAS_DONE || WEXITSTATUS(status) == CAS_LOST);
+        if (WEXITSTATUS(status) == CAS_DONE) {
+            winners++;
+            winner = i;
+        }
+    }
+    assert_int_equal(winners, 1);
+    struct topology *topology = store_read(store, NULL, NULL);
+    assert_int_equal(topology->epoch, 2);
+    assert_int_equal(topology->shards[0].weight, 1 + winner);
+    topology_free(topology);
+    store_close(store);
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+static void a_spoilt_document_is_named_and_not_adopted(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    char *path = path_of(fixture, "topology.1");
+
+    static const struct {
+        const char *text, *word;
+    } cases[] = {{"", "not JSON"}, {"{", "not JSON"}, {"{\"format\":7}", "upgrade it first"}};
+
+    for (size_t i = 0; i < 3; i++) {
+        struct error err = {""};
+        bool is_missing = true;
+        assert_true(file_write(path, slice_of(cases[i].text), NULL));
+        assert_null(store_read(store, &is_missing, &err));
+        assert_false(is_missing);
+        assert_non_null(strstr(err.text, "topology.1"));
+        assert_non_null(strstr(err.text, cases[i].word));
+    }
+    mem_free(path);
+    store_close(store);
+}
+
+static void a_document_under_another_epochs_name_is_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    char *from = path_of(fixture, "topology.1"), *to = path_of(fixture, "topology.2");
+    assert_int_equal(link(from, to), 0);
+    struct error err = {""};
+    assert_null(store_read(store, NULL, &err));
+    assert_non_null(strstr(err.text, "says it is epoch 1"));
+    mem_free(from);
+    mem_free(to);
+    store_close(store);
+}
+
+static void a_store_that_was_replaced_is_read_anew(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    assert_int_equal(cas(store, 2, 0), CAS_DONE);
+    assert_int_equal(cas(store, 3, 0), CAS_DONE);
+    char *old = path_of(fixture, ""), *moved = mem_printf("%s/moved", fixture->folder);
+    assert_int_equal(rename(old, moved), 0);
+    store_close(create_store(fixture));
+    assert_int_equal(epoch_of(store), 1);
+    /* And its watch follows to the new folder. */
+    store_watch_clear(store);
+    struct store *other = open_store(fixture);
+    assert_int_equal(cas(other, 2, 0), CAS_DONE);
+    struct pollfd watched = {.fd = store_watch_fd(store), .events = POLLIN};
+    assert_int_equal(poll(&watched, 1, DEADLINE_MS), 1);
+    store_close(other);
+    store_close(store);
+    mem_free(old);
+    mem_free(moved);
+}
+
+/* --- watching ----------------------------------------------------------------------------- */
+
+static void a_watcher_wakes_when_another_process_writes(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    store_watch_clear(store);
+    struct pollfd watched = {.fd = store_watch_fd(store), .events = POLLIN};
+    assert_int_equal(poll(&watched, 1, 0), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct store *other = store_open(fixture->url, NULL);
+        struct topology *next = of_epoch(2, 0);
+        _exit(store_cas(other, next, NULL));
+    }
+    assert_int_equal(poll(&watched, 1, DEADLINE_MS), 1);
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    store_watch_clear(store);
+    assert_int_equal(poll(&watched, 1, 0), 0);
+    assert_int_equal(epoch_of(store), 2);
+    store_close(store);
+}
+
+static void waiting_ends_with_the_epoch_or_with_the_time(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    assert_true(store_wait(store, 0, DEADLINE_MS));
+    assert_false(store_wait(store, 1, 20));
+    pid_t child = fork();
+    if (child == 0) {
+        struct store *other = store_open(fixture->url, NULL);
+        struct topology *next = of_epoch(2, 0);
+        _exit(store_cas(other, next, NULL));
+    }
+    assert_true(store_wait(store, 1, DEADLINE_MS));
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    store_close(store);
+}
+
+static void waiting_begins_before_the_store_is_made(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = open_store(fixture);
+    pid_t child = fork();
+    if (child == 0) {
+        struct store *other = store_open(fixture->url, NULL);
+        struct topology *first = sample_topology(2, 64);
+        _exit(store_create(other, first, NULL));
+    }
+    assert_true(store_wait(store, 0, DEADLINE_MS));
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    store_close(store);
+}
+
+/* --- the journal -------------------------------------------------------------------------- */
+
+struct journal {
+    char text[8192];
+    unsigned count;
+    unsigned stop_after;
+};
+
+static bool collect(void *context, struct slice record)
+{
+    struct journal *journal = context;
+    size_t used = strlen(journal->text);
+    if (used + record.len + 2 < sizeof(journal->text)) {
+        (void)snprintf(journal->text + used, sizeof(journal->text) - used, "%.*s;", (int)record.len,
+                       record.data);
+    }
+    journal->count++;
+    return journal->count != journal->stop_after;
+}
+
+static void append_raw(const struct fixture *fixture, const char *text, size_t length)
+{
+    char *path = path_of(fixture, "journal");
+    int fd = open(path, O_WRONLY | O_APPEND);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, length), length);
+    (void)close(fd);
+    mem_free(path);
+}
+
+static void records_are_read_in_their_order(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct journal journal = {.count = 0};
+    assert_true(store_journal(store, collect, &journal, NULL));
+    assert_int_equal(journal.count, 0);
+    assert_true(store_append(store, SLICE("{\"a\":1}"), NULL));
+    assert_true(store_append(store, SLICE("{\"b\":{}}"), NULL));
+    assert_true(store_append(store, SLICE("{}"), NULL));
+    assert_true(store_journal(store, collect, &journal, NULL));
+    assert_string_equal(journal.text, "{\"a\":1};{\"b\":{}};{};");
+    journal = (struct journal){.stop_after = 2};
+    assert_true(store_journal(store, collect, &journal, NULL));
+    assert_int_equal(journal.count, 2);
+    store_close(store);
+}
+
+static void a_torn_record_is_left_out_and_spoils_no_other(void **state)
+{
+    const struct fixture *fixture = *state;
+    /* What a crash, or a power cut that left zeros, may leave behind. */
+    static const struct slice torn[] = {
+        {"\n{\"torn\":", 9}, {"\n", 1},       {"\n{\"torn\":{}", 11},
+        {"\n{\"to\"}", 7},   {"\0\0\0\0", 4}, {"\n{\"a\":1}", 8},
+    };
+    for (size_t i = 0; i < sizeof(torn) / sizeof(torn[0]); i++) {
+        struct store *store = i == 0 ? create_store(fixture) : open_store(fixture);
+        char *path = path_of(fixture, "journal");
+        assert_true(file_write(path, SLICE(""), NULL));
+        assert_true(store_append(store, SLICE("{\"first\":1}"), NULL));
+        append_raw(fixture, torn[i].data, torn[i].len);
+        struct journal journal = {.count = 0};
+        assert_true(store_journal(store, collect, &journal, NULL));
+        assert_string_equal(journal.text, "{\"first\":1};");
+        assert_true(store_append(store, SLICE("{\"next\":1}"), NULL));
+        journal = (struct journal){.count = 0};
+        assert_true(store_journal(store, collect, &journal, NULL));
+        /* The last of them was whole but for its newline: it may have been written whole. */
+        bool was_whole = i == 5;
+        assert_string_equal(journal.text, was_whole ? "{\"first\":1};{\"a\":1};{\"next\":1};"
+                                                    : "{\"first\":1};{\"next\":1};");
+        mem_free(path);
+        store_close(store);
+    }
+}
+
+#define APPENDERS       8
+#define RECORDS_OF_EACH 50
+
+static void append_many(const struct fixture *fixture, unsigned appender)
+{
+    struct store *store = store_open(fixture->url, NULL);
+    for (unsigned i = 0; i < RECORDS_OF_EACH; i++) {
+        char record[300];
+        int length =
+            snprintf(record, sizeof(record), "{\"appender\":%u,\"number\":%u,\"pad\":\"%*s\"}",
+                     appender, i, (int)(appender * 20), "");
+        if (!store_append(store, (struct slice){record, (size_t)length}, NULL)) {
+            _exit(1);
+        }
+    }
+    _exit(0);
+}
+
+struct tally {
+    unsigned next[APPENDERS];
+};
+
+static bool count_record(void *context, struct slice record)
+{
+    struct tally *tally = context;
+    unsigned appender, number;
+    char text[300];
+    (void)snprintf(text, sizeof(text), "%.*s", (int)record.len, record.data);
+    assert_int_equal(sscanf(text, "{\"appender\":%u,\"number\":%u,", &appender, &number), 2);
+    assert_int_equal(number, tally->next[appender]++);
+    return true;
+}
+
+static void appenders_of_many_processes_all_survive(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    pid_t appenders[APPENDERS];
+    for (unsigned i = 0; i < APPENDERS; i++) {
+        appenders[i] = fork();
+        assert_true(appenders[i] >= 0);
+        if (appenders[i] == 0) {
+            append_many(fixture, i);
+        }
+    }
+    for (unsigned i = 0; i < APPENDERS; i++) {
+        int status = -1;
+        assert_int_equal(waitpid(appenders[i], &status, 0), appenders[i]);
+        assert_int_equal(status, 0);
+    }
+    struct tally tally = {{0}};
+    assert_true(store_journal(store, count_record, &tally, NULL));
+    for (unsigned i = 0; i < APPENDERS; i++) {
+        assert_int_equal(tally.next[i], RECORDS_OF_EACH);
+    }
+    store_close(store);
+}
+
+/* --- members ------------------------------------------------------------------------------ */
+
+static void set_age(const char *path, long age_s)
+{
+    uint64_t then_ms = clock_wall_ms() - (uint64_t)age_s * 1000;
+    struct timespec times[2];
+    times[0].tv_sec = times[1].tv_sec = (time_t)(then_ms / 1000);
+    times[0].tv_nsec = times[1].tv_nsec = (long)(then_ms % 1000) * 1000000;
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void members_are_listed_with_the_age_of_their_heartbeat(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct store_member fresh = {.kind = "proxy",
+                                 .id = "p1",
+                                 .incarnation = "aaaa",
+                                 .address = "127.0.0.1:6380",
+                                 .admin = "127.0.0.1:9380",
+                                 .pid = 77,
+                                 .epoch = 3};
+    struct store_member late = {.kind = "migrator", .id = "../m/ 1", .incarnation = "bbbb"};
+    struct store_member gone = {.kind = "proxy", .id = "p0", .incarnation = "cccc"};
+    assert_true(store_renew(store, &fresh, NULL));
+    assert_true(store_renew(store, &late, NULL));
+    assert_true(store_renew(store, &gone, NULL));
+    char *late_path = path_of(fixture, "members/migrator..._m__1.bbbb.json");
+    char *gone_path = path_of(fixture, "members/proxy.p0.cccc.json");
+    set_age(late_path, 6);
+    set_age(gone_path, 51);
+    struct store_member *members;
+    unsigned count;
+    assert_true(store_members(store, &members, &count, NULL));
+    assert_int_equal(count, 2);
+    assert_string_equal(members[0].id, "../m/ 1");
+    assert_false(members[0].is_alive);
+    assert_in_range(members[0].heartbeat_age_ms, 6000, 6000 + DEADLINE_MS);
+    assert_string_equal(members[1].id, "p1");
+    assert_string_equal(members[1].address, "127.0.0.1:6380");
+    assert_string_equal(members[1].admin, "127.0.0.1:9380");
+    assert_int_equal(members[1].pid, 77);
+    assert_int_equal(members[1].epoch, 3);
+    assert_true(members[1].is_alive);
+    assert_int_equal(access(gone_path, F_OK), -1);
+    mem_free(members);
+    mem_free(late_path);
+    mem_free(gone_path);
+    store_close(store);
+}
+
+static void a_member_renews_and_leaves(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct store_member member = {.kind = "proxy", .id = "p1", .incarnation = "aaaa"};
+    struct store_member *members;
+    unsigned count;
+    assert_true(store_members(store, &members, &count, NULL));
+    assert_int_equal(count, 0);
+    mem_free(members);
+    assert_true(store_renew(store, &member, NULL));
+    member.epoch = 8;
+    assert_true(store_renew(store, &member, NULL));
+    assert_true(store_members(store, &members, &count, NULL));
+    assert_int_equal(count, 1);
+    assert_int_equal(members[0].epoch, 8);
+    mem_free(members);
+    assert_true(store_unregister(store, &member, NULL));
+    assert_true(store_unregister(store, &member, NULL));
+    assert_true(store_members(store, &members, &count, NULL));
+    assert_int_equal(count, 0);
+    mem_free(members);
+    store_close(store);
+}
+
+static void a_spoilt_member_is_no_member(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct store_member member = {.kind = "proxy", .id = "\xff", .incarnation = "aaaa"};
+    assert_true(store_renew(store, &member, NULL));
+    static const char *const texts[] = {"", "[]", "{\"kind\":1}", "{\"kind\":\"proxy\"}"};
+    for (size_t i = 0; i < 4; i++) {
+        char *name = mem_printf("members/proxy.x%zu.y.json", i);
+        char *path = path_of(fixture, name);
+        assert_true(file_write(path, slice_of(texts[i]), NULL));
+        mem_free(path);
+        mem_free(name);
+    }
+    struct store_member *members;
+    unsigned count;
+    assert_true(store_members(store, &members, &count, NULL));
+    assert_int_equal(count, 1); /* its id was not UTF-8 and is left out */
+    assert_string_equal(members[0].id, "");
+    mem_free(members);
+    store_close(store);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_url_of_another_kind_is_refused),
+        TEST(before_init_everybody_is_told_to_run_it),
+        TEST(what_was_created_is_read),
+        TEST(a_folder_that_cannot_be_made_is_said),
+        TEST(only_the_epoch_after_the_newest_is_written),
+        TEST(what_does_not_validate_is_not_written),
+        TEST(no_writer_leaves_its_temporary_file),
+        TEST(late_writers_lose_to_epochs_that_were_emptied),
+        TEST(of_a_hundred_racing_processes_exactly_one_wins),
+        TEST(a_spoilt_document_is_named_and_not_adopted),
+        TEST(a_document_under_another_epochs_name_is_refused),
+        TEST(a_store_that_was_replaced_is_read_anew),
+        TEST(a_watcher_wakes_when_another_process_writes),
+        TEST(waiting_ends_with_the_epoch_or_with_the_time),
+        TEST(waiting_begins_before_the_store_is_made),
+        TEST(records_are_read_in_their_order),
+        TEST(a_torn_record_is_left_out_and_spoils_no_other),
+        TEST(appenders_of_many_processes_all_survive),
+        TEST(members_are_listed_with_the_age_of_their_heartbeat),
+        TEST(a_member_renews_and_leaves),
+        TEST(a_spoilt_member_is_no_member),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
