@@ -169,8 +169,6 @@ static void recall_phase(const json_t *record, struct recollection *into)
     if (to != NULL && strcmp(to, phase_name(PHASE_SWITCHED)) == 0 && !into->was_switched) {
         into->was_switched = true;
         into->switched_at_ms = member(record, "time");
-    }
-    if (to != NULL && strcmp(to, phase_name(PHASE_SWITCHED)) == 0) {
         into->was_requested = false; /* of the switch; the rollback is another request */
     }
     if (to != NULL &&
