@@ -14,8 +14,9 @@ static const char *const journal[] = {
     "{\"time\":1000,\"migration\":\"m7\",\"kind\":\"created\",\"source\":\"a\",\"target\":\"b\","
     "\"slots\":\"3-4\",\"slot_count\":2,\"author\":\"me@here\",\"command\":\"split a --to b\"}",
     "{\"time\":1500,\"migration\":\"m8\",\"kind\":\"created\"}",
+    "{\"time\":1600,\"migration\":\"m7\",\"kind\":\"phase\",\"to\":\"planned\"}",
     "{\"time\":2000,\"migration\":\"m7\",\"kind\":\"phase\",\"from\":\"planned\",\"to\":\"dual-write\"}",
-    "{\"time\":2500,\"migration\":\"m7\",\"kind\":\"barrier\",\"us\":1500,\"killed\":2}",
+    "{\"time\":2500,\"migration\":\"m7\",\"kind\":\"barrier\",\"ms\":1.5,\"killed\":2}",
     "{\"time\":3000,\"migration\":\"m7\",\"kind\":\"verify\",\"keys\":10,\"findings\":1,\"repairs\":1}",
     "{\"time\":3100,\"migration\":\"m7\",\"kind\":\"slots\",\"phase\":\"dual-write\",\"slots\":["
     "{\"slot\":4,\"authority\":{\"keys\":1,\"bytes\":9,\"digest\":\"dd\"},"
