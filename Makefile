@@ -69,7 +69,7 @@ TOOLS       := $(call programs,tests/tools)
 BENCH       := $(call programs,tests/bench)
 FUZZ        := $(call programs,tests/fuzz)
 
-.PHONY: all test integration check lint format fuzz bench install clean help tools
+.PHONY: all test integration check lint format fuzz bench install clean help tools model model-full
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -130,6 +130,12 @@ fuzz-run: $(FUZZ)
 	  echo "fuzz $$name"; \
 	  $$f -max_total_time=$(or $(FUZZ_SECONDS),20) -print_final_stats=0 -verbosity=0 \
 	    -artifact_prefix=$(B)/ $(B)/corpus/$$name $(wildcard tests/fuzz/corpus) || exit 1; done
+
+model: ## search the protocol's model, the quick cases (scripts/install-deps --model)
+	@tests/model/check quick $(ONLY)
+
+model-full: ## all cases of the model: an hour
+	@tests/model/check full $(ONLY)
 
 bench: all $(BENCH) $(TOOLS) ## compare with nutcracker in the same run
 	scripts/bench

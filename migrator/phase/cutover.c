@@ -76,6 +76,7 @@ void phase_hold_ended(struct engine *engine, bool was_undone)
 bool phase_silence(struct engine *engine, enum step_result *result)
 {
     struct drain drain = {.remaining = 0};
+    /* Model: NOHOLDBARRIER. */
     if (!engine_barrier(engine, view_authority(&engine->view), result)) {
         return false;
     }
@@ -105,6 +106,7 @@ bool phase_copy_becomes_owner(struct engine *engine, enum step_result *result)
     }
     PASS(STEP_HOLD_AFTER_SOURCE);
     PASS(STEP_HOLD_BEFORE_OWNER);
+    /* Model: NOFLIP. */
     if (!phase_guard(engine, copy, GUARD_OWNER, names.ver, memory->evicted[copy], result)) {
         return false;
     }

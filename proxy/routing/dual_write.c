@@ -419,7 +419,8 @@ static void write_marked_write(struct buffer *out, const struct dual_write *dual
 }
 
 /* Under maxmemory MULTI refuses even DEL. The abort has proven that nothing ran, so this is no
- * resend; but the world may have moved on meanwhile: then the request is dispatched anew. */
+ * resend; but the world may have moved on meanwhile: then the request is dispatched anew.
+ * Model: OOMSTALE. */
 static void retry_without_memory(struct dual_write *dual)
 {
     struct router *router = dual->router;
@@ -512,6 +513,7 @@ static void on_unit(struct request *exchange)
     router_reply_seen(router);
 }
 
+/* Marks before the command. Model: NOMARK. */
 static void write_unit(struct buffer *out, const struct dual_write *dual, struct slice bytes)
 {
     buffer_add_text(out, "*1\r\n$5\r\nMULTI\r\n");

@@ -127,6 +127,7 @@ static void on_plain_reply(struct request *request)
         break;
     case OUTCOME_UNKNOWN:
     case OUTCOME_PENDING:
+        /* Never sent again. Model: RESEND. */
         router_answer_unknown(router, request);
         break;
     }
@@ -154,6 +155,7 @@ void router_dispatch(struct router *router, struct request *request, struct slic
     if (request->slot != SLOT_NONE) {
         entry = snapshot_entry(router->snapshot, request->slot);
         shard = entry->authority;
+        /* Reads too. Model: READHOLD. */
         if (entry->is_held) {
             hold(router, request, bytes);
             return;
@@ -215,7 +217,8 @@ void router_killed(struct router *router, const char *shard)
     router_reply_seen(router);
 }
 
-/* Before the new snapshot rules: what was sent so far to shards with changed slots must end. */
+/* Before the new snapshot rules: what was sent so far to shards with changed slots must end.
+ * Model: EARLYPUB, PUBOTHER. */
 static void mark_drains(struct router *router, const struct snapshot *newer)
 {
     if (router->snapshot == NULL) {
