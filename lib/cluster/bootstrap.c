@@ -164,8 +164,7 @@ static bool check_servers(struct topology *topology, bool adopt, struct error *e
             return error_prefix(err, "shard \"%s\"", shard->name);
         }
     }
-    /* Two names for one server show only now. */
-    return topology_validate(topology, err);
+    return true; /* two names for one server show only now: the store validates what it writes */
 }
 
 static bool is_same_list(const struct topology *topology, const struct init_options *options)
@@ -294,16 +293,33 @@ static enum change_verdict add_shard(struct topology *next, void *context, struc
     shard.identity = (struct shard_identity){{0}, {0}};
     unsigned index = topology_add_shard(next, &shard);
     if (!topology_validate(next, err) ||
-        !check_server(next, index, addition->adopt, &next->shards[index].identity, err) ||
-        !topology_validate(next, err)) {
+        !check_server(next, index, addition->adopt, &next->shards[index].identity, err)) {
         (void)error_prefix(err, "shard \"%s\"", name);
         return CHANGE_REFUSED;
     }
     return CHANGE_WRITE;
 }
 
-/* A shard that owns nothing and has no fence was being added when somebody crashed; one that owns
- * slots has lost its fence, and an operator has to look at it. */
+static bool check_unused(const struct topology *topology, unsigned shard, struct error *err)
+{
+    const char *name = topology->shards[shard].name;
+    unsigned slots = topology_slots_owned(topology, shard);
+    for (unsigned i = 0; i < topology->nmigrations; i++) {
+        const struct migration *migration = &topology->migrations[i];
+        if (migration->source == shard || migration->target == shard) {
+            return error_set(err, "shard \"%s\" is in migration m%llu: finalize or abort it first",
+                             name, (unsigned long long)migration->id);
+        }
+    }
+    if (slots > 0) {
+        return error_set(err, "shard \"%s\" owns %u slots: run sluicectl drain %s first", name,
+                         slots, name);
+    }
+    return true;
+}
+
+/* A shard that is used for nothing and has no fence was being added when somebody crashed; one that
+ * is in use has lost its fence, and with it its metadata: an operator has to look at it. */
 static bool finish_addition(struct store *store, const char *name, struct error *err)
 {
     struct topology *topology = store_read(store, NULL, err);
@@ -314,10 +330,10 @@ static bool finish_addition(struct store *store, const char *name, struct error 
     bool done = false;
     if (index < 0) {
         (void)error_set(err, "shard \"%s\" was removed meanwhile", name);
-    } else if (topology_slots_owned(topology, (unsigned)index) > 0) {
-        done = cluster_takeover(store, name, false, err) == TAKEOVER_DONE;
-    } else {
+    } else if (check_unused(topology, (unsigned)index, NULL)) {
         done = write_first_fence(store, topology, (unsigned)index, true, err);
+    } else {
+        done = cluster_takeover(store, name, false, err) == TAKEOVER_DONE;
     }
     topology_free(topology);
     return done;
@@ -349,24 +365,6 @@ struct removal {
     const char *name;
     bool force;
 };
-
-static bool check_unused(const struct topology *topology, unsigned shard, struct error *err)
-{
-    const char *name = topology->shards[shard].name;
-    unsigned slots = topology_slots_owned(topology, shard);
-    for (unsigned i = 0; i < topology->nmigrations; i++) {
-        const struct migration *migration = &topology->migrations[i];
-        if (migration->source == shard || migration->target == shard) {
-            return error_set(err, "shard \"%s\" is in migration m%llu: finalize or abort it first",
-                             name, (unsigned long long)migration->id);
-        }
-    }
-    if (slots > 0) {
-        return error_set(err, "shard \"%s\" owns %u slots: run sluicectl drain %s first", name,
-                         slots, name);
-    }
-    return true;
-}
 
 static bool check_debts(const struct topology *topology, unsigned shard, struct error *err)
 {

@@ -381,7 +381,7 @@ static void describe(const struct operation *operation, char *text, size_t size)
         }
         line += size_of_line + 2;
     }
-    text[length] = '\0';
+    text[length > 0 ? length - 1 : 0] = '\0';
 }
 
 bool operation_accepts(const struct operation *operation, const struct operation_choice *choice,

@@ -1,0 +1,39 @@
+#include "migrator/copy/compare.h"
+
+#include "migrator/value/value.h"
+
+static bool has_expired(const struct key_state *state, uint64_t latest_clock_ms,
+                        uint64_t max_skew_ms)
+{
+    return state->expires_ms >= 0 && (uint64_t)state->expires_ms <= latest_clock_ms + max_skew_ms;
+}
+
+bool states_equal(const struct key_state *a, const struct key_state *b, uint64_t latest_clock_ms,
+                  uint64_t max_skew_ms)
+{
+    if (!a->exists || !b->exists) {
+        const struct key_state *present = a->exists ? a : b;
+        return a->exists == b->exists || has_expired(present, latest_clock_ms, max_skew_ms);
+    }
+    if (a->expires_ms != b->expires_ms) {
+        return false;
+    }
+    bool equal = false;
+    struct error ignored;
+    /* A payload that cannot be read is not equal to another: the repair writes it anew. */
+    return value_equal(a->payload, b->payload, &equal, &ignored) && equal;
+}
+
+bool groups_equal_at(const struct state_group *authority, const struct state_group *copy, size_t i,
+                     uint64_t max_skew_ms)
+{
+    uint64_t latest_ms = authority->time_ms > copy->time_ms ? authority->time_ms : copy->time_ms;
+    return states_equal(&authority->states[i], &copy->states[i], latest_ms, max_skew_ms);
+}
+
+bool groups_verified_at(const struct state_group *authority, const struct state_group *copy,
+                        size_t i, uint64_t max_skew_ms)
+{
+    return copy->states[i].number >= authority->states[i].number &&
+           groups_equal_at(authority, copy, i, max_skew_ms);
+}

@@ -1,0 +1,70 @@
+#include "migrator/copy/pair.h"
+
+#include "lib/base/clock.h"
+
+#define PIECE_MS UINT64_C(50)
+
+bool pair_has_key(const struct copy_pair *pair, struct slice key)
+{
+    return !metadata_is_name(key) &&
+           slot_set_has(pair->slots, slot_of_key(key, pair->slots->nslots));
+}
+
+enum copy_status pair_check(struct copy_pair *pair)
+{
+    return pair->hooks->may_go_on(pair->hooks->context) ? COPY_OK : COPY_INTERRUPTED;
+}
+
+enum copy_status pair_fail(struct copy_pair *pair, bool on_copy, enum fence_outcome outcome,
+                           const struct error *why)
+{
+    pair->failure = (struct copy_failure){.outcome = outcome, .on_copy = on_copy, .why = *why};
+    return COPY_FAILED;
+}
+
+struct copy_side *pair_side(struct copy_pair *pair, bool on_copy)
+{
+    return on_copy ? &pair->copy : &pair->authority;
+}
+
+struct shard_reply *pair_take(struct copy_pair *pair, bool on_copy, const char *what)
+{
+    struct shard_link *link = pair_side(pair, on_copy)->link;
+    struct error err = {""};
+    struct shard_reply *reply = shard_take(link, &err);
+    if (reply == NULL) {
+        (void)pair_fail(pair, on_copy, FENCE_FAILED, &err);
+        return NULL;
+    }
+    if (shard_reply_type(reply) != REPLY_ERROR) {
+        return reply;
+    }
+    struct slice text = shard_reply_text(reply);
+    (void)error_set(&err, "%s: %s: %.*s", shard_address(link), what, (int)text.len, text.data);
+    (void)pair_fail(pair, on_copy, fence_outcome_of(text), &err);
+    shard_reply_free(reply);
+    return NULL;
+}
+
+enum copy_status pair_flush(struct copy_pair *pair, bool on_copy)
+{
+    struct error err;
+    if (shard_flush(pair_side(pair, on_copy)->link, &err)) {
+        return COPY_OK;
+    }
+    return pair_fail(pair, on_copy, FENCE_FAILED, &err);
+}
+
+enum copy_status pair_pay(struct copy_pair *pair, uint64_t keys, uint64_t bytes)
+{
+    uint64_t wait_us = throttle_take(pair->throttle, clock_now_us(), keys, bytes);
+    uint64_t until_us = clock_now_us() + wait_us;
+    enum copy_status status = COPY_OK;
+    while (status == COPY_OK && wait_us >= 1000) {
+        clock_sleep_ms(wait_us / 1000 < PIECE_MS ? wait_us / 1000 : PIECE_MS);
+        status = pair_check(pair);
+        uint64_t now_us = clock_now_us();
+        wait_us = until_us > now_us ? until_us - now_us : 0;
+    }
+    return status;
+}

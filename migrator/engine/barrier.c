@@ -1,0 +1,147 @@
+#include "migrator/engine/barrier.h"
+
+#include <stdio.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/memory.h"
+#include "migrator/engine/steps.h"
+
+#define POLL_MS            UINT64_C(1)
+#define MEMBERS_AGE_MAX_US UINT64_C(200000)
+
+/* Who is alive, asked of the store now and then only. */
+struct roll {
+    struct store_member *members;
+    unsigned count;
+    uint64_t read_us; /* 0: never */
+};
+
+static void refresh_roll(struct roll *roll, struct store *store)
+{
+    uint64_t now_us = clock_now_us();
+    if (roll->read_us != 0 && now_us - roll->read_us < MEMBERS_AGE_MAX_US) {
+        return;
+    }
+    struct error err;
+    mem_free(roll->members);
+    roll->members = NULL;
+    roll->count = 0;
+    roll->read_us = now_us;
+    if (!store_members(store, &roll->members, &roll->count, &err)) {
+        /* Nothing safe hangs on it: without the list nobody is known to be alive. */
+        log_warn("barrier cannot ask who is alive reason=\"%s\"", err.text);
+        roll->members = NULL;
+        roll->count = 0;
+    }
+}
+
+static bool is_alive(const struct roll *roll, const char *peer)
+{
+    char name[sizeof(((struct fence_peer *)0)->name)];
+    for (unsigned i = 0; i < roll->count; i++) {
+        const struct store_member *member = &roll->members[i];
+        (void)snprintf(name, sizeof(name), "%s:%s", member->id, member->incarnation);
+        if (strcmp(member->kind, "proxy") == 0 && member->is_alive && strcmp(name, peer) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_killed(struct barrier *barrier, const char *name)
+{
+    size_t used = strlen(barrier->killed_names);
+    barrier->killed++;
+    (void)snprintf(barrier->killed_names + used, sizeof(barrier->killed_names) - used, "%s%s",
+                   used > 0 ? " " : "", name);
+}
+
+/* Kills the peer's connections, then forgets it, if it has not said hello again since it was
+ * read. If it has, the next round sees it anew. */
+static enum fence_outcome kill_peer(struct barrier *barrier, const struct fence_peer *peer,
+                                    struct error *err)
+{
+    unsigned connections = 0;
+    if (!fence_kill_peer(barrier->link, peer->name, &connections, err)) {
+        return FENCE_FAILED;
+    }
+    PASS(STEP_BARRIER_AFTER_KILL);
+    log_warn("barrier killed a proxy shard=%s peer=%s connections=%u published=%llu epoch=%llu",
+             shard_address(barrier->link), peer->name, connections, (unsigned long long)peer->epoch,
+             (unsigned long long)barrier->epoch);
+    note_killed(barrier, peer->name);
+    enum fence_outcome outcome = fence_remove_peer(barrier->link, peer, err);
+    return outcome == FENCE_STALE ? FENCE_OK : outcome;
+}
+
+/* One round over those that are behind; *behind counts them. */
+static enum fence_outcome round_over(struct barrier *barrier, const struct fence_peer *peers,
+                                     unsigned count, struct roll *roll, bool in_time,
+                                     unsigned *behind, struct error *err)
+{
+    enum fence_outcome outcome = FENCE_OK;
+    *behind = 0;
+    for (unsigned i = 0; i < count && outcome == FENCE_OK; i++) {
+        if (peers[i].epoch >= barrier->epoch) {
+            continue;
+        }
+        (*behind)++;
+        refresh_roll(roll, barrier->store);
+        if (!in_time || !is_alive(roll, peers[i].name)) {
+            outcome = kill_peer(barrier, &peers[i], err);
+        }
+    }
+    return outcome;
+}
+
+static bool is_busy(const struct error *err)
+{
+    return strstr(err->text, "BUSY") != NULL;
+}
+
+static enum fence_outcome one_round(struct barrier *barrier, struct roll *roll, uint64_t start_us,
+                                    unsigned *behind, struct error *err)
+{
+    struct fence_peer *peers = NULL;
+    unsigned count = 0;
+    enum fence_outcome outcome =
+        fence_raise(barrier->link, barrier->identity, barrier->epoch, &peers, &count, err);
+    PASS(STEP_BARRIER_AFTER_RAISE);
+    if (outcome == FENCE_OK) {
+        bool in_time = clock_now_us() - start_us < barrier->timeout_ms * 1000;
+        outcome = round_over(barrier, peers, count, roll, in_time, behind, err);
+        mem_free(peers);
+    }
+    return outcome;
+}
+
+enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
+{
+    struct roll roll = {.members = NULL};
+    uint64_t start_us = clock_now_us();
+    unsigned behind = 0;
+    enum fence_outcome outcome;
+    barrier->killed = 0;
+    barrier->killed_names[0] = '\0';
+    barrier->was_interrupted = false;
+    PASS(STEP_BARRIER_BEFORE_RAISE);
+    for (;;) {
+        outcome = one_round(barrier, &roll, start_us, &behind, err);
+        /* During a long script CLIENT LIST and CLIENT KILL answer BUSY, and so do our scripts. */
+        bool is_over = outcome == FENCE_OK ? behind == 0
+                                           : outcome != FENCE_FAILED || !is_busy(err) ||
+                                                 shard_is_broken(barrier->link);
+        if (is_over) {
+            break;
+        }
+        if (!barrier->may_go_on(barrier->context)) {
+            barrier->was_interrupted = true;
+            break;
+        }
+        clock_sleep_ms(POLL_MS);
+    }
+    mem_free(roll.members);
+    barrier->took_us = clock_now_us() - start_us;
+    return outcome;
+}

@@ -1,0 +1,32 @@
+/* barrier(e, shard): after it, no proxy sends or has sent anything to this shard under a topology
+ * older than epoch e that the shard could still execute. DESIGN.md section 5, point 3.
+ *
+ *   raise the fence to e, then read the peers --> all have published >= e --> done
+ *        ^                                    \-> one has not: alive and in time? wait : kill it
+ *        +-----------------------------------------------------------------------+           */
+#ifndef MIGRATOR_ENGINE_BARRIER_H
+#define MIGRATOR_ENGINE_BARRIER_H
+
+#include "lib/shard/fence.h"
+#include "lib/store/store.h"
+
+struct barrier {
+    struct shard_link *link;
+    const struct shard_identity *identity; /* that the topology names for the shard */
+    struct store *store;                   /* asked who is alive */
+    uint64_t epoch;
+    uint64_t timeout_ms; /* a live proxy gets so long, others nothing */
+    bool (*may_go_on)(void *context);
+    void *context;
+    /* What became of it: */
+    uint64_t took_us;
+    unsigned killed;         /* peers */
+    char killed_names[1024]; /* "a:1f b:2e", cut when longer */
+    bool was_interrupted;
+};
+
+/* FENCE_OK: it stands. With was_interrupted it was given up because may_go_on said no. */
+enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif

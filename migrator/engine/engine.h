@@ -1,0 +1,126 @@
+/* One migration being carried out by one thread: its view of the topology, its store handle, its
+ * links to the two shards, and what it remembers. The phases (migrator/phase) are functions on it.
+ *
+ * A phase answers what the runner is to do next. Everything a phase does can be done again: a
+ * migrator that is killed at any line starts from the topology and the shards, and from the few
+ * records that journal_recall reads. */
+#ifndef MIGRATOR_ENGINE_ENGINE_H
+#define MIGRATOR_ENGINE_ENGINE_H
+
+#include <stdatomic.h>
+
+#include "lib/base/log.h"
+#include "migrator/copy/copier.h"
+#include "migrator/copy/verifier.h"
+#include "migrator/engine/barrier.h"
+#include "migrator/engine/journal.h"
+#include "migrator/engine/settings.h"
+#include "migrator/engine/view.h"
+
+enum step_result {
+    STEP_ADVANCED, /* something changed: read the topology again */
+    STEP_WAIT,     /* nothing to do until the topology changes or wait_ms are over */
+    STEP_RETRY     /* a failure, said in `why`: back off */
+};
+
+struct engine {
+    const struct migrator_settings *settings;
+    const atomic_bool *is_stopping;
+    struct progress *progress; /* shared: this thread writes, the admin endpoint reads */
+    uint64_t id;
+    struct store *store;
+    struct view view;
+    struct shard_link *links[SIDE_COUNT]; /* null until needed; identity as the view names it */
+
+    struct error why; /* of STEP_RETRY */
+    uint64_t wait_ms; /* of STEP_WAIT */
+
+    struct recollection memory;
+    struct throttle throttle;
+    uint64_t scanning_base; /* base and direction that the two below belong to */
+    enum direction scanning_direction;
+    struct scanner backfill;
+    struct verifier verifier;
+    bool has_verifier;
+    uint64_t hold_began_us;      /* 0: no hold */
+    uint64_t hold_deadline_us;   /* 0: none */
+    uint64_t quiet_since_us;     /* the dirty set has stayed below cutover_keys; 0: it has not */
+    uint64_t hold_not_before_us; /* backing off after an undone hold */
+    unsigned holds_undone_in_a_row;
+    uint64_t unreachable_since_us; /* the shard to purge; 0: it is there */
+    bool is_closed;                /* by us, and journalled */
+    uint64_t epoch_asked_us;
+    uint64_t progress_written_us;
+    uint64_t rate_since_us, rate_keys;
+    struct copy_hooks hooks;
+    struct barrier barrier; /* the last one; its record is still to be written when it has a link */
+    enum side barrier_side;
+};
+
+/* Consumes nothing; `progress` must outlive it. Null with a message when the store cannot be
+ * opened. */
+struct engine *engine_new(const struct migrator_settings *settings, uint64_t id,
+                          struct progress *progress, const atomic_bool *is_stopping,
+                          struct error *err) __attribute__((warn_unused_result));
+void engine_free(struct engine *engine);
+
+/* Reads the topology. *is_gone: it has no such migration any more. */
+bool engine_refresh(struct engine *engine, bool *is_gone, struct error *err)
+    __attribute__((warn_unused_result));
+/* Whether to go on with what the view says; asked between batches. */
+bool engine_may_go_on(struct engine *engine);
+
+/* --- results -----------------------------------------------------------------------------------
+ */
+
+enum step_result engine_wait(struct engine *engine, uint64_t ms);
+enum step_result engine_retry(struct engine *engine, const struct error *why);
+/* What follows from a failure on a shard: an unfenced process is taken over, lost metadata begin a
+ * new base, a guard that has moved on means that the topology has; all else is tried again. */
+enum step_result engine_failed(struct engine *engine, enum side side, enum fence_outcome outcome,
+                               const struct error *why);
+enum step_result engine_copy_failed(struct engine *engine, const struct copy_pair *pair,
+                                    enum copy_status status);
+
+/* --- shards ------------------------------------------------------------------------------------
+ */
+
+/* Makes sure of a link to the process that the topology names. True, or *result is what the phase
+ * is to return. */
+bool engine_connect(struct engine *engine, enum side side, enum step_result *result)
+    __attribute__((warn_unused_result));
+bool engine_connect_both(struct engine *engine, enum step_result *result)
+    __attribute__((warn_unused_result));
+void engine_disconnect(struct engine *engine, enum side side);
+/* Links must be there. `generation` of the view; metadata of the view's base and direction. */
+void engine_pair(struct engine *engine, struct copy_pair *pair);
+struct guard_claim engine_claim(const struct engine *engine, enum side side);
+void engine_names(const struct engine *engine, enum direction direction,
+                  struct metadata_names *names);
+bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted, struct error *err)
+    __attribute__((warn_unused_result));
+/* Barrier on a side for the present phase; journals what it did, in a hold only when that is over
+ * (engine_note_barrier). */
+bool engine_barrier(struct engine *engine, enum side side, enum step_result *result)
+    __attribute__((warn_unused_result));
+void engine_note_barrier(struct engine *engine);
+
+/* --- journal -----------------------------------------------------------------------------------
+ */
+
+/* The phase's record, unless it is there. */
+void engine_note_phase(struct engine *engine, bool even_in_hold);
+struct journal_place engine_place(const struct engine *engine);
+/* Writes progress if `now` or its time has come. */
+void engine_publish_progress(struct engine *engine, bool now);
+/* journal_append with the engine's place; a failure is logged, not returned. */
+#define engine_note(engine, kind, ...)                                                     \
+    do {                                                                                   \
+        struct journal_place place_ = engine_place(engine);                                \
+        struct error err_;                                                                 \
+        if (!journal_append((engine)->store, &place_, &err_, kind, __VA_ARGS__)) {         \
+            log_error("journal cannot be written kind=%s reason=\"%s\"", kind, err_.text); \
+        }                                                                                  \
+    } while (0)
+
+#endif

@@ -1,0 +1,19 @@
+/* What the operator may set on sluice-migrator; filled by main from the options, then only read. */
+#ifndef MIGRATOR_ENGINE_SETTINGS_H
+#define MIGRATOR_ENGINE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct migrator_settings {
+    char *store_url;
+    char *admin;
+    char *id;
+    char *log_level;
+    uint64_t shard_timeout_ms;   /* a shard that does not answer for so long is unreachable */
+    uint64_t purge_patience_ms;  /* then a purge that cannot be done becomes a debt */
+    uint64_t progress_period_ms; /* between two progress records in the journal */
+    bool list_fail_points;
+};
+
+#endif

@@ -1,0 +1,202 @@
+/* The engine's dealings with the two shards: links, claims, failures, barriers. */
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/number.h"
+#include "lib/cluster/takeover.h"
+#include "migrator/engine/engine.h"
+#include "migrator/engine/transition.h"
+
+void engine_disconnect(struct engine *engine, enum side side)
+{
+    shard_close(engine->links[side]);
+    engine->links[side] = NULL;
+}
+
+bool engine_connect(struct engine *engine, enum side side, enum step_result *result)
+{
+    const struct topology_shard *shard = &engine->view.shards[side];
+    struct error err;
+    if (engine->links[side] != NULL && !shard_is_broken(engine->links[side])) {
+        return true;
+    }
+    engine_disconnect(engine, side);
+    struct shard_link *link =
+        shard_open(shard->host, shard->port, "migrator", engine->settings->shard_timeout_ms, &err);
+    if (link == NULL) {
+        *result = engine_retry(engine, &err);
+        return false;
+    }
+    if (!shard_identity_equal(shard_link_identity(link), &shard->identity)) {
+        shard_close(link);
+        (void)error_set(&err, "shard \"%s\" is another process than the topology names",
+                        shard->name);
+        *result = engine_failed(engine, side, FENCE_UNFENCED, &err);
+        return false;
+    }
+    if (!shard_load_scripts(link, &err)) {
+        shard_close(link);
+        *result = engine_retry(engine, &err);
+        return false;
+    }
+    engine->links[side] = link;
+    return true;
+}
+
+bool engine_connect_both(struct engine *engine, enum step_result *result)
+{
+    return engine_connect(engine, SIDE_SOURCE, result) &&
+           engine_connect(engine, SIDE_TARGET, result);
+}
+
+static enum step_result take_over(struct engine *engine, enum side side, const struct error *why)
+{
+    const char *name = engine->view.shards[side].name;
+    struct error err;
+    engine_disconnect(engine, SIDE_SOURCE);
+    engine_disconnect(engine, SIDE_TARGET);
+    log_warn("shard is not the process of the topology migration=m%llu shard=%s reason=\"%s\"",
+             (unsigned long long)engine->id, name, why->text);
+    if (cluster_takeover(engine->store, name, false, &err) != TAKEOVER_DONE) {
+        return engine_retry(engine, &err);
+    }
+    return STEP_ADVANCED;
+}
+
+enum step_result engine_failed(struct engine *engine, enum side side, enum fence_outcome outcome,
+                               const struct error *why)
+{
+    /* A copy of the message: it may be the engine's own. */
+    struct error text = *why;
+    switch (outcome) {
+    case FENCE_UNFENCED:
+        return take_over(engine, side, &text);
+    case FENCE_LOST:
+        return engine_new_base(engine, side, text.text);
+    case FENCE_STALE: {
+        uint64_t epoch = 0;
+        struct error err;
+        bool is_known = store_epoch(engine->store, &epoch, &err);
+        return is_known && epoch != engine->view.epoch ? STEP_ADVANCED
+                                                       : engine_retry(engine, &text);
+    }
+    case FENCE_FAILED:
+        /* Out of step or without our scripts: a new link has neither trouble. */
+        engine_disconnect(engine, side);
+        return engine_retry(engine, &text);
+    case FENCE_OK:
+    case FENCE_OOM:
+    default:
+        return engine_retry(engine, &text);
+    }
+}
+
+enum step_result engine_copy_failed(struct engine *engine, const struct copy_pair *pair,
+                                    enum copy_status status)
+{
+    if (status == COPY_INTERRUPTED) {
+        return STEP_ADVANCED;
+    }
+    enum side authority =
+        pair->authority.link == engine->links[SIDE_SOURCE] ? SIDE_SOURCE : SIDE_TARGET;
+    enum side side = pair->failure.on_copy ? side_other(authority) : authority;
+    /* Replies of the other side may be outstanding: both links start afresh. */
+    enum fence_outcome outcome = pair->failure.outcome;
+    struct error why = pair->failure.why;
+    engine_disconnect(engine, SIDE_SOURCE);
+    engine_disconnect(engine, SIDE_TARGET);
+    return engine_failed(engine, side, outcome, &why);
+}
+
+void engine_names(const struct engine *engine, enum direction direction,
+                  struct metadata_names *names)
+{
+    metadata_names_of(engine->id, engine->view.migration.base, direction, names);
+}
+
+struct guard_claim engine_claim(const struct engine *engine, enum side side)
+{
+    return (struct guard_claim){.identity = &engine->view.shards[side].identity,
+                                .migration = engine->id,
+                                .generation = engine->view.migration.generation};
+}
+
+void engine_pair(struct engine *engine, struct copy_pair *pair)
+{
+    const struct migration *migration = &engine->view.migration;
+    enum side authority = view_authority(&engine->view);
+    enum side copy = side_other(authority);
+    *pair = (struct copy_pair){
+        .authority = {engine->links[authority], &engine->view.shards[authority].identity},
+        .copy = {engine->links[copy], &engine->view.shards[copy].identity},
+        .migration = migration->id,
+        .generation = migration->generation,
+        .slots = &migration->slots,
+        .max_skew_ms = migration->options.max_skew_ms,
+        .large_key_bytes = migration->options.large_key_bytes,
+        .throttle = &engine->throttle,
+        .hooks = &engine->hooks};
+    engine_names(engine, phase_direction(migration->phase), &pair->names);
+}
+
+bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted, struct error *err)
+{
+    char text[32];
+    if (!shard_info(engine->links[side], "stats", "evicted_keys", text, sizeof(text), err)) {
+        return false;
+    }
+    if (!number_parse_i64(slice_of(text), evicted)) {
+        return error_set(err, "%s: evicted_keys is \"%s\"", shard_address(engine->links[side]),
+                         text);
+    }
+    return true;
+}
+
+static bool barrier_may_go_on(void *context)
+{
+    return engine_may_go_on(context);
+}
+
+void engine_note_barrier(struct engine *engine)
+{
+    struct barrier *barrier = &engine->barrier;
+    if (barrier->link == NULL) {
+        return;
+    }
+    barrier->link = NULL;
+    journal_clean(barrier->killed_names);
+    engine_note(engine, "barrier", "{s:s, s:I, s:f, s:i, s:s}", "shard",
+                engine->view.shards[engine->barrier_side].name, "barrier_epoch",
+                (journal_int)barrier->epoch, "ms", (double)barrier->took_us / 1000, "killed",
+                (int)barrier->killed, "killed_names", barrier->killed_names);
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+bool engine_barrier(struct engine *engine, enum side side, enum step_result *result)
+{
+    const struct migration *migration = &engine->view.migration;
+    struct barrier *barrier = &engine->barrier;
+    struct error err;
+    *barrier = (struct barrier){.link = engine->links[side],
+                                .identity = &engine->view.shards[side].identity,
+                                .store = engine->store,
+                                .timeout_ms = migration->options.barrier_timeout_ms,
+                                .may_go_on = barrier_may_go_on,
+                                .context = engine};
+    /* A new base, or generation, in the same phase is an epoch that proxies must have seen too. */
+    barrier->epoch = larger(migration->entry_epoch, larger(migration->base, migration->generation));
+    engine->barrier_side = side;
+    enum fence_outcome outcome = barrier_run(barrier, &err);
+    if (outcome != FENCE_OK || barrier->was_interrupted) {
+        barrier->link = NULL;
+        *result = outcome != FENCE_OK ? engine_failed(engine, side, outcome, &err) : STEP_ADVANCED;
+        return false;
+    }
+    if (!phase_is_hold(migration->phase)) {
+        engine_note_barrier(engine);
+    }
+    return true;
+}

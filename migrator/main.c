@@ -1,0 +1,100 @@
+/* sluice-migrator: carries out the migrations that it finds in the store. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/base/memory.h"
+#include "lib/base/options.h"
+#include "lib/shard/script.h"
+#include "migrator/engine/steps.h"
+#include "migrator/options.h"
+#include "migrator/run/daemon.h"
+
+static int complain(const struct error *err, int status)
+{
+    (void)fprintf(stderr, "sluice-migrator: %s\n", err->text);
+    return status;
+}
+
+static int list_fail_points(void)
+{
+#ifdef SLUICE_FAIL_POINTS
+    for (unsigned step = 0; step < FAIL_STEP_COUNT; step++) {
+        (void)puts(fail_step_name((enum fail_step)step));
+    }
+    return EXIT_SUCCESS;
+#else
+    (void)fprintf(stderr, "sluice-migrator: a release build has no fail points\n");
+    return EXIT_FAILURE;
+#endif
+}
+
+/* Blocked before any thread starts: the main loop reads them from a descriptor. */
+static void block_signals(void)
+{
+    sigset_t signals;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static void name_itself(struct migrator_settings *settings)
+{
+    if (settings->id == NULL) {
+        char host[64] = "migrator";
+        (void)gethostname(host, sizeof(host) - 1);
+        settings->id = mem_printf("%s-%d", host, (int)getpid());
+    }
+}
+
+static int run(struct migrator_settings *settings)
+{
+    struct error err;
+    enum log_level level;
+    if (!log_level_parse(settings->log_level, &level)) {
+        (void)error_set(&err, "log-level \"%s\" is none of error, warn, info, debug",
+                        settings->log_level);
+        return complain(&err, 2);
+    }
+    log_init("sluice-migrator", level);
+    block_signals();
+    script_init();
+    name_itself(settings);
+    return daemon_run(settings, &err) ? EXIT_SUCCESS : complain(&err, EXIT_FAILURE);
+}
+
+static int act(struct migrator_settings *settings, enum options_action action)
+{
+    struct error err;
+    if (action == OPTIONS_HELP) {
+        options_print_help(&migrator_options, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (action == OPTIONS_VERSION) {
+        (void)printf("sluice-migrator %s\n", VERSION);
+        return EXIT_SUCCESS;
+    }
+    if (settings->list_fail_points) {
+        return list_fail_points();
+    }
+    if (settings->store_url == NULL) {
+        (void)error_set(&err, "which store? give --store file:DIR");
+        return complain(&err, 2);
+    }
+    return action == OPTIONS_CHECK ? EXIT_SUCCESS : run(settings);
+}
+
+int main(int argc, char **argv)
+{
+    struct migrator_settings settings = {.store_url = NULL};
+    enum options_action action;
+    struct error err;
+    bool ok = options_load(&migrator_options, &settings, argc, argv, &action, &err);
+    int status = ok ? act(&settings, action) : complain(&err, 2);
+    options_free(&migrator_options, &settings);
+    return status;
+}

@@ -1,0 +1,113 @@
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "migrator/phase/phase_internal.h"
+
+/* The marks must have stayed below cutover_keys for so long. */
+#define QUIET_US         UINT64_C(50000)
+#define BACK_OFF_US      UINT64_C(200000)
+#define BACK_OFF_DOUBLES 8u
+
+bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *result)
+{
+    struct drain drain = {.remaining = 0};
+    uint64_t limit = engine->view.migration.options.cutover_keys;
+    limit = limit > 0 ? limit : 1;
+    *is_quiet = false;
+    do {
+        if (!phase_drain(engine, &drain, result)) {
+            engine->quiet_since_us = 0;
+            return false;
+        }
+    } while (drain.remaining >= limit);
+    uint64_t now_us = clock_now_us();
+    if (engine->quiet_since_us == 0) {
+        engine->quiet_since_us = now_us;
+    }
+    *is_quiet = now_us - engine->quiet_since_us >= QUIET_US && now_us >= engine->hold_not_before_us;
+    return true;
+}
+
+void phase_hold_began(struct engine *engine)
+{
+    if (engine->hold_began_us != 0) {
+        return;
+    }
+    engine->hold_began_us = clock_now_us();
+    engine->hold_deadline_us =
+        engine->hold_began_us + engine->view.migration.options.hold_max_ms * 1000;
+    counter_add(&engine->progress->holds, 1);
+}
+
+static void back_off(struct engine *engine)
+{
+    unsigned doubles = engine->holds_undone_in_a_row;
+    doubles = doubles < BACK_OFF_DOUBLES ? doubles : BACK_OFF_DOUBLES;
+    engine->hold_not_before_us = clock_now_us() + (BACK_OFF_US << doubles);
+    engine->holds_undone_in_a_row++;
+    engine->quiet_since_us = 0;
+    counter_add(&engine->progress->holds_undone, 1);
+}
+
+void phase_hold_ended(struct engine *engine, bool was_undone)
+{
+    if (engine->hold_began_us == 0) {
+        return;
+    }
+    struct progress *progress = engine->progress;
+    uint64_t took_us = clock_now_us() - engine->hold_began_us;
+    engine->hold_began_us = engine->hold_deadline_us = 0;
+    counter_set(&progress->hold_us, took_us);
+    if (took_us > counter_read(&progress->hold_us_max)) {
+        counter_set(&progress->hold_us_max, took_us);
+    }
+    if (was_undone) {
+        back_off(engine);
+    } else {
+        engine->holds_undone_in_a_row = 0;
+    }
+    log_info("hold ended migration=m%llu ms=%.3f undone=%d", (unsigned long long)engine->id,
+             (double)took_us / 1000, (int)was_undone);
+    engine_note_phase(engine, true);
+    engine_note_barrier(engine);
+    engine_note(engine, "hold", "{s:f, s:b}", "ms", (double)took_us / 1000, "undone",
+                (int)was_undone);
+}
+
+bool phase_silence(struct engine *engine, enum step_result *result)
+{
+    struct drain drain = {.remaining = 0};
+    if (!engine_barrier(engine, view_authority(&engine->view), result)) {
+        return false;
+    }
+    PASS(STEP_HOLD_AFTER_BARRIER);
+    do {
+        if (!phase_drain(engine, &drain, result)) {
+            return false;
+        }
+    } while (drain.remaining > 0);
+    PASS(STEP_HOLD_AFTER_DRAIN);
+    return true;
+}
+
+bool phase_copy_becomes_owner(struct engine *engine, enum step_result *result)
+{
+    enum side authority = view_authority(&engine->view);
+    enum side copy = side_other(authority);
+    const struct recollection *memory = &engine->memory;
+    struct metadata_names names;
+    if (memory->base != engine->view.migration.base) {
+        *result = engine_new_base(engine, copy, "the journal has no record of this base");
+        return false;
+    }
+    engine_names(engine, phase_direction(engine->view.migration.phase), &names);
+    if (!phase_guard(engine, authority, GUARD_OWNER, NULL, memory->evicted[authority], result)) {
+        return false;
+    }
+    PASS(STEP_HOLD_AFTER_SOURCE);
+    PASS(STEP_HOLD_BEFORE_OWNER);
+    if (!phase_guard(engine, copy, GUARD_OWNER, names.ver, memory->evicted[copy], result)) {
+        return false;
+    }
+    PASS(STEP_HOLD_AFTER_OWNER);
+    return true;
+}

@@ -1,0 +1,93 @@
+/* dual-write: the proxies write to both; the copy is made, filled, compared and kept up until the
+ * slots can be held. */
+#include "lib/base/memory.h"
+#include "migrator/phase/phase_internal.h"
+
+#define PAUSED_MS UINT64_C(1000)
+#define DRAIN_MS  UINT64_C(10)
+
+/* After a hold was undone the generation is another one: without this no repair and no mirror
+ * would be let in any more. */
+static bool open_guards(struct engine *engine, enum step_result *result)
+{
+    PASS(STEP_DUAL_WRITE_BEFORE_OPEN);
+    if (!phase_guard(engine, SIDE_TARGET, GUARD_OPEN, NULL, -1, result) ||
+        !phase_guard(engine, SIDE_SOURCE, GUARD_OWNER, NULL, -1, result)) {
+        return false;
+    }
+    PASS(STEP_DUAL_WRITE_AFTER_OPEN);
+    return true;
+}
+
+/* Closes the target to proxies that do not know of the migration: a FLUSHALL of theirs would wipe
+ * the copy, or later the owner. */
+static bool raise_target(struct engine *engine, enum step_result *result)
+{
+    struct fence_peer *peers = NULL;
+    unsigned count = 0;
+    struct error err;
+    enum fence_outcome outcome =
+        fence_raise(engine->links[SIDE_TARGET], &engine->view.shards[SIDE_TARGET].identity,
+                    engine->view.migration.entry_epoch, &peers, &count, &err);
+    if (outcome != FENCE_OK) {
+        *result = engine_failed(engine, SIDE_TARGET, outcome, &err);
+        return false;
+    }
+    mem_free(peers);
+    PASS(STEP_DUAL_WRITE_AFTER_RAISE);
+    return true;
+}
+
+static bool may_switch(const struct engine *engine)
+{
+    const struct migration *migration = &engine->view.migration;
+    return !migration->options.manual_switch || migration->request == REQUEST_SWITCH ||
+           engine->memory.was_requested;
+}
+
+static enum step_result towards_hold(struct engine *engine)
+{
+    bool is_quiet = false;
+    bool was_done = false;
+    enum step_result result;
+    if (!phase_is_quiet(engine, &is_quiet, &result)) {
+        return result;
+    }
+    if (!is_quiet || !may_switch(engine)) {
+        return engine_wait(engine, DRAIN_MS);
+    }
+    PASS(STEP_DUAL_WRITE_BEFORE_HOLD);
+    result = engine_enter(engine, PHASE_HOLD, &was_done);
+    if (was_done) {
+        /* migration_enter has cleared the request; an undone hold is begun again without it. */
+        engine->memory.was_requested = true;
+        phase_hold_began(engine);
+    }
+    PASS(STEP_DUAL_WRITE_AFTER_HOLD);
+    return result;
+}
+
+enum step_result phase_dual_write(struct engine *engine)
+{
+    const struct migration *migration = &engine->view.migration;
+    enum step_result result;
+    if (migration->is_paused) {
+        return engine_wait(engine, PAUSED_MS);
+    }
+    if (!engine_connect_both(engine, &result)) {
+        return result;
+    }
+    if (migration->made != migration->base) {
+        return phase_make_base(engine);
+    }
+    if (!open_guards(engine, &result) || !raise_target(engine, &result)) {
+        return result;
+    }
+    if (migration->verified != migration->base) {
+        return phase_catch_up(engine);
+    }
+    if (migration->request == REQUEST_VERIFY) {
+        return phase_verify_again(engine);
+    }
+    return towards_hold(engine);
+}

@@ -1,0 +1,59 @@
+/* Shared by the phases only. */
+#ifndef MIGRATOR_PHASE_PHASE_INTERNAL_H
+#define MIGRATOR_PHASE_PHASE_INTERNAL_H
+
+#include "migrator/copy/drainer.h"
+#include "migrator/engine/steps.h"
+#include "migrator/engine/transition.h"
+#include "migrator/phase/phase.h"
+
+enum step_result phase_planned(struct engine *engine);
+enum step_result phase_dual_write(struct engine *engine);
+enum step_result phase_hold(struct engine *engine);
+enum step_result phase_switched(struct engine *engine);
+enum step_result phase_hold_back(struct engine *engine);
+enum step_result phase_finalizing(struct engine *engine);
+enum step_result phase_aborting(struct engine *engine);
+
+/* Helpers answer true to go on; false: *result is what the phase is to return. */
+
+/* --- guards.c --- */
+/* Moves a side's guard to (generation, state); with `ver` and evicted as in fence_guard. */
+bool phase_guard(struct engine *engine, enum side side, enum guard_state state, const char *ver,
+                 int64_t evicted, enum step_result *result) __attribute__((warn_unused_result));
+
+/* --- catch_up.c: from a new base to a verified copy, in either direction --- */
+/* Makes the metadata of the view's base on both shards, then the CAS made = base. */
+enum step_result phase_make_base(struct engine *engine);
+/* Barrier, backfill, verify, drain, then the CAS verified = base. */
+enum step_result phase_catch_up(struct engine *engine);
+/* The operator's `verify`: walks once more, then clears the request. */
+enum step_result phase_verify_again(struct engine *engine);
+/* One pass over the marks; keeps the progress numbers. */
+bool phase_drain(struct engine *engine, struct drain *drain, enum step_result *result)
+    __attribute__((warn_unused_result));
+
+/* --- cutover.c: what hold and hold-back have in common --- */
+/* Drains; then answers whether the slots may be held now: the marks have stayed below cutover_keys
+ * for a while, and the last undone hold is long enough ago. */
+bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *result)
+    __attribute__((warn_unused_result));
+/* From the CAS into a hold, and to its end. */
+void phase_hold_began(struct engine *engine);
+void phase_hold_ended(struct engine *engine, bool was_undone);
+/* Barrier on the authority, then drain until only the sentinel is left. */
+bool phase_silence(struct engine *engine, enum step_result *result)
+    __attribute__((warn_unused_result));
+/* Checks the authority, then makes the copy an owner. */
+bool phase_copy_becomes_owner(struct engine *engine, enum step_result *result)
+    __attribute__((warn_unused_result));
+
+/* --- purge.c: what finalizing and aborting have in common --- */
+enum step_result phase_purge(struct engine *engine, enum side victim);
+
+/* --- preflight.c --- */
+/* All checks, journalled. False in *passed: the first failing one is in engine->why. */
+bool phase_preflight(struct engine *engine, bool *passed, enum step_result *result)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,286 @@
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "lib/base/memory.h"
+#include "migrator/copy/scanner.h"
+#include "migrator/phase/preflight.h"
+#include "migrator/value/value.h"
+
+#define SCRATCH_TTL_MS     "60000"
+#define LARGE_KEYS_NAMED   8u
+#define SCAN_PAGES_MAX     40u /* bounded effort: the rest are named by the backfill */
+#define LEFTOVERS_NAMED_AT 1u
+
+/* --- DUMP and RESTORE of each type, both ways ------------------------------------------------ */
+
+// clang-format off
+static const struct {
+    const char *type;
+    const char *make; /* %s is the scratch key */
+} samples[] = {
+    {"string", "SET %s value"},
+    {"list",   "RPUSH %s a b 1"},
+    {"set",    "SADD %s a b c"},
+    {"hash",   "HSET %s f v g w"},
+    {"zset",   "ZADD %s 1 a 2.5 b"},
+    {"stream", "XADD %s 1-1 f v"},
+};
+
+// clang-format on
+
+static struct shard_reply *dump(struct preflight *preflight, enum side side, const char *key)
+{
+    struct error err;
+    struct shard_reply *reply =
+        shard_commandf(preflight_link(preflight, side), &err, "DUMP %s", key);
+    if (reply == NULL) {
+        (void)preflight_note(preflight, false, "%s", err.text);
+    }
+    return reply;
+}
+
+static bool run(struct preflight *preflight, enum side side, const char *format, const char *key)
+{
+    struct error err;
+    struct shard_reply *reply = shard_commandf(preflight_link(preflight, side), &err, format, key);
+    shard_reply_free(reply);
+    return reply != NULL || preflight_note(preflight, false, "%s", err.text);
+}
+
+/* The payload from one side is restored on the other and must come back equal. */
+static bool restore_and_compare(struct preflight *preflight, enum side to, const char *key,
+                                struct slice payload)
+{
+    struct error err;
+    struct slice argv[] = {SLICE("RESTORE"), slice_of(key), SLICE(SCRATCH_TTL_MS), payload,
+                           SLICE("REPLACE")};
+    struct shard_reply *restored = shard_command(preflight_link(preflight, to), argv, 5, &err);
+    shard_reply_free(restored);
+    if (restored == NULL) {
+        return preflight_note(preflight, false, "%s", err.text);
+    }
+    struct shard_reply *back = dump(preflight, to, key);
+    if (back == NULL) {
+        return false;
+    }
+    bool equal = false;
+    bool ok = value_equal(payload, shard_reply_text(back), &equal, &err);
+    shard_reply_free(back);
+    if (!ok || !equal) {
+        return preflight_note(preflight, false, "%s came back changed from shard \"%s\"%s%s", key,
+                              preflight_name(preflight, to), ok ? "" : ": ", ok ? "" : err.text);
+    }
+    return true;
+}
+
+static bool try_sample(struct preflight *preflight, size_t i, enum side from, const char *key)
+{
+    if (!run(preflight, from, "UNLINK %s", key) || !run(preflight, from, samples[i].make, key) ||
+        !run(preflight, from, "PEXPIRE %s " SCRATCH_TTL_MS, key)) {
+        return false;
+    }
+    struct shard_reply *payload = dump(preflight, from, key);
+    bool ok = payload != NULL &&
+              restore_and_compare(preflight, side_other(from), key, shard_reply_text(payload));
+    shard_reply_free(payload);
+    /* They also expire by themselves. */
+    return run(preflight, from, "UNLINK %s", key) &&
+           run(preflight, side_other(from), "UNLINK %s", key) && ok;
+}
+
+bool preflight_payloads(struct preflight *preflight)
+{
+    for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
+        char key[64];
+        (void)snprintf(key, sizeof(key), "__sluice:scratch:m%" PRIu64 ":%s", preflight->engine->id,
+                       samples[i].type);
+        if (!try_sample(preflight, i, SIDE_SOURCE, key) ||
+            !try_sample(preflight, i, SIDE_TARGET, key)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- keys ------------------------------------------------------------------------------------ */
+
+static bool walk_failed(struct preflight *preflight, const struct copy_pair *pair,
+                        enum copy_status status)
+{
+    return preflight_note(preflight, false, "%s",
+                          status == COPY_FAILED ? pair->failure.why.text : "interrupted");
+}
+
+/* A leftover of another migration would be taken for a copy, or overwritten. */
+bool preflight_target_empty(struct preflight *preflight)
+{
+    struct copy_pair pair;
+    struct scanner scanner;
+    struct key_list keys;
+    uint64_t found = 0;
+    engine_pair(preflight->engine, &pair);
+    scanner_init(&scanner);
+    key_list_init(&keys);
+    enum copy_status status = COPY_OK;
+    while (status == COPY_OK && !scanner.is_done && found < LEFTOVERS_NAMED_AT) {
+        status = scanner_next(&scanner, &pair, true, false, &keys);
+        found += keys.count;
+        status = status == COPY_OK ? pair_check(&pair) : status;
+    }
+    key_list_fini(&keys);
+    if (status != COPY_OK) {
+        return walk_failed(preflight, &pair, status);
+    }
+    if (found > 0) {
+        return preflight_note(preflight, false,
+                              "shard \"%s\" already has keys of these slots: leftovers, or written "
+                              "past the proxies; remove them first",
+                              preflight_name(preflight, SIDE_TARGET));
+    }
+    return true;
+}
+
+struct large_keys {
+    uint64_t count;
+    char *text; /* "key (123 bytes), ..." */
+    size_t size;
+};
+
+static void note_large(void *context, struct slice key, uint64_t size_bytes)
+{
+    struct large_keys *large = context;
+    if (large->count++ >= LARGE_KEYS_NAMED) {
+        return;
+    }
+    size_t used = strlen(large->text);
+    int shown = key.len < 48 ? (int)key.len : 48;
+    (void)snprintf(large->text + used, large->size - used, "%s%.*s (%" PRIu64 " bytes)",
+                   used > 0 ? ", " : "", shown, key.data, size_bytes);
+}
+
+static bool always(void *context)
+{
+    (void)context;
+    return true;
+}
+
+bool preflight_large_keys(struct preflight *preflight)
+{
+    struct copy_pair pair;
+    struct scanner scanner;
+    struct key_list keys;
+    char text[PREFLIGHT_NOTE_MAX - 96] = "";
+    struct large_keys large = {.text = text, .size = sizeof(text)};
+    struct copy_hooks hooks = {.may_go_on = always, .large = note_large, .context = &large};
+    engine_pair(preflight->engine, &pair);
+    pair.hooks = &hooks;
+    scanner_init(&scanner);
+    key_list_init(&keys);
+    enum copy_status status = COPY_OK;
+    for (unsigned i = 0; status == COPY_OK && !scanner.is_done && i < SCAN_PAGES_MAX; i++) {
+        status = scanner_next(&scanner, &pair, false, true, &keys);
+    }
+    key_list_fini(&keys);
+    if (status != COPY_OK) {
+        return walk_failed(preflight, &pair, status);
+    }
+    counter_set(&preflight->engine->progress->large_keys, large.count);
+    return preflight_note(preflight, true, "%" PRIu64 " large%s%s%s", large.count,
+                          scanner.is_done ? "" : " among the first looked at",
+                          large.count > 0 ? ": " : "", text);
+}
+
+/* --- functions and scripts ------------------------------------------------------------------- */
+
+/* The value behind a name in a reply that is a map written as a flat array. */
+static struct slice field(const struct shard_reply *map, const char *name)
+{
+    for (size_t i = 0; i + 1 < shard_reply_count(map); i += 2) {
+        if (slice_equal(shard_reply_text(shard_reply_at(map, i)), slice_of(name))) {
+            return shard_reply_text(shard_reply_at(map, i + 1));
+        }
+    }
+    return (struct slice){NULL, 0};
+}
+
+static bool copy_library(struct preflight *preflight, const struct shard_reply *library,
+                         const struct shard_reply *there)
+{
+    struct slice name = field(library, "library_name");
+    struct slice code = field(library, "library_code");
+    struct error err;
+    for (size_t i = 0; i < shard_reply_count(there); i++) {
+        const struct shard_reply *other = shard_reply_at(there, i);
+        if (slice_equal(field(other, "library_name"), name)) {
+            return slice_equal(field(other, "library_code"), code) ||
+                   preflight_note(preflight, false,
+                                  "function library \"%.*s\" differs between the shards",
+                                  (int)name.len, name.data);
+        }
+    }
+    struct slice argv[] = {SLICE("FUNCTION"), SLICE("LOAD"), code};
+    struct shard_reply *reply =
+        shard_command(preflight_link(preflight, SIDE_TARGET), argv, 3, &err);
+    shard_reply_free(reply);
+    return reply != NULL || preflight_note(preflight, false, "%s", err.text);
+}
+
+static struct shard_reply *libraries(struct preflight *preflight, enum side side)
+{
+    struct error err;
+    struct shard_reply *reply =
+        shard_commandf(preflight_link(preflight, side), &err, "FUNCTION LIST WITHCODE");
+    if (reply == NULL) {
+        (void)preflight_note(preflight, false, "%s", err.text);
+    }
+    return reply;
+}
+
+bool preflight_functions(struct preflight *preflight)
+{
+    struct shard_reply *here = libraries(preflight, SIDE_SOURCE);
+    struct shard_reply *there = here != NULL ? libraries(preflight, SIDE_TARGET) : NULL;
+    bool ok = there != NULL;
+    size_t count = shard_reply_count(here);
+    for (size_t i = 0; ok && i < count; i++) {
+        ok = copy_library(preflight, shard_reply_at(here, i), there);
+    }
+    shard_reply_free(here);
+    shard_reply_free(there);
+    return ok ? preflight_note(preflight, true, "%zu libraries", count) : false;
+}
+
+static bool copy_script(struct preflight *preflight, struct slice sha, struct slice body)
+{
+    struct shard_link *link = preflight_link(preflight, SIDE_TARGET);
+    struct error err;
+    struct slice load[] = {SLICE("SCRIPT"), SLICE("LOAD"), body};
+    struct slice keep[] = {SLICE("HSET"), SLICE("__sluice:scripts"), sha, body};
+    struct shard_reply *loaded = shard_command(link, load, 3, &err);
+    shard_reply_free(loaded);
+    if (loaded == NULL) {
+        return preflight_note(preflight, false, "%s", err.text);
+    }
+    struct shard_reply *kept = shard_command(link, keep, 4, &err);
+    shard_reply_free(kept);
+    return kept != NULL || preflight_note(preflight, false, "%s", err.text);
+}
+
+/* Bodies that clients gave to SCRIPT LOAD through the proxies: EVALSHA goes on on the target. */
+bool preflight_scripts(struct preflight *preflight)
+{
+    struct error err;
+    struct shard_reply *bodies =
+        shard_commandf(preflight_link(preflight, SIDE_SOURCE), &err, "HGETALL __sluice:scripts");
+    if (bodies == NULL) {
+        return preflight_note(preflight, false, "%s", err.text);
+    }
+    bool ok = true;
+    size_t count = shard_reply_count(bodies) / 2;
+    for (size_t i = 0; ok && i < count; i++) {
+        ok = copy_script(preflight, shard_reply_text(shard_reply_at(bodies, 2 * i)),
+                         shard_reply_text(shard_reply_at(bodies, 2 * i + 1)));
+    }
+    shard_reply_free(bodies);
+    return ok ? preflight_note(preflight, true, "%zu scripts", count) : false;
+}

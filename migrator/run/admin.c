@@ -1,0 +1,155 @@
+#include "migrator/run/admin.h"
+
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "lib/base/assert.h"
+#include "lib/base/memory.h"
+#include "lib/metrics/exposition.h"
+#include "lib/net/http.h"
+#include "lib/topology/document.h"
+
+struct admin {
+    struct http_server *server;
+    const struct admin_view *view;
+};
+
+static int serve_health(void *context, struct buffer *body)
+{
+    (void)context;
+    buffer_add_text(body, "ok\n");
+    return HTTP_OK;
+}
+
+static int serve_ready(void *context, struct buffer *body)
+{
+    const struct admin *admin = context;
+    buffer_add_text(body, admin->view->is_ready ? "ready\n" : "the store does not answer\n");
+    return admin->view->is_ready ? HTTP_OK : HTTP_UNAVAILABLE;
+}
+
+static int serve_topology(void *context, struct buffer *body)
+{
+    const struct admin *admin = context;
+    if (admin->view->topology == NULL) {
+        buffer_add_text(body, "{\"error\": \"the store does not answer\"}\n");
+        return HTTP_UNAVAILABLE;
+    }
+    document_format(admin->view->topology, body);
+    return HTTP_OK;
+}
+
+static json_t *migration_json(const struct runner *runner)
+{
+    const struct progress *progress = runner_progress(runner);
+    char id[MIGRATION_ID_TEXT_MAX];
+    migration_id_format(runner_migration(runner), id);
+    json_t *object = json_object();
+    (void)json_object_set_new(object, "id", json_string(id));
+#define X(field, name, is_counter, help)      \
+    (void)json_object_set_new(object, #field, \
+                              json_integer((json_int_t)counter_read(&progress->field)));
+    PROGRESS_NUMBERS(X)
+#undef X
+    enum phase phase = (enum phase)counter_read(&progress->phase);
+    (void)json_object_set_new(object, "phase", json_string(phase_name(phase)));
+    return object;
+}
+
+static int serve_stats(void *context, struct buffer *body)
+{
+    const struct admin *admin = context;
+    const struct roster *roster = admin->view->roster;
+    json_t *list = json_array();
+    for (unsigned i = 0; i < roster->count; i++) {
+        (void)json_array_append_new(list, migration_json(roster->runners[i]));
+    }
+    json_int_t epoch = admin->view->topology != NULL ? (json_int_t)admin->view->topology->epoch : 0;
+    json_t *stats =
+        json_pack("{s:s, s:s, s:I, s:b, s:o}", "id", admin->view->settings->id, "version", VERSION,
+                  "epoch", epoch, "ready", (int)admin->view->is_ready, "migrations", list);
+    if (stats == NULL) {
+        return HTTP_INTERNAL_ERROR;
+    }
+    char *text = json_dumps(stats, JSON_INDENT(2));
+    json_decref(stats);
+    ASSERT(text != NULL);
+    buffer_printf(body, "%s\n", text);
+    free(text);
+    return HTTP_OK;
+}
+
+static void expose_number(struct exposition *exposition, const struct roster *roster, size_t offset)
+{
+    for (unsigned i = 0; i < roster->count; i++) {
+        char id[MIGRATION_ID_TEXT_MAX];
+        const struct runner *runner = roster->runners[i];
+        const struct counter *counter =
+            (const void *)((const char *)runner_progress(runner) + offset);
+        migration_id_format(runner_migration(runner), id);
+        exposition_sample(exposition, LABELS({"migration", id}), (double)counter_read(counter));
+    }
+}
+
+static int serve_metrics(void *context, struct buffer *body)
+{
+    const struct admin *admin = context;
+    const struct topology *topology = admin->view->topology;
+    struct exposition exposition;
+    exposition_init(&exposition, body);
+    exposition_metric(&exposition, "sluice_build_info", METRIC_GAUGE, "Version of the program.");
+    exposition_sample(&exposition, LABELS({"version", VERSION}), 1);
+    exposition_metric(&exposition, "sluice_epoch", METRIC_GAUGE, "Epoch of the topology.");
+    exposition_sample(&exposition, NO_LABELS, topology != NULL ? (double)topology->epoch : 0);
+    exposition_metric(&exposition, "sluice_migrations", METRIC_GAUGE, "Open migrations.");
+    exposition_sample(&exposition, NO_LABELS, topology != NULL ? topology->nmigrations : 0);
+    exposition_metric(&exposition, "sluice_purge_debts", METRIC_GAUGE,
+                      "Purges that wait for a dead shard.");
+    exposition_sample(&exposition, NO_LABELS, topology != NULL ? topology->ndebts : 0);
+#define X(field, name, is_counter, help)                                 \
+    exposition_metric(&exposition, "sluice_migration_" name,             \
+                      is_counter ? METRIC_COUNTER : METRIC_GAUGE, help); \
+    expose_number(&exposition, admin->view->roster, offsetof(struct progress, field));
+    PROGRESS_NUMBERS(X)
+#undef X
+    return HTTP_OK;
+}
+
+struct admin *admin_open(struct loop *loop, const char *address, const struct admin_view *view,
+                         struct error *err)
+{
+    static const struct {
+        const char *path;
+        const char *type;
+        http_handler_fn *serve;
+    } routes[] = {{"/healthz", "text/plain", serve_health},
+                  {"/readyz", "text/plain", serve_ready},
+                  {"/topology", "application/json", serve_topology},
+                  {"/stats", "application/json", serve_stats},
+                  {"/metrics", EXPOSITION_CONTENT_TYPE, serve_metrics}};
+
+    struct http_server *server = http_server_open(loop, address, err);
+    if (server == NULL) {
+        return NULL;
+    }
+    struct admin *admin = mem_alloc(sizeof(*admin));
+    *admin = (struct admin){.server = server, .view = view};
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        http_server_route(server, routes[i].path, routes[i].type, routes[i].serve, admin);
+    }
+    return admin;
+}
+
+void admin_close(struct admin *admin)
+{
+    if (admin != NULL) {
+        http_server_close(admin->server);
+        mem_free(admin);
+    }
+}
+
+const char *admin_address(const struct admin *admin)
+{
+    return http_server_address(admin->server);
+}

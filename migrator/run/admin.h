@@ -1,0 +1,25 @@
+/* The admin endpoint of the migrator: /metrics, /stats, /topology, /healthz, /readyz. Main thread
+ * only; reads the progress counters that the migrations' threads write. */
+#ifndef MIGRATOR_RUN_ADMIN_H
+#define MIGRATOR_RUN_ADMIN_H
+
+#include "lib/net/loop.h"
+#include "migrator/run/roster.h"
+
+struct admin;
+
+/* What it shows; kept by the daemon. */
+struct admin_view {
+    const struct migrator_settings *settings;
+    const struct roster *roster;
+    const struct topology *topology; /* the newest that was read; may be null */
+    bool is_ready;                   /* the store answers */
+};
+
+/* Null with a message. `view` must outlive it. */
+struct admin *admin_open(struct loop *loop, const char *address, const struct admin_view *view,
+                         struct error *err) __attribute__((warn_unused_result));
+void admin_close(struct admin *admin); /* null is allowed */
+const char *admin_address(const struct admin *admin);
+
+#endif

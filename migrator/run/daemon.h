@@ -1,0 +1,14 @@
+/* The main thread: watches the store, starts a thread for every open migration, renews the lease,
+ * and serves the admin endpoint. */
+#ifndef MIGRATOR_RUN_DAEMON_H
+#define MIGRATOR_RUN_DAEMON_H
+
+#include "lib/base/error.h"
+#include "migrator/engine/settings.h"
+
+/* Runs until SIGTERM or SIGINT, which the caller has blocked in every thread. False: it could not
+ * start. */
+bool daemon_run(const struct migrator_settings *settings, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif
