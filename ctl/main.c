@@ -55,8 +55,8 @@ static void print_error(const struct arguments *arguments, enum command_result r
     }
 }
 
-static enum command_result run_command(struct arguments *arguments, char *line, json_t *result,
-                                       struct error *err)
+static enum command_result run_command(struct arguments *arguments, const char *line,
+                                       json_t *result, struct error *err)
 {
     struct command_run run = {.command = arguments->command,
                               .settings = &arguments->settings,

@@ -26,8 +26,8 @@ struct command_run {
     struct store *store;
     FILE *out;
     FILE *notes;
-    json_t *result; /* an object, empty at first */
-    char *line;     /* the command line, for the journal */
+    json_t *result;   /* an object, empty at first */
+    const char *line; /* the command line, for the journal */
 };
 
 typedef enum command_result command_fn(struct command_run *run, struct error *err);

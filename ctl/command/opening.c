@@ -146,10 +146,6 @@ static enum command_result open_plan(struct command_run *run, const struct topol
         note(run, "nothing to move: every shard is where it should be");
         return COMMAND_DONE;
     }
-    struct migration_options options;
-    if (!planning_options(run->settings, &options, err)) {
-        return COMMAND_USAGE;
-    }
     if (!opening_check_shards(topology, plan, err)) {
         return COMMAND_FAILED;
     }
@@ -165,6 +161,9 @@ static enum command_result open_plan(struct command_run *run, const struct topol
 
 enum command_result opening_run(struct command_run *run, planning_fn *planning, struct error *err)
 {
+    if (!planning_check_words(run, err)) {
+        return COMMAND_USAGE;
+    }
     struct topology *topology = store_read(run->store, NULL, err);
     if (topology == NULL) {
         return COMMAND_FAILED;

@@ -219,7 +219,7 @@ static enum command_result dry_run(struct command_run *run, planning_fn *plannin
                                    struct error *err)
 {
     struct migration_options options;
-    if (!planning_options(run->settings, &options, err)) {
+    if (!planning_check_words(run, err) || !planning_options(run->settings, &options, err)) {
         return COMMAND_USAGE;
     }
     struct topology *topology = store_read(run->store, NULL, err);

@@ -27,17 +27,18 @@ bool planning_parse_share(const char *text, double *share, struct error *err)
            error_set(err, "--share must be above 0 and not above 1, like 0.5, not \"%s\"", text);
 }
 
-/* --to, or COMMAND_USAGE. */
-static enum command_result find_target(const struct command_run *run,
-                                       const struct topology *topology, unsigned *target,
-                                       struct error *err)
+bool planning_check_words(const struct command_run *run, struct error *err)
 {
-    if (run->settings->to == NULL) {
-        (void)error_set(err, "\"%s\" needs --to SHARD, the shard that gets the slots",
-                        run->command->name);
-        return COMMAND_USAGE;
+    const struct settings *settings = run->settings;
+    struct migration_options options;
+    double share;
+    bool needs_target = strstr(run->command->arguments, "--to") != NULL;
+    if (needs_target && settings->to == NULL) {
+        return error_set(err, "\"%s\" needs --to SHARD, the shard that gets the slots",
+                         run->command->name);
     }
-    return command_result_of(find_shard(topology, run->settings->to, target, err));
+    return (settings->share == NULL || planning_parse_share(settings->share, &share, err)) &&
+           planning_options(settings, &options, err);
 }
 
 enum command_result planning_split(const struct command_run *run, const struct topology *topology,
@@ -49,11 +50,8 @@ enum command_result planning_split(const struct command_run *run, const struct t
     if (run->settings->share != NULL && !planning_parse_share(run->settings->share, &share, err)) {
         return COMMAND_USAGE;
     }
-    enum command_result result = find_target(run, topology, &target, err);
-    if (result != COMMAND_DONE) {
-        return result;
-    }
     return command_result_of(find_shard(topology, run->arguments[0], &source, err) &&
+                             find_shard(topology, run->settings->to, &target, err) &&
                              plan_split(topology, source, target, share, plan, err));
 }
 
@@ -61,15 +59,12 @@ enum command_result planning_move(const struct command_run *run, const struct to
                                   struct plan *plan, struct error *err)
 {
     unsigned target = 0;
-    enum command_result result = find_target(run, topology, &target, err);
-    if (result != COMMAND_DONE) {
-        return result;
-    }
     struct slot_set slots;
     slot_set_init(&slots, topology->nslots);
-    result = COMMAND_USAGE;
+    enum command_result result = COMMAND_USAGE;
     if (slot_set_parse(&slots, slice_of(run->arguments[0]), err)) {
-        result = command_result_of(plan_move(topology, &slots, target, plan, err));
+        result = command_result_of(find_shard(topology, run->settings->to, &target, err) &&
+                                   plan_move(topology, &slots, target, plan, err));
     }
     slot_set_fini(&slots);
     return result;

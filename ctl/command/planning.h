@@ -17,6 +17,10 @@ planning_fn planning_move;
 planning_fn planning_rebalance;
 planning_fn planning_drain;
 
+/* What can be said of the words without looking at the store. */
+bool planning_check_words(const struct command_run *run, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* "0.5" as a share: above 0, up to 1. Pure. */
 bool planning_parse_share(const char *text, double *share, struct error *err)
     __attribute__((warn_unused_result));

@@ -8,18 +8,6 @@
 #include "ctl/command/migration_view.h"
 #include "lib/base/memory.h"
 
-/* A length in microseconds, whichever unit the record has. */
-static uint64_t length_us(const json_t *record)
-{
-    uint64_t us = view_number(record, "us");
-    return us > 0 ? us : view_number(record, "ms") * 1000;
-}
-
-static void set_ms(json_t *object, const char *name, uint64_t us)
-{
-    set_member(object, name, json_real((double)us / 1000));
-}
-
 static void copy_member(json_t *view, const char *name, const json_t *from, const char *from_name)
 {
     json_t *value = json_object_get(from, from_name);
@@ -70,6 +58,17 @@ static void end_phase(json_t *phases, uint64_t at_ms)
     }
 }
 
+/* The same phase told twice (as it was opened, and as the migrator found it) is one. */
+static void add_phase(json_t *phases, const char *phase, uint64_t at_ms)
+{
+    size_t count = json_array_size(phases);
+    const json_t *last = count > 0 ? json_array_get(phases, count - 1) : NULL;
+    if (strcmp(view_text(last, "phase"), phase) != 0) {
+        end_phase(phases, at_ms);
+        (void)json_array_append_new(phases, phase_view(phase, at_ms));
+    }
+}
+
 /* Every phase it went through, since when and for how long. */
 static json_t *phases_view(const json_t *history, uint64_t now_ms)
 {
@@ -77,16 +76,13 @@ static json_t *phases_view(const json_t *history, uint64_t now_ms)
     const json_t *created = view_member(history, "created");
     const json_t *closed = view_member(history, "closed");
     if (created != NULL) {
-        json_t *planned = phase_view(phase_name(PHASE_PLANNED), view_number(created, "time"));
-        (void)json_array_append_new(phases, planned);
+        add_phase(phases, phase_name(PHASE_PLANNED), view_number(created, "time"));
     }
     size_t i;
     json_t *record;
     json_array_foreach(view_member(history, "phases"), i, record)
     {
-        uint64_t at_ms = view_number(record, "time");
-        end_phase(phases, at_ms);
-        (void)json_array_append_new(phases, phase_view(view_text(record, "to"), at_ms));
+        add_phase(phases, view_text(record, "to"), view_number(record, "time"));
     }
     end_phase(phases, closed != NULL ? view_number(closed, "time") : now_ms);
     return phases;
@@ -117,18 +113,18 @@ static json_t *verify_view(const json_t *history)
 static json_t *lengths_view(const json_t *records)
 {
     json_t *view = json_object();
-    uint64_t longest_us = 0;
+    double longest_ms = 0;
     uint64_t killed = 0;
     size_t i;
     json_t *record;
     json_array_foreach(records, i, record)
     {
-        uint64_t us = length_us(record);
-        longest_us = us > longest_us ? us : longest_us;
+        double ms = json_number_value(json_object_get(record, "ms"));
+        longest_ms = ms > longest_ms ? ms : longest_ms;
         killed += view_number(record, "killed");
     }
     set_number(view, "count", json_array_size(records));
-    set_ms(view, "longest_ms", longest_us);
+    set_member(view, "longest_ms", json_real(longest_ms));
     set_number(view, "killed_peers", killed);
     set_member(view, "list", records != NULL ? json_deep_copy(records) : json_array());
     return view;

@@ -37,6 +37,21 @@ static void print_phases(const json_t *phases, FILE *out)
     }
 }
 
+static void print_preflight(const json_t *preflight, FILE *out)
+{
+    size_t i;
+    json_t *check;
+    if (preflight == NULL) {
+        return;
+    }
+    (void)fprintf(out, "\npreflight  %s\n", view_flag(preflight, "ok") ? "passed" : "FAILED");
+    json_array_foreach(view_member(preflight, "checks"), i, check)
+    {
+        (void)fprintf(out, "  %-6s  %-24s  %s\n", view_flag(check, "ok") ? "ok" : "FAILED",
+                      view_text(check, "check"), view_text(check, "note"));
+    }
+}
+
 static double longest_ms(const json_t *view)
 {
     return json_number_value(json_object_get(view, "longest_ms"));
@@ -111,6 +126,7 @@ void proof_print(const json_t *proof, bool has_per_slot, FILE *out)
 {
     print_head(proof, out);
     print_phases(view_member(proof, "phases"), out);
+    print_preflight(view_member(proof, "preflight"), out);
     print_work(proof, out);
     print_totals(proof, out);
     const json_t *error = view_member(proof, "last_error");

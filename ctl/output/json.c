@@ -44,7 +44,9 @@ void set_slice(json_t *object, const char *name, struct slice text)
     if (value == NULL) { /* not UTF-8 */
         char *copy = mem_strndup(text.data, text.len);
         for (size_t i = 0; i < text.len; i++) {
-            copy[i] = (unsigned char)copy[i] < 0x80 && copy[i] != '\0' ? copy[i] : '?';
+            if ((unsigned char)copy[i] >= 0x80 || copy[i] == '\0') {
+                copy[i] = '?';
+            }
         }
         value = json_stringn(copy, text.len);
         mem_free(copy);

@@ -130,14 +130,16 @@ static void drop_old_links(struct engine *engine)
     }
 }
 
-/* Whoever changed the phase (operator, proxy, migrator): it is in the journal once. */
-static void note_phase(struct engine *engine)
+/* Whoever changed the phase (operator, proxy, migrator): it is in the journal once. Not in a hold:
+ * an fsync would make clients wait; phase_hold_ended comes here again when it is over. */
+void engine_note_phase(struct engine *engine, bool even_in_hold)
 {
     const struct migration *migration = &engine->view.migration;
     counter_set(&engine->progress->phase, migration->phase);
     counter_set(&engine->progress->generation, migration->generation);
     counter_set(&engine->progress->base, migration->base);
-    if (engine->memory.entry_epoch == migration->entry_epoch) {
+    if (engine->memory.entry_epoch == migration->entry_epoch ||
+        (phase_is_hold(migration->phase) && !even_in_hold)) {
         return;
     }
     log_info("phase entered migration=m%llu phase=%s epoch=%llu generation=%llu base=%llu",
@@ -156,6 +158,7 @@ static void note_phase(struct engine *engine)
     engine->memory.entry_epoch = migration->entry_epoch;
     if (migration->phase == PHASE_SWITCHED && !engine->memory.was_switched) {
         engine->memory.was_switched = true;
+        engine->memory.was_requested = false;
         engine->memory.switched_at_ms = clock_wall_ms();
         /* The switch was what was asked for; the rollback is another request. */
         engine->memory.was_requested = false;
@@ -178,7 +181,7 @@ bool engine_refresh(struct engine *engine, bool *is_gone, struct error *err)
             throttle_init(&engine->throttle, options->keys_per_second, options->bytes_per_second);
         }
         drop_old_links(engine);
-        note_phase(engine);
+        engine_note_phase(engine, false);
     }
     return true;
 }

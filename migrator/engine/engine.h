@@ -53,6 +53,8 @@ struct engine {
     uint64_t progress_written_us;
     uint64_t rate_since_us, rate_keys;
     struct copy_hooks hooks;
+    struct barrier barrier; /* the last one; its record is still to be written when it has a link */
+    enum side barrier_side;
 };
 
 /* Consumes nothing; `progress` must outlive it. Null with a message when the store cannot be
@@ -97,13 +99,17 @@ void engine_names(const struct engine *engine, enum direction direction,
                   struct metadata_names *names);
 bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted, struct error *err)
     __attribute__((warn_unused_result));
-/* Barrier on a side for the present phase; journals what it did. */
+/* Barrier on a side for the present phase; journals what it did, in a hold only when that is over
+ * (engine_note_barrier). */
 bool engine_barrier(struct engine *engine, enum side side, enum step_result *result)
     __attribute__((warn_unused_result));
+void engine_note_barrier(struct engine *engine);
 
 /* --- journal -----------------------------------------------------------------------------------
  */
 
+/* The phase's record, unless it is there. */
+void engine_note_phase(struct engine *engine, bool even_in_hold);
 struct journal_place engine_place(const struct engine *engine);
 /* Writes progress if `now` or its time has come. */
 void engine_publish_progress(struct engine *engine, bool now);

@@ -156,33 +156,47 @@ static bool barrier_may_go_on(void *context)
     return engine_may_go_on(context);
 }
 
+void engine_note_barrier(struct engine *engine)
+{
+    struct barrier *barrier = &engine->barrier;
+    if (barrier->link == NULL) {
+        return;
+    }
+    barrier->link = NULL;
+    journal_clean(barrier->killed_names);
+    engine_note(engine, "barrier", "{s:s, s:I, s:f, s:i, s:s}", "shard",
+                engine->view.shards[engine->barrier_side].name, "barrier_epoch",
+                (journal_int)barrier->epoch, "ms", (double)barrier->took_us / 1000, "killed",
+                (int)barrier->killed, "killed_names", barrier->killed_names);
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 bool engine_barrier(struct engine *engine, enum side side, enum step_result *result)
 {
     const struct migration *migration = &engine->view.migration;
-    struct barrier barrier = {.link = engine->links[side],
-                              .identity = &engine->view.shards[side].identity,
-                              .store = engine->store,
-                              .epoch = migration->entry_epoch,
-                              .timeout_ms = migration->options.barrier_timeout_ms,
-                              .may_go_on = barrier_may_go_on,
-                              .context = engine};
+    struct barrier *barrier = &engine->barrier;
     struct error err;
-    /* A new base in the same phase is an epoch that proxies must have seen too. */
-    barrier.epoch = migration->base > barrier.epoch ? migration->base : barrier.epoch;
-    barrier.epoch = migration->generation > barrier.epoch ? migration->generation : barrier.epoch;
-    enum fence_outcome outcome = barrier_run(&barrier, &err);
-    if (outcome != FENCE_OK) {
-        *result = engine_failed(engine, side, outcome, &err);
+    *barrier = (struct barrier){.link = engine->links[side],
+                                .identity = &engine->view.shards[side].identity,
+                                .store = engine->store,
+                                .timeout_ms = migration->options.barrier_timeout_ms,
+                                .may_go_on = barrier_may_go_on,
+                                .context = engine};
+    /* A new base, or generation, in the same phase is an epoch that proxies must have seen too. */
+    barrier->epoch = larger(migration->entry_epoch, larger(migration->base, migration->generation));
+    engine->barrier_side = side;
+    enum fence_outcome outcome = barrier_run(barrier, &err);
+    if (outcome != FENCE_OK || barrier->was_interrupted) {
+        barrier->link = NULL;
+        *result = outcome != FENCE_OK ? engine_failed(engine, side, outcome, &err) : STEP_ADVANCED;
         return false;
     }
-    if (barrier.was_interrupted) {
-        *result = STEP_ADVANCED;
-        return false;
+    if (!phase_is_hold(migration->phase)) {
+        engine_note_barrier(engine);
     }
-    journal_clean(barrier.killed_names);
-    engine_note(engine, "barrier", "{s:s, s:I, s:f, s:i, s:s}", "shard",
-                engine->view.shards[side].name, "barrier_epoch", (journal_int)barrier.epoch, "ms",
-                (double)barrier.took_us / 1000, "killed", (int)barrier.killed, "killed_names",
-                barrier.killed_names);
     return true;
 }

@@ -3,7 +3,5 @@
 
 enum step_result phase_aborting(struct engine *engine)
 {
-    phase_hold_ended(engine, engine->view.migration.phase == PHASE_ABORTING &&
-                                 !engine->memory.was_switched);
     return phase_purge(engine, SIDE_TARGET);
 }

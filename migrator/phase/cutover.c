@@ -67,6 +67,8 @@ void phase_hold_ended(struct engine *engine, bool was_undone)
     }
     log_info("hold ended migration=m%llu ms=%.3f undone=%d", (unsigned long long)engine->id,
              (double)took_us / 1000, (int)was_undone);
+    engine_note_phase(engine, true);
+    engine_note_barrier(engine);
     engine_note(engine, "hold", "{s:f, s:b}", "ms", (double)took_us / 1000, "undone",
                 (int)was_undone);
 }

@@ -71,7 +71,6 @@ enum step_result phase_dual_write(struct engine *engine)
 {
     const struct migration *migration = &engine->view.migration;
     enum step_result result;
-    phase_hold_ended(engine, true);
     if (migration->is_paused) {
         return engine_wait(engine, PAUSED_MS);
     }

@@ -3,6 +3,5 @@
 
 enum step_result phase_finalizing(struct engine *engine)
 {
-    phase_hold_ended(engine, false);
     return phase_purge(engine, SIDE_SOURCE);
 }

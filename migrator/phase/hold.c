@@ -51,5 +51,6 @@ enum step_result phase_hold(struct engine *engine)
     bool was_undone = false;
     enum step_result undone = engine_enter(engine, PHASE_DUAL_WRITE, &was_undone);
     PASS(STEP_HOLD_AFTER_UNDO);
+    phase_hold_ended(engine, true);
     return undone == STEP_RETRY ? undone : result;
 }

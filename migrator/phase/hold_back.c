@@ -30,5 +30,6 @@ enum step_result phase_hold_back(struct engine *engine)
     bool was_undone = false;
     enum step_result undone = engine_enter(engine, PHASE_SWITCHED, &was_undone);
     PASS(STEP_HOLD_AFTER_UNDO);
+    phase_hold_ended(engine, true);
     return undone == STEP_RETRY ? undone : result;
 }

@@ -62,9 +62,6 @@ enum step_result phase_switched(struct engine *engine)
 {
     const struct migration *migration = &engine->view.migration;
     enum step_result result;
-    if (engine->hold_began_us != 0) {
-        phase_hold_ended(engine, true); /* of a way back */
-    }
     if (is_time_to_finalize(engine)) {
         return finalize(engine);
     }

@@ -22,5 +22,8 @@ enum step_result phase_run(struct engine *engine)
 {
     enum phase phase = engine->view.migration.phase;
     ASSERT(phase < sizeof(phases) / sizeof(phases[0]));
+    if (!phase_is_hold(phase)) {
+        phase_hold_ended(engine, true); /* one that somebody undid before we were in it */
+    }
     return phases[phase](engine);
 }

@@ -1,0 +1,357 @@
+/* Whole migrations by the real sluice-migrator between two real redis-servers. Without a proxy
+ * there are no peers, so barriers are met at once; writers that act like a proxy are in
+ * migrator_writer_test.c. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/shard/metadata.h"
+#include "tests/support/migration_rig.h"
+#include "tests/support/wait.h"
+
+#define LONG_MS 20000
+
+static int set_up(void **state)
+{
+    static struct migration_rig rig;
+    rig_start(&rig, NULL);
+    *state = &rig;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    rig_stop(*state);
+    return 0;
+}
+
+static void every_type_and_expiry_moves_and_the_source_is_purged(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 40);
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_expect_copies_equal(rig);
+    rig_enter(rig, PHASE_FINALIZING);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_expect_equal(rig, true);
+    rig_expect_clean(rig);
+    assert_int_equal(rig_records(rig, "finding"), 0);
+    WAIT_UNTIL(rig_journal_has(rig, "\"outcome\":\"finalized\""), LONG_MS);
+    assert_true(rig_journal_has(rig, "\"kind\":\"slots\""));
+}
+
+static void a_rollback_gives_the_slots_back_and_purges_the_target(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 10);
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_request(rig, REQUEST_ROLLBACK);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_expect_equal(rig, false);
+    rig_expect_clean(rig);
+    WAIT_UNTIL(rig_journal_has(rig, "\"outcome\":\"rolled-back\""), LONG_MS);
+}
+
+static void an_abort_leaves_the_source_as_it_was(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 10);
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    assert_int_equal(rig_phase(rig), PHASE_DUAL_WRITE);
+    rig_enter(rig, PHASE_ABORTING);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_expect_equal(rig, false);
+    rig_expect_clean(rig);
+    WAIT_UNTIL(rig_journal_has(rig, "\"outcome\":\"aborted\""), LONG_MS);
+}
+
+static void a_manual_switch_waits_for_the_operator(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 3);
+    rig->options.manual_switch = true;
+    rig->options.finalize_after_ms = 0;
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    uint64_t deadline_us = deadline_after_ms(300);
+    while (!deadline_is_over(deadline_us)) {
+        assert_int_equal(rig_phase(rig), PHASE_DUAL_WRITE);
+    }
+    rig_request(rig, REQUEST_SWITCH);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS); /* finalize_after 0: at once */
+    rig_expect_equal(rig, true);
+    rig_expect_clean(rig);
+}
+
+static void a_hold_that_somebody_undoes_is_begun_again_in_a_new_generation(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 3);
+    rig_open_migration(rig);
+    /* Stopped in the hold, as a migrator that hangs; a proxy undoes the hold. */
+    rig_start_migrator(rig, "hold.before-owner-guard=stop@1");
+    rig_wait_phase(rig, PHASE_HOLD, LONG_MS);
+    WAIT_UNTIL(process_is_running(rig->migrator), LONG_MS);
+    rig_enter(rig, PHASE_DUAL_WRITE);
+    process_signal(rig->migrator, SIGCONT);
+    uint64_t deadline_us = deadline_after_ms(LONG_MS);
+    while (rig_phase(rig) != PHASE_SWITCHED && !deadline_is_over(deadline_us)) {
+        process_signal(rig->migrator, SIGCONT);
+        clock_sleep_ms(WAIT_POLL_MS);
+    }
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_expect_copies_equal(rig);
+    rig_enter(rig, PHASE_FINALIZING);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_expect_equal(rig, true);
+    rig_expect_clean(rig);
+}
+
+static void leftovers_on_the_target_keep_a_migration_planned(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 3);
+    /* One key in a slot that is to move: the first of these names that is in an even slot. */
+    char name[32];
+    for (unsigned i = 0;; i++) {
+        (void)snprintf(name, sizeof(name), "leftover:%u", i);
+        if (slot_of_key(slice_of(name), RIG_NSLOTS) % 2 == 0) {
+            break;
+        }
+    }
+    freeReplyObject(redisCommand(rig->on_target, "SET %s x", name));
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    WAIT_UNTIL(rig_journal_has(rig, "already has keys of these slots"), LONG_MS);
+    assert_int_equal(rig_phase(rig), PHASE_PLANNED);
+    freeReplyObject(redisCommand(rig->on_target, "DEL %s", name));
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+}
+
+static void a_target_that_evicts_keeps_a_migration_planned(void **state)
+{
+    struct migration_rig *rig = *state;
+    freeReplyObject(redisCommand(rig->on_target, "CONFIG SET maxmemory-policy allkeys-lru"));
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    WAIT_UNTIL(rig_journal_has(rig, "the target evicts"), LONG_MS);
+    assert_int_equal(rig_phase(rig), PHASE_PLANNED);
+}
+
+static void a_target_less_durable_than_the_source_keeps_a_migration_planned(void **state)
+{
+    struct migration_rig *rig = *state;
+    freeReplyObject(redisCommand(rig->on_target, "CONFIG SET appendfsync everysec"));
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    WAIT_UNTIL(rig_journal_has(rig, "the target is less durable"), LONG_MS);
+    assert_int_equal(rig_phase(rig), PHASE_PLANNED);
+}
+
+static void a_target_that_comes_back_empty_waits_for_an_operator(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 3);
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    redis_server_kill(rig->target);
+    redis_server_restart(rig->target, true);
+    rig_reconnect(rig);
+    WAIT_UNTIL(rig_journal_has(rig, "sluicectl shard accept target"), LONG_MS);
+    assert_int_equal(rig_phase(rig), PHASE_DUAL_WRITE);
+}
+
+static void serve_empty(struct topology *next, struct migration *migration, void *context)
+{
+    (void)migration;
+    (void)context;
+    next->shards[1].serve_empty = true;
+}
+
+static void a_target_that_lost_everything_gets_a_new_base_and_a_new_backfill(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 3);
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    rig_change(rig, serve_empty, NULL);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    /* The process stays, all of its data goes: FLUSHALL from outside. */
+    freeReplyObject(redisCommand(rig->on_target, "FLUSHALL"));
+    WAIT_UNTIL(rig_records(rig, "base") == 2, LONG_MS);
+    rig_wait_verified(rig, LONG_MS);
+    rig_reconnect(rig); /* the taking-over killed our connections too */
+    rig_expect_copies_equal(rig);
+    rig_request(rig, REQUEST_SWITCH);
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_enter(rig, PHASE_FINALIZING);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_expect_equal(rig, true);
+}
+
+static void a_restart_of_the_target_begins_a_new_base(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 3);
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    redis_server_kill(rig->target);
+    redis_server_restart(rig->target, false);
+    WAIT_UNTIL(rig_records(rig, "base") == 2, LONG_MS);
+    rig_wait_verified(rig, LONG_MS);
+    rig_reconnect(rig);
+    rig_expect_copies_equal(rig);
+}
+
+/* Not the fence: somebody deletes just the metadata. Absent means lost, never empty. */
+static void lost_marks_are_a_new_base_and_not_an_empty_dirty_set(void **state)
+{
+    struct migration_rig *rig = *state;
+    char name[METADATA_NAME_MAX];
+    rig_load_all_types(rig, 3);
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    redisReply *found = redisCommand(rig->on_source, "KEYS __sluice:m*:dirty");
+    assert_int_equal(found->elements, 1);
+    (void)snprintf(name, sizeof(name), "%s", found->element[0]->str);
+    freeReplyObject(found);
+    freeReplyObject(redisCommand(rig->on_source, "DEL %s", name));
+    WAIT_UNTIL(rig_records(rig, "base") == 2, LONG_MS);
+    rig_wait_verified(rig, LONG_MS);
+}
+
+static void a_difference_that_no_mark_explains_is_found_and_repaired(void **state)
+{
+    struct migration_rig *rig = *state;
+    char moving[32] = "";
+    rig_load_all_types(rig, 20);
+    for (unsigned i = 0; moving[0] == '\0'; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "string:%u", i);
+        if (slot_of_key(slice_of(name), RIG_NSLOTS) % 2 == 0) {
+            (void)snprintf(moving, sizeof(moving), "%s", name);
+        }
+    }
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    /* One wrong value, one lost key's worth of extra, behind everybody's back. */
+    freeReplyObject(redisCommand(rig->on_target, "SET %s wrong", moving));
+    freeReplyObject(redisCommand(rig->on_target, "SET {%s}:extra x", moving));
+    rig_request(rig, REQUEST_VERIFY);
+    WAIT_UNTIL(rig_records(rig, "finding") == 2, LONG_MS);
+    WAIT_UNTIL(rig_records(rig, "verify") == 2, LONG_MS);
+    rig_request(rig, REQUEST_SWITCH);
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_expect_copies_equal(rig);
+    rig_enter(rig, PHASE_FINALIZING);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_expect_equal(rig, true);
+}
+
+static void evicted_keys_on_the_target_forbid_the_switch(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 20);
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    /* Evicts something that is not ours to miss: the counter alone must do it. */
+    freeReplyObject(redisCommand(rig->on_target, "SET unrelated-odd:1 x EX 1000"));
+    freeReplyObject(redisCommand(rig->on_target, "CONFIG SET maxmemory-policy volatile-lru"));
+    freeReplyObject(redisCommand(rig->on_target, "CONFIG SET maxmemory 1000000"));
+    redisReply *reply = NULL;
+    do {
+        freeReplyObject(reply);
+        reply = redisCommand(rig->on_target, "SET odd-filler x EX 1000");
+    } while (reply->type == REDIS_REPLY_STATUS);
+    freeReplyObject(reply);
+    freeReplyObject(redisCommand(rig->on_target, "CONFIG SET maxmemory 0"));
+    freeReplyObject(redisCommand(rig->on_target, "CONFIG SET maxmemory-policy noeviction"));
+    rig_request(rig, REQUEST_SWITCH);
+    WAIT_UNTIL(rig_records(rig, "base") == 2, LONG_MS);
+    assert_true(rig_journal_has(rig, "EVICTED"));
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_expect_copies_equal(rig);
+}
+
+static void a_purge_of_a_dead_shard_becomes_a_debt_that_is_paid_later(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 5);
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    redis_server_kill(rig->source);
+    rig_enter(rig, PHASE_FINALIZING);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    redis_server_restart(rig->source, false);
+    rig_reconnect(rig);
+    WAIT_UNTIL(rig_records(rig, "debt-paid") == 1, LONG_MS);
+    rig_reconnect(rig);
+    rig_expect_equal(rig, true);
+    rig_expect_clean(rig);
+}
+
+static void a_paused_migration_stands_still(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 3);
+    rig_open_migration(rig);
+    rig_pause(rig, true);
+    rig_start_migrator(rig, NULL);
+    uint64_t deadline_us = deadline_after_ms(500);
+    while (!deadline_is_over(deadline_us)) {
+        assert_int_equal(rig_phase(rig), PHASE_PLANNED);
+    }
+    rig_pause(rig, false);
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(every_type_and_expiry_moves_and_the_source_is_purged),
+        TEST(a_rollback_gives_the_slots_back_and_purges_the_target),
+        TEST(an_abort_leaves_the_source_as_it_was),
+        TEST(a_manual_switch_waits_for_the_operator),
+        TEST(a_hold_that_somebody_undoes_is_begun_again_in_a_new_generation),
+        TEST(leftovers_on_the_target_keep_a_migration_planned),
+        TEST(a_target_that_evicts_keeps_a_migration_planned),
+        TEST(a_target_less_durable_than_the_source_keeps_a_migration_planned),
+        TEST(a_target_that_comes_back_empty_waits_for_an_operator),
+        TEST(a_target_that_lost_everything_gets_a_new_base_and_a_new_backfill),
+        TEST(a_restart_of_the_target_begins_a_new_base),
+        TEST(lost_marks_are_a_new_base_and_not_an_empty_dirty_set),
+        TEST(a_difference_that_no_mark_explains_is_found_and_repaired),
+        TEST(evicted_keys_on_the_target_forbid_the_switch),
+        TEST(a_purge_of_a_dead_shard_becomes_a_debt_that_is_paid_later),
+        TEST(a_paused_migration_stands_still),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
