@@ -35,7 +35,7 @@ static char *make_room(struct buffer *buffer, size_t size_bytes)
         return buffer->data + buffer->end;
     }
     /* Moving is cheap only when what is left is the smaller part. */
-    if (buffer->start > 0 && buffer->start >= buffer_length(buffer)) {
+    if (buffer->data != NULL && buffer->start >= buffer_length(buffer)) {
         move_to_front(buffer);
     }
     size_t needed = buffer->end + size_bytes;

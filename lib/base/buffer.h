@@ -24,8 +24,8 @@ static inline size_t buffer_length(const struct buffer *buffer)
 
 static inline struct slice buffer_slice(const struct buffer *buffer)
 {
-    /* Even null + 0 is undefined in C. */
-    const char *front = buffer->data != NULL ? buffer->data + buffer->start : NULL;
+    /* Never null, so that the result may go to memcmp, printf and their like. */
+    const char *front = buffer->data != NULL ? buffer->data + buffer->start : "";
     return (struct slice){front, buffer->end - buffer->start};
 }
 

@@ -20,9 +20,12 @@ bool log_level_parse(const char *text, enum log_level *level) __attribute__((war
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* They are called like functions and look like functions.
+ * NOLINTBEGIN(readability-identifier-naming) */
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)
 #define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+/* NOLINTEND(readability-identifier-naming) */
 
 #endif

@@ -42,7 +42,7 @@ bool number_parse_double(struct slice text, double *value)
     }
     /* strtod would take spaces in front, "inf", "nan" and hexadecimal digits as well. */
     for (size_t i = 0; i < text.len; i++) {
-        if (memchr("0123456789+-.eE", text.data[i], 15) == NULL) {
+        if (text.data[i] == '\0' || strchr("0123456789+-.eE", text.data[i]) == NULL) {
             return false;
         }
     }

@@ -201,10 +201,11 @@ struct command_line {
     int argc;
     char **argv;
     int next;
+    bool is_config_pass; /* only --config acts; in the second pass all but --config do */
 };
 
 /* Splits "--name=value" or takes the next argument as the value. Null when there is none. */
-static const char *value_of(struct command_line *line, char *equals)
+static const char *value_of(struct command_line *line, const char *equals)
 {
     if (equals != NULL) {
         return equals + 1;
@@ -233,7 +234,7 @@ static bool is_action(const char *argument, enum options_action *action)
 }
 
 static bool read_argument(const struct option_table *table, void *settings,
-                          struct command_line *line, bool config_pass, struct error *err)
+                          struct command_line *line, struct error *err)
 {
     char *argument = line->argv[line->next++];
     if (strncmp(argument, "--", 2) != 0) {
@@ -256,21 +257,20 @@ static bool read_argument(const struct option_table *table, void *settings,
     if (value == NULL) {
         return error_set(err, "option %s needs a value", argument);
     }
-    if (is_config != config_pass) {
+    if (is_config != line->is_config_pass) {
         return true;
     }
     return is_config ? load_file(table, settings, value, err)
                      : set_value(spec, settings, value, err);
 }
 
-static bool read_arguments(const struct option_table *table, void *settings, int argc, char **argv,
-                           bool config_pass, enum options_action *action, struct error *err)
+static bool read_arguments(const struct option_table *table, void *settings,
+                           struct command_line line, enum options_action *action, struct error *err)
 {
-    struct command_line line = {.argc = argc, .argv = argv, .next = 1};
-    while (line.next < argc) {
-        if (is_action(argv[line.next], action)) {
+    while (line.next < line.argc) {
+        if (is_action(line.argv[line.next], action)) {
             line.next++;
-        } else if (!read_argument(table, settings, &line, config_pass, err)) {
+        } else if (!read_argument(table, settings, &line, err)) {
             return false;
         }
     }
@@ -281,9 +281,11 @@ bool options_load(const struct option_table *table, void *settings, int argc, ch
                   enum options_action *action, struct error *err)
 {
     *action = OPTIONS_RUN;
+    struct command_line files = {.argc = argc, .argv = argv, .next = 1, .is_config_pass = true};
+    struct command_line others = {.argc = argc, .argv = argv, .next = 1};
     return set_defaults(table, settings, err) &&
-           read_arguments(table, settings, argc, argv, true, action, err) &&
-           read_arguments(table, settings, argc, argv, false, action, err);
+           read_arguments(table, settings, files, action, err) &&
+           read_arguments(table, settings, others, action, err);
 }
 
 void options_free(const struct option_table *table, void *settings)
@@ -332,9 +334,9 @@ void options_print_sample(const struct option_table *table, FILE *out)
         if (spec->is_command_line_only) {
             continue;
         }
-        bool is_flag = spec->type == OPTION_FLAG;
-        const char *value = spec->default_value != NULL ? spec->default_value : "";
-        (void)fprintf(out, "\n; %s\n;%s = %s\n", spec->text, spec->name,
-                      is_flag && value[0] == '\0' ? "no" : value);
+        const char *unset = spec->type == OPTION_FLAG ? " no" : "";
+        const char *value = spec->default_value;
+        (void)fprintf(out, "\n; %s\n;%s =%s%s\n", spec->text, spec->name,
+                      value != NULL ? " " : unset, value != NULL ? value : "");
     }
 }

@@ -151,35 +151,37 @@ static bool kill_type(struct shard_link *link, const char *type, struct error *e
     return true;
 }
 
-/* Where the fence names the process already (another was faster, or the topology had moved away
- * from this process and back), hello would let an older epoch in between the kill and the end. */
-static bool close_to_older_epochs(struct takeover *takeover, uint64_t epoch, struct error *err)
-{
-    struct fence_peer *peers = NULL;
-    unsigned count = 0;
-    enum fence_outcome outcome = fence_raise(takeover->link, shard_link_identity(takeover->link),
-                                             epoch, &peers, &count, err);
-    mem_free(peers);
-    return outcome == FENCE_OK || outcome == FENCE_UNFENCED; /* unfenced: closed to everybody */
-}
-
 /* Connections from before say no hello again: a stale one survives REPLICAOF NO ONE, and the peers
  * that would lead to it are gone with the fence. */
+static bool kill_everybody(struct shard_link *link, struct error *err)
+{
+    return kill_type(link, "normal", err) && kill_type(link, "pubsub", err);
+}
+
+/* The topology moved away from this process and back, and its fence names it still: hello would let
+ * in whoever has not heard of either, and once the topology names the process again nobody would
+ * see that anything is left to do. So this comes before the naming; the epoch is in the store. */
+static bool close_to_older_epochs(struct takeover *takeover, struct error *err)
+{
+    const struct shard_identity *process = shard_link_identity(takeover->link);
+    struct fence_peer *peers = NULL;
+    unsigned count = 0;
+    if (!fence_is_ours(takeover) || !shard_identity_equal(&takeover->fence.identity, process)) {
+        return true;
+    }
+    enum fence_outcome outcome =
+        fence_raise(takeover->link, process, takeover->epoch, &peers, &count, err);
+    mem_free(peers);
+    return outcome == FENCE_OK && kill_everybody(takeover->link, err);
+}
+
 static bool fence_process(struct takeover *takeover, uint64_t epoch, struct error *err)
 {
     enum fence_write_mode mode =
         fence_is_ours(takeover) ? FENCE_WRITE_TAKEOVER : FENCE_WRITE_ACCEPT;
-    if (!close_to_older_epochs(takeover, epoch, err)) {
-        return false;
-    }
-    if (!kill_type(takeover->link, "normal", err) || !kill_type(takeover->link, "pubsub", err)) {
-        return false;
-    }
-    if (FAIL_POINT("takeover.killed")) {
-        return error_set(err, "fail point takeover.killed");
-    }
-    return fence_write(takeover->link, mode, takeover->cluster, takeover->name, epoch, err) ==
-           FENCE_OK;
+    return kill_everybody(takeover->link, err) &&
+           fence_write(takeover->link, mode, takeover->cluster, takeover->name, epoch, err) ==
+               FENCE_OK;
 }
 
 static enum takeover_result take(struct takeover *takeover, bool operator_accepts,
@@ -195,7 +197,8 @@ static enum takeover_result take(struct takeover *takeover, bool operator_accept
     if (!is_allowed(takeover, operator_accepts, err)) {
         return TAKEOVER_NOT_ALLOWED;
     }
-    if (!cluster_change(takeover->store, name_process, takeover, &epoch, err)) {
+    if (!close_to_older_epochs(takeover, err) ||
+        !cluster_change(takeover->store, name_process, takeover, &epoch, err)) {
         return TAKEOVER_FAILED;
     }
     if (FAIL_POINT("takeover.named")) {

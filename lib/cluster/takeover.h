@@ -4,8 +4,8 @@
  * its own.
  *
  *   look at the process and its fence
+ *     -> if the fence names the process already: raise it, CLIENT KILL everybody
  *     -> compare-and-swap: names the process, begins a new base for every migration on the shard
- *     -> raise the fence, if it names the process already: closed to older epochs
  *     -> CLIENT KILL everybody
  *     -> write the fence, in one script, if that is still needed
  *

@@ -54,7 +54,9 @@ static bool find_run(const struct key_spec *spec, int first, const struct slice 
                        : spec->limit == 0 ? (int64_t)argc + spec->last
                                           : first + (argc - first) / spec->limit + spec->last;
         *run = (struct key_run){first, last, spec->step};
-        return last >= first && last < argc;
+        /* A run that would begin right behind the last argument is empty: `PFMERGE d` names no
+         * sources and is a valid command all the same. */
+        return last >= first - 1 && last < argc;
     }
     if (spec->find == KEY_FIND_UNKNOWN || first + spec->keynum >= argc ||
         !number_parse_u64(argv[first + spec->keynum], &number) || number > (unsigned)argc) {

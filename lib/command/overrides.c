@@ -114,7 +114,7 @@ static const char *refusal(const struct command_info *info, const char *because,
                            struct arena *arena)
 {
     char text[192];
-    char shown[sizeof(info->name)];
+    char shown[sizeof(info->name)] = "";
     for (size_t i = 0; i < sizeof(shown); i++) {
         char c = info->name[i];
         shown[i] = (char)(c == '|' ? ' ' : toupper((unsigned char)c));

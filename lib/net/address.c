@@ -8,8 +8,12 @@
 
 #define DEFAULT_HOST "127.0.0.1"
 
+/* Brackets are for IPv6 numbers, which have colons; nothing else may have one. */
 static bool is_host(struct slice host, bool is_bracketed)
 {
+    if (is_bracketed && memchr(host.data, ':', host.len) == NULL) {
+        return false;
+    }
     if (host.len == 0 || host.len > ADDRESS_HOST_MAX) {
         return false;
     }

@@ -14,6 +14,7 @@
 #define LISTEN_BACKLOG     128
 #define EXHAUSTED_RETRY_MS 250
 #define CHUNK_BYTES        ((size_t)4096)
+#define COUNT(array)       (sizeof(array) / sizeof((array)[0]))
 #define PLAIN_TEXT         "text/plain; charset=utf-8"
 
 struct route {
@@ -86,13 +87,12 @@ static const char *reason_of(int status)
                    {HTTP_INTERNAL_ERROR, "Internal Server Error"},
                    {HTTP_UNAVAILABLE, "Service Unavailable"}};
 
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
-        if (reasons[i].status == status) {
-            return reasons[i].reason;
-        }
+    size_t i = 0;
+    while (i < COUNT(reasons) && reasons[i].status != status) {
+        i++;
     }
-    ASSERT(!"a handler returned a status that is not in http.h");
-    return NULL;
+    ASSERT(i < COUNT(reasons)); /* else a handler returned what is not in http.h */
+    return reasons[i].reason;
 }
 
 /* Gives up the connection's reading; what still comes is dropped from now on. */

@@ -11,10 +11,10 @@
 enum fence_outcome {
     FENCE_OK,
     FENCE_UNFENCED, /* the fence is absent or names another process, cluster or shard */
-    FENCE_STALE,    /* a guard is larger: somebody newer was here; read the store again */
-    FENCE_LOST,     /* metadata or a sentinel are gone: a new base is needed */
-    FENCE_OOM,      /* the shard refused for memory: try later */
-    FENCE_FAILED,   /* connection, BUSY, LOADING, ACL: err says; try again */
+    FENCE_STALE, /* a guard is larger, or a peer said hello again: read the store, or look, again */
+    FENCE_LOST,  /* metadata or a sentinel are gone, or keys were evicted: a new base is needed */
+    FENCE_OOM,   /* the shard refused for memory: try later */
+    FENCE_FAILED, /* connection, BUSY, LOADING, ACL: err says; try again */
 };
 
 /* What the fence of a shard says; all empty and 0 when it is absent. */

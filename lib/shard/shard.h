@@ -1,5 +1,6 @@
 /* A blocking connection to one shard, for the control plane (migrator, sluicectl, takeover).
- * The only user of hiredis. The proxy's data path has its own (proxy/backend). One thread. */
+ * The only user of hiredis. The proxy's data path has its own (proxy/backend). One thread.
+ * Programs ignore SIGPIPE: hiredis writes with write(2). */
 #ifndef LIB_SHARD_SHARD_H
 #define LIB_SHARD_SHARD_H
 

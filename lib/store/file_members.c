@@ -127,20 +127,33 @@ static int compare_members(const void *left, const void *right)
     return order != 0 ? order : strcmp(a->incarnation, b->incarnation);
 }
 
+struct member_list {
+    struct store_member *members;
+    unsigned count;
+    size_t capacity;
+};
+
+static void add_member(struct member_list *list, const struct store_member *member)
+{
+    MEM_GROW(list->members, list->count, list->capacity);
+    list->members[list->count++] = *member;
+}
+
 static void read_folder(const struct file_store *store, DIR *folder, struct store_member **members,
                         unsigned *count)
 {
-    size_t capacity = 0;
+    struct member_list list = {NULL, 0, 0};
     const struct dirent *entry;
     while ((entry = readdir(folder)) != NULL) {
         struct store_member member;
         char *path = file_store_path(store, "members/%s", entry->d_name);
         if (read_member(path, &member)) {
-            MEM_GROW(*members, *count, capacity);
-            (*members)[(*count)++] = member;
+            add_member(&list, &member);
         }
         mem_free(path);
     }
+    *members = list.members;
+    *count = list.count;
     if (*count > 0) {
         qsort(*members, *count, sizeof(**members), compare_members);
     }

@@ -190,8 +190,10 @@ static struct topology *file_read_newest(struct store *base, bool *is_missing, s
     for (unsigned tries = 0; tries < READ_TRIES; tries++) {
         enum newest_result result = file_newest(base, &epoch, err);
         if (result == NEWEST_NONE) {
-            *is_missing = true;
             (void)store_is_missing(base, err);
+        }
+        if (is_missing != NULL) {
+            *is_missing = result == NEWEST_NONE;
         }
         /* What cannot be read may have been emptied: then there is a newer one. */
         if (result != NEWEST_FOUND || epoch == failed || !make_durable(store, epoch, err)) {

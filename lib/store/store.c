@@ -48,12 +48,10 @@ bool store_is_missing(const struct store *store, struct error *err)
 
 struct topology *store_read(struct store *store, bool *is_missing, struct error *err)
 {
-    bool missing = false;
-    struct topology *topology = store->operations->read(store, &missing, err);
     if (is_missing != NULL) {
-        *is_missing = missing;
+        *is_missing = false;
     }
-    return topology;
+    return store->operations->read(store, is_missing, err);
 }
 
 bool store_epoch(struct store *store, uint64_t *epoch, struct error *err)

@@ -13,11 +13,10 @@
 
 /* --- members: the value, or null with a message ------------------------------------------- */
 
-static const json_t *member(const json_t *object, const char *name, json_type type,
-                            struct error *err)
+static json_t *member(json_t *object, const char *name, json_type type, struct error *err)
 {
     static const char *const types[] = {"an object", "an array", "a text", "an integer", "a real"};
-    const json_t *value = json_object_get(object, name);
+    json_t *value = json_object_get(object, name);
     if (value == NULL) {
         (void)error_set(err, "\"%s\" is missing", name);
         return NULL;
@@ -29,9 +28,9 @@ static const json_t *member(const json_t *object, const char *name, json_type ty
     return value;
 }
 
-static bool read_number(const json_t *object, const char *name, uint64_t *number, struct error *err)
+static bool read_number(json_t *object, const char *name, uint64_t *number, struct error *err)
 {
-    const json_t *value = member(object, name, JSON_INTEGER, err);
+    json_t *value = member(object, name, JSON_INTEGER, err);
     if (value == NULL) {
         return false;
     }
@@ -42,19 +41,20 @@ static bool read_number(const json_t *object, const char *name, uint64_t *number
     return true;
 }
 
-static bool read_bounded(const json_t *object, const char *name, uint64_t max, uint64_t *number,
+static bool read_bounded(json_t *object, const char *name, uint64_t max, uint64_t *number,
                          struct error *err)
 {
-    if (!read_number(object, name, number, err)) {
+    uint64_t value = 0;
+    if (!read_number(object, name, &value, err)) {
         return false;
     }
-    return *number <= max ||
-           error_set(err, "\"%s\" must be 0..%llu", name, (unsigned long long)max);
+    *number = value;
+    return value <= max || error_set(err, "\"%s\" must be 0..%llu", name, (unsigned long long)max);
 }
 
-static bool read_flag(const json_t *object, const char *name, bool *flag, struct error *err)
+static bool read_flag(json_t *object, const char *name, bool *flag, struct error *err)
 {
-    const json_t *value = json_object_get(object, name);
+    json_t *value = json_object_get(object, name);
     if (!json_is_boolean(value)) {
         return error_set(err, "\"%s\" must be true or false", name);
     }
@@ -62,10 +62,9 @@ static bool read_flag(const json_t *object, const char *name, bool *flag, struct
     return true;
 }
 
-static bool read_slice(const json_t *object, const char *name, struct slice *text,
-                       struct error *err)
+static bool read_slice(json_t *object, const char *name, struct slice *text, struct error *err)
 {
-    const json_t *value = member(object, name, JSON_STRING, err);
+    json_t *value = member(object, name, JSON_STRING, err);
     if (value == NULL) {
         return false;
     }
@@ -74,8 +73,7 @@ static bool read_slice(const json_t *object, const char *name, struct slice *tex
 }
 
 /* Copies the text, terminated, when it fits in `size` bytes. */
-static bool read_text(const json_t *object, const char *name, char *text, size_t size,
-                      struct error *err)
+static bool read_text(json_t *object, const char *name, char *text, size_t size, struct error *err)
 {
     struct slice value;
     if (!read_slice(object, name, &value, err)) {
@@ -90,13 +88,13 @@ static bool read_text(const json_t *object, const char *name, char *text, size_t
 }
 
 /* `known` ends with a null. */
-static bool check_known(const json_t *object, const char *const *known, struct error *err)
+static bool check_known(json_t *object, const char *const *known, struct error *err)
 {
     if (!json_is_object(object)) {
         return error_set(err, "an object is expected");
     }
-    void *at = json_object_iter((json_t *)(uintptr_t)object);
-    for (; at != NULL; at = json_object_iter_next((json_t *)(uintptr_t)object, at)) {
+    void *at = json_object_iter(object);
+    for (; at != NULL; at = json_object_iter_next(object, at)) {
         const char *name = json_object_iter_key(at);
         const char *const *candidate = known;
         while (*candidate != NULL && strcmp(*candidate, name) != 0) {
@@ -109,7 +107,7 @@ static bool check_known(const json_t *object, const char *const *known, struct e
     return true;
 }
 
-static bool read_shard_name(const struct topology *topology, const json_t *object, const char *name,
+static bool read_shard_name(const struct topology *topology, json_t *object, const char *name,
                             unsigned *shard, struct error *err)
 {
     struct slice text;
@@ -125,7 +123,7 @@ static bool read_shard_name(const struct topology *topology, const json_t *objec
     return true;
 }
 
-static bool read_id(const json_t *object, const char *name, uint64_t *id, struct error *err)
+static bool read_id(json_t *object, const char *name, uint64_t *id, struct error *err)
 {
     struct slice text;
     if (!read_slice(object, name, &text, err)) {
@@ -135,8 +133,7 @@ static bool read_id(const json_t *object, const char *name, uint64_t *id, struct
 }
 
 /* `slots` is initialised and empty. */
-static bool read_slots(const json_t *object, const char *name, struct slot_set *slots,
-                       struct error *err)
+static bool read_slots(json_t *object, const char *name, struct slot_set *slots, struct error *err)
 {
     struct slice text;
     if (!read_slice(object, name, &text, err)) {
@@ -169,7 +166,7 @@ static bool parse_address(struct slice text, struct topology_shard *shard)
     return true;
 }
 
-static bool read_address(const json_t *object, struct topology_shard *shard, struct error *err)
+static bool read_address(json_t *object, struct topology_shard *shard, struct error *err)
 {
     struct slice text;
     if (!read_slice(object, "address", &text, err)) {
@@ -178,7 +175,7 @@ static bool read_address(const json_t *object, struct topology_shard *shard, str
     return parse_address(text, shard) || error_set(err, "\"address\" must be \"HOST:PORT\"");
 }
 
-static bool read_empty(const json_t *object, bool *serve_empty, struct error *err)
+static bool read_empty(json_t *object, bool *serve_empty, struct error *err)
 {
     struct slice text;
     if (!read_slice(object, "empty", &text, err)) {
@@ -189,11 +186,11 @@ static bool read_empty(const json_t *object, bool *serve_empty, struct error *er
            error_set(err, "\"empty\" must be \"serve\" or \"refuse\"");
 }
 
-static bool read_shard(const json_t *object, struct topology_shard *shard, struct error *err)
+static bool read_shard(json_t *object, struct topology_shard *shard, struct error *err)
 {
     static const char *const known[] = {"name",   "address", "weight", "run_id",
                                         "replid", "empty",   NULL};
-    uint64_t weight;
+    uint64_t weight = 0;
     *shard = (struct topology_shard){.name = ""};
     if (!check_known(object, known, err) ||
         !read_text(object, "name", shard->name, sizeof(shard->name), err) ||
@@ -208,9 +205,9 @@ static bool read_shard(const json_t *object, struct topology_shard *shard, struc
     return true;
 }
 
-static bool read_shards(const json_t *root, struct topology *topology, struct error *err)
+static bool read_shards(json_t *root, struct topology *topology, struct error *err)
 {
-    const json_t *array = member(root, "shards", JSON_ARRAY, err);
+    json_t *array = member(root, "shards", JSON_ARRAY, err);
     if (array == NULL) {
         return false;
     }
@@ -245,7 +242,7 @@ static bool give_slots(struct topology *topology, unsigned shard, const struct s
     return true;
 }
 
-static bool read_owner(const json_t *object, const char *name, struct topology *topology,
+static bool read_owner(json_t *object, const char *name, struct topology *topology,
                        struct error *err)
 {
     int shard = topology_find_shard(topology, slice_of(name));
@@ -260,17 +257,17 @@ static bool read_owner(const json_t *object, const char *name, struct topology *
     return ok;
 }
 
-static bool read_owners(const json_t *root, struct topology *topology, struct error *err)
+static bool read_owners(json_t *root, struct topology *topology, struct error *err)
 {
-    const json_t *object = member(root, "slots", JSON_OBJECT, err);
+    json_t *object = member(root, "slots", JSON_OBJECT, err);
     if (object == NULL) {
         return false;
     }
     for (unsigned slot = 0; slot < topology->nslots; slot++) {
         topology->owner[slot] = NO_OWNER;
     }
-    void *at = json_object_iter((json_t *)(uintptr_t)object);
-    for (; at != NULL; at = json_object_iter_next((json_t *)(uintptr_t)object, at)) {
+    void *at = json_object_iter(object);
+    for (; at != NULL; at = json_object_iter_next(object, at)) {
         if (!read_owner(object, json_object_iter_key(at), topology, err)) {
             return error_prefix(err, "slots");
         }
@@ -280,10 +277,9 @@ static bool read_owners(const json_t *root, struct topology *topology, struct er
 
 /* --- migrations and debts ----------------------------------------------------------------- */
 
-static bool read_finalize_after(const json_t *object, uint64_t *finalize_after_ms,
-                                struct error *err)
+static bool read_finalize_after(json_t *object, uint64_t *finalize_after_ms, struct error *err)
 {
-    const json_t *value = json_object_get(object, "finalize_after_ms");
+    json_t *value = json_object_get(object, "finalize_after_ms");
     if (json_is_string(value) && strcmp(json_string_value(value), DOCUMENT_NEVER) == 0) {
         *finalize_after_ms = FINALIZE_NEVER;
         return true;
@@ -291,14 +287,13 @@ static bool read_finalize_after(const json_t *object, uint64_t *finalize_after_m
     return read_number(object, "finalize_after_ms", finalize_after_ms, err);
 }
 
-static bool read_options(const json_t *migration, struct migration_options *options,
-                         struct error *err)
+static bool read_options(json_t *migration, struct migration_options *options, struct error *err)
 {
 #define X(field) #field,
     static const char *const known[] = {"manual_switch", "finalize_after_ms",
                                         DOCUMENT_NUMBER_OPTIONS(X) NULL};
 #undef X
-    const json_t *object = member(migration, "options", JSON_OBJECT, err);
+    json_t *object = member(migration, "options", JSON_OBJECT, err);
     return object != NULL && check_known(object, known, err) &&
            read_flag(object, "manual_switch", &options->manual_switch, err) &&
            read_finalize_after(object, &options->finalize_after_ms, err)
@@ -307,7 +302,7 @@ static bool read_options(const json_t *migration, struct migration_options *opti
 #undef X
 }
 
-static bool read_phase(const json_t *object, enum phase *phase, struct error *err)
+static bool read_phase(json_t *object, enum phase *phase, struct error *err)
 {
     struct slice text;
     if (!read_slice(object, "phase", &text, err)) {
@@ -316,7 +311,7 @@ static bool read_phase(const json_t *object, enum phase *phase, struct error *er
     return phase_parse(text.data, phase) || error_set(err, "no phase \"%.40s\"", text.data);
 }
 
-static bool read_request(const json_t *object, enum migration_request *request, struct error *err)
+static bool read_request(json_t *object, enum migration_request *request, struct error *err)
 {
     struct slice text;
     if (!read_slice(object, "request", &text, err)) {
@@ -327,7 +322,7 @@ static bool read_request(const json_t *object, enum migration_request *request, 
 }
 
 /* `migration->slots` is initialised and empty. */
-static bool read_migration(const json_t *object, const struct topology *topology,
+static bool read_migration(json_t *object, const struct topology *topology,
                            struct migration *migration, struct error *err)
 {
     static const char *const known[] = {"id",      "source",      "target",     "slots", "phase",
@@ -349,8 +344,8 @@ static bool read_migration(const json_t *object, const struct topology *topology
 }
 
 /* `debt->slots` is initialised and empty. */
-static bool read_debt(const json_t *object, const struct topology *topology,
-                      struct purge_debt *debt, struct error *err)
+static bool read_debt(json_t *object, const struct topology *topology, struct purge_debt *debt,
+                      struct error *err)
 {
     static const char *const known[] = {"migration", "shard", "generation", "slots", NULL};
     return check_known(object, known, err) && read_id(object, "migration", &debt->migration, err) &&
@@ -360,9 +355,9 @@ static bool read_debt(const json_t *object, const struct topology *topology,
 }
 
 /* The array, or null when it is none or longer than the topology allows. */
-static const json_t *bounded_array(const json_t *root, const char *name, struct error *err)
+static json_t *bounded_array(json_t *root, const char *name, struct error *err)
 {
-    const json_t *array = member(root, name, JSON_ARRAY, err);
+    json_t *array = member(root, name, JSON_ARRAY, err);
     if (array != NULL && json_array_size(array) > TOPOLOGY_MIGRATIONS_MAX) {
         (void)error_set(err, "\"%s\" has more than %u elements", name, TOPOLOGY_MIGRATIONS_MAX);
         return NULL;
@@ -370,9 +365,9 @@ static const json_t *bounded_array(const json_t *root, const char *name, struct 
     return array;
 }
 
-static bool read_migrations(const json_t *root, struct topology *topology, struct error *err)
+static bool read_migrations(json_t *root, struct topology *topology, struct error *err)
 {
-    const json_t *array = bounded_array(root, "migrations", err);
+    json_t *array = bounded_array(root, "migrations", err);
     if (array == NULL) {
         return false;
     }
@@ -388,9 +383,9 @@ static bool read_migrations(const json_t *root, struct topology *topology, struc
     return true;
 }
 
-static bool read_debts(const json_t *root, struct topology *topology, struct error *err)
+static bool read_debts(json_t *root, struct topology *topology, struct error *err)
 {
-    const json_t *array = bounded_array(root, "debts", err);
+    json_t *array = bounded_array(root, "debts", err);
     if (array == NULL) {
         return false;
     }
@@ -409,12 +404,12 @@ static bool read_debts(const json_t *root, struct topology *topology, struct err
 /* --- the whole ---------------------------------------------------------------------------- */
 
 /* First of all: another format may mean anything, its members too. */
-static bool check_format(const json_t *root, struct error *err)
+static bool check_format(json_t *root, struct error *err)
 {
     if (!json_is_object(root)) {
         return error_set(err, "an object is expected");
     }
-    uint64_t format;
+    uint64_t format = 0;
     if (!read_number(root, "format", &format, err)) {
         return false;
     }
@@ -423,12 +418,12 @@ static bool check_format(const json_t *root, struct error *err)
                      (unsigned long long)format, TOPOLOGY_FORMAT);
 }
 
-static struct topology *read_header(const json_t *root, struct error *err)
+static struct topology *read_header(json_t *root, struct error *err)
 {
     static const char *const known[] = {"format", "cluster", "epoch",      "owner_epoch", "nslots",
                                         "shards", "slots",   "migrations", "debts",       NULL};
     char cluster[sizeof(((struct topology *)NULL)->cluster)];
-    uint64_t nslots, epoch, owner_epoch;
+    uint64_t nslots = 0, epoch = 0, owner_epoch = 0;
     if (!check_format(root, err) || !check_known(root, known, err) ||
         !read_text(root, "cluster", cluster, sizeof(cluster), err) ||
         !read_number(root, "epoch", &epoch, err) ||
@@ -446,7 +441,7 @@ static struct topology *read_header(const json_t *root, struct error *err)
     return topology;
 }
 
-static struct topology *read_document(const json_t *root, struct error *err)
+static struct topology *read_document(json_t *root, struct error *err)
 {
     struct topology *topology = read_header(root, err);
     if (topology == NULL) {

@@ -88,18 +88,18 @@ static size_t find_point(const struct ring *ring, uint64_t position)
             high = middle;
         }
     }
-    return low % ring->npoints;
+    return low < ring->npoints ? low : 0;
 }
 
 unsigned ring_bound(const struct topology *topology, const bool *is_candidate, unsigned shard)
 {
-    uint64_t total = 0;
+    ASSERT(is_candidate_at(is_candidate, shard));
+    double weight = topology->shards[shard].weight;
+    double total = 0;
     for (unsigned i = 0; i < topology->nshards; i++) {
         total += is_candidate_at(is_candidate, i) ? topology->shards[i].weight : 0;
     }
-    ASSERT(total > 0);
-    double fair = (double)topology->nslots * topology->shards[shard].weight / (double)total;
-    return (unsigned)ceil(fair * (1 + RING_EPSILON));
+    return (unsigned)ceil(topology->nslots * weight / total * (1 + RING_EPSILON));
 }
 
 void ring_place(const struct topology *topology, const bool *is_candidate, uint16_t *owner)

@@ -65,8 +65,14 @@ void snapshot_unref(struct snapshot *snapshot)
     if (references > 0) {
         return;
     }
+
     /* The snapshot owns it; const only keeps everybody else from changing it. */
-    topology_free((struct topology *)(uintptr_t)snapshot->topology);
+    union {
+        const struct topology *seen;
+        struct topology *owned;
+    } topology = {.seen = snapshot->topology};
+
+    topology_free(topology.owned);
     mem_free(snapshot->entries);
     mem_free(snapshot->slot_entry);
     mem_free(snapshot);

@@ -35,7 +35,7 @@ static void answer_select(struct client *client, struct buffer *out, const struc
     int64_t index;
     (void)client;
     if (!number_parse_i64(command->argv[1], &index) || index > INT32_MAX || index < INT32_MIN) {
-        write_error(out, "ERR invalid DB index");
+        write_error(out, "ERR value is not an integer or out of range");
     } else if (index != 0) {
         write_error(out, "ERR DB index is out of range");
     } else {

@@ -94,7 +94,7 @@ static const char *const templates[] = {
     "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 %k",
     /* no keys, or nonsense */
     "PING", "PING %v", "ECHO %v", "ECHO", "PING a b", "NOSUCHCOMMAND %k %v", "SELECT 0", "SELECT x",
-    "GETT %k", "OBJECT NOSUCH %k", "XGROUP NOSUCH %k g", "COMMAND NOSUCH",
+    "GETT %k", "OBJECT NOSUCH %k", "XGROUP NOSUCH %k g",
 };
 // clang-format on
 #define TEMPLATES (sizeof(templates) / sizeof(templates[0]))
@@ -102,6 +102,7 @@ static const char *const templates[] = {
 static const char script[] = "return redis.call('EXISTS', KEYS[1])";
 
 struct command {
+    size_t template;
     int argc;
     struct slice argv[ARGUMENTS_MAX];
     bool is_set;    /* its reply has no order */
@@ -122,6 +123,7 @@ struct fixture {
     struct slice keys[KEYS];
     char *memory[BATCH_MAX * ARGUMENTS_MAX]; /* of the batch's arguments */
     size_t nmemory;
+    bool differs[TEMPLATES]; /* printed once each */
     unsigned differences;
 };
 
@@ -243,10 +245,11 @@ static bool fits_in_a_line(const struct command *command)
 
 static void make_command(struct command *command)
 {
-    const char *text = templates[below(TEMPLATES)];
+    size_t template = below(TEMPLATES);
+    const char *text = templates[template];
     unsigned tag = (unsigned)below(KEYS / 4);
     bool is_first = true;
-    *command = (struct command){.is_set = *text == '*'};
+    *command = (struct command){.template = template, .is_set = *text == '*'};
     text += *text == '*';
     while (*text != '\0') {
         size_t length = strcspn(text, " ");
@@ -355,7 +358,8 @@ static void compare_one(const struct command *command)
     struct slice sluice = buffer_slice(&fixture.sides[0].reply);
     struct slice redis = buffer_slice(&fixture.sides[1].reply);
     bool is_equal = command->is_set ? are_equal_sets(sluice, redis) : slice_equal(sluice, redis);
-    if (!is_equal) {
+    if (!is_equal && !fixture.differs[command->template]) {
+        fixture.differs[command->template] = true;
         print_difference(command);
         if (++fixture.differences == DIFFERENCES) {
             fail_msg("too many differences; SLUICE_SEED is above");

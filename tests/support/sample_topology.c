@@ -23,6 +23,7 @@ void sample_add_shard(struct topology *topology, const char *name)
 
 struct topology *sample_topology(unsigned nshards, unsigned nslots)
 {
+    ASSERT(nshards > 0);
     struct topology *topology = topology_new(SAMPLE_CLUSTER, nslots);
     for (unsigned i = 0; i < nshards; i++) {
         char name[16];

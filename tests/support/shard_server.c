@@ -97,6 +97,16 @@ struct shard_server *shard_server_start(bool has_aof)
     return server;
 }
 
+void shard_server_remove_folder(const char *path)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)execlp("rm", "rm", "-rf", path, (char *)NULL);
+        _exit(127);
+    }
+    (void)waitpid(pid, NULL, 0);
+}
+
 void shard_server_kill(struct shard_server *server)
 {
     if (server->pid > 0) {
@@ -118,9 +128,7 @@ void shard_server_stop(struct shard_server *server)
         return;
     }
     shard_server_kill(server);
-    char *command = mem_printf("rm -rf '%s'", server->folder);
-    (void)!system(command);
-    mem_free(command);
+    shard_server_remove_folder(server->folder);
     mem_free(server);
 }
 

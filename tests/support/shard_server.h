@@ -16,6 +16,8 @@ void shard_server_restart(struct shard_server *server);
 void shard_server_kill(struct shard_server *server); /* keeps the folder, for a restart */
 void shard_server_stop(struct shard_server *server); /* removes the folder; null is allowed */
 uint16_t shard_server_port(const struct shard_server *server);
+/* rm -rf */
+void shard_server_remove_folder(const char *path);
 struct shard_link *shard_server_open(const struct shard_server *server)
     __attribute__((warn_unused_result));
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "lib/base/memory.h"
+#include "tests/support/shard_server.h"
 
 struct store *test_store_again(const struct test_store *test)
 {
@@ -30,10 +30,8 @@ void test_store_init(struct test_store *test)
 
 void test_store_fini(struct test_store *test)
 {
-    char *command = mem_printf("rm -rf '%s'", test->folder);
     store_close(test->store);
-    (void)!system(command);
-    mem_free(command);
+    shard_server_remove_folder(test->folder);
 }
 
 struct topology *test_store_read(const struct test_store *test)

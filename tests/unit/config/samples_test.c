@@ -1,13 +1,18 @@
-/* The files under config/ are what the programs read. Run from the root of the tree. */
+/* The files under config/ are what the programs read and what they would write. Run from the root
+ * of the tree. After a change of an option: UPDATE_SAMPLES=1 make test ONLY=samples */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "lib/base/file.h"
 #include "lib/topology/document.h"
+#include "proxy/config/config.h"
 
 static void the_sample_topology_is_what_the_programs_write(void **state)
 {
@@ -29,9 +34,37 @@ static void the_sample_topology_is_what_the_programs_write(void **state)
     buffer_fini(&written);
 }
 
+static void assert_sample(const char *path, const struct option_table *table)
+{
+    char *text = NULL;
+    size_t length = 0;
+    struct buffer sample;
+    struct error err = {""};
+    FILE *out = open_memstream(&text, &length);
+    assert_non_null(out);
+    options_print_sample(table, out);
+    assert_int_equal(fclose(out), 0);
+    if (getenv("UPDATE_SAMPLES") != NULL) {
+        assert_true(file_write(path, (struct slice){text, length}, &err));
+    }
+    buffer_init(&sample, SIZE_MAX);
+    assert_true(file_read(path, &sample, NULL, &err));
+    buffer_add(&sample, "", 1);
+    assert_string_equal(buffer_slice(&sample).data, text);
+    buffer_fini(&sample);
+    free(text);
+}
+
+static void the_samples_have_every_option_at_its_default(void **state)
+{
+    (void)state;
+    assert_sample("config/proxy.conf", &proxy_options);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_samples_have_every_option_at_its_default),
         cmocka_unit_test(the_sample_topology_is_what_the_programs_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -248,19 +248,22 @@ static void a_wrong_file_is_told_with_its_first_bad_line(void **state)
     }
 }
 
+static void write_store_of(const struct fixture *fixture, int length, const char *rest)
+{
+    char text[400];
+    (void)snprintf(text, sizeof(text), "store = %0*d\n%s", length, 0, rest);
+    write_file(fixture, text);
+}
+
 static void a_line_that_is_too_long_is_not_cut_in_silence(void **state)
 {
     struct fixture *fixture = *state;
-    char text[400], wanted[200];
-    memset(text, 'x', sizeof(text));
-    memcpy(text, "store = ", 8);
-    memcpy(text + 198, "\nthreads = 3\n", 14);
-    write_file(fixture, text);
+    char wanted[200];
+    write_store_of(fixture, 190, "threads = 3\n");
     assert_true(LOAD(fixture, "--config", "@"));
     assert_int_equal(strlen(fixture->settings.store), 190);
     assert_int_equal(fixture->settings.threads, 3);
-    memcpy(text + 198, "x\nthreads = 0\n", 15);
-    write_file(fixture, text);
+    write_store_of(fixture, 191, "threads = 0\n");
     assert_false(LOAD(fixture, "--config", "@"));
     (void)snprintf(wanted, sizeof(wanted), "cannot read \"%s\", line 1: longer than 198 bytes",
                    fixture->path);

@@ -74,6 +74,8 @@ static void keys_are_where_the_command_reads_them(void **state)
         {"zunion 2 a b", "2r 3r"},
         {"lmpop 2 a b left", "2w 3w"},
         {"pfcount a b", "1w 2w"},
+        {"pfmerge d a", "1w 2r"},
+        {"pfmerge d", "1w"},
         {"sort k", "1r"},
         {"sort k store d", "1r 3w"},
         {"SORT k LIMIT 0 STORE STORE d alpha", "1r 6w"},

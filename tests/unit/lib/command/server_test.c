@@ -176,6 +176,12 @@ static bool may_differ(const struct command_info *info)
     return strcmp(info->name, "xreadgroup") == 0 || strcmp(info->name, "bitfield") == 0;
 }
 
+/* The server runs `PFMERGE d`, and yet finds no key in it when asked. */
+static bool is_refused_wrongly(const struct sample *sample)
+{
+    return sample->argc == 2 && slice_equal_nocase(sample->argv[0], SLICE("pfmerge"));
+}
+
 static struct resp_value *ask_keys(struct buffer *reply, const struct sample *sample)
 {
     struct error err;
@@ -248,8 +254,10 @@ static void keys_of_every_command_are_those_the_server_finds(void **state)
         for (unsigned argc = least; argc <= most && info->nspecs > 0; argc++) {
             struct sample sample;
             fill_sample(info, argc, &sample);
-            expect_keys_of_server(&sample);
-            checked++;
+            if (!is_refused_wrongly(&sample)) {
+                expect_keys_of_server(&sample);
+                checked++;
+            }
         }
     }
     assert_true(checked > 500);
@@ -310,7 +318,8 @@ static void expect_error_of_server(const struct slice *argv, unsigned argc)
     ask(&theirs, argv, argc);
     assert_int_not_equal(check, COMMAND_ADMITTED);
     assert_true(command_error(&ours, check, info, argv, argc));
-    if (!slice_equal(buffer_slice(&ours), buffer_slice(&theirs))) {
+    if (ours.data == NULL || theirs.data == NULL ||
+        !slice_equal(buffer_slice(&ours), buffer_slice(&theirs))) {
         fail_msg("ours: %.*stheirs: %.*s", (int)buffer_length(&ours), ours.data,
                  (int)buffer_length(&theirs), theirs.data);
     }
@@ -416,7 +425,8 @@ static void crossslot_words_are_those_of_a_cluster_node(void **state)
     buffer_clear(&theirs);
     assert_true(raw_read_reply(fd, &node_pending, &theirs));
     assert_true(command_error_crossslot(&ours));
-    assert_true(slice_equal(buffer_slice(&ours), buffer_slice(&theirs)));
+    assert_int_equal(buffer_length(&ours), buffer_length(&theirs));
+    assert_memory_equal(ours.data, theirs.data, buffer_length(&ours));
     buffer_fini(&request);
     buffer_fini(&node_pending);
     buffer_fini(&theirs);

@@ -150,7 +150,8 @@ static void the_protocol_page_is_current(void **state)
     buffer_init(&expected, SIZE_MAX);
     bool is_read = file_read("docs/protocol.md", &page, NULL, &err);
     protocol_doc_write(&expected);
-    if (!is_read || !slice_equal(buffer_slice(&page), buffer_slice(&expected))) {
+    if (!is_read || page.data == NULL || expected.data == NULL ||
+        !slice_equal(buffer_slice(&page), buffer_slice(&expected))) {
         fail_msg("docs/protocol.md is not what scripts/gen-protocol-doc writes %s", err.text);
     }
     buffer_fini(&page);

@@ -41,9 +41,9 @@ static void an_address_is_split_into_host_and_port(void **state)
 static void what_is_no_address_is_refused_with_an_example(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"",       "localhost", "::1:6379",  "[::1]",
-                                        "[]:1",   "a b:1",     "a/b:1",     "[::1:1",
-                                        "::1]:1", "[a]b:1",    "http://x:1"};
+    static const char *const texts[] = {"",      "localhost", "::1:6379",  "[::1]",  "[]:1",
+                                        "a b:1", "a/b:1",     "[::1:1",    "::1]:1", "[a]b:1",
+                                        "[a]:1", "[%1]:2",    "http://x:1"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct address address;
         struct error err = {""};

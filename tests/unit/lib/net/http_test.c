@@ -1,5 +1,6 @@
 /* The server on a loop in its own thread, asked over real sockets. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -94,7 +95,7 @@ static int setup_impatient(void **state)
 {
     struct fixture *fixture = mem_zalloc(sizeof(*fixture));
     *state = fixture;
-    start(fixture, (struct http_limits){.connections = 3, .head_bytes = 1000, .time_ms = 100});
+    start(fixture, (struct http_limits){.connections = 3, .head_bytes = 1000, .time_ms = 200});
     return 0;
 }
 
@@ -146,8 +147,9 @@ static char *hear_all(int fd)
         char *room = buffer_reserve(&heard, 65536);
         assert_non_null(room);
         ssize_t got = recv(fd, room, 65536, 0);
-        assert_true(got >= 0);
-        if (got == 0) {
+        /* What is cut off ends in a reset. */
+        if (got <= 0) {
+            assert_true(got == 0 || errno == ECONNRESET);
             break;
         }
         buffer_commit(&heard, (size_t)got);
@@ -287,7 +289,9 @@ static void wait_until_alone(const struct fixture *fixture)
     for (bool is_alone = false; !is_alone;) {
         assert_true(clock_now_us() < deadline_us);
         char *reply = ask(fixture, "GET /connections HTTP/1.1\r\n\r\n");
-        is_alone = strcmp(strstr(reply, "\r\n\r\n") + 4, "1") == 0;
+        /* An impatient server may cut this one off, too, when the machine is slow. */
+        const char *body = strstr(reply, "\r\n\r\n");
+        is_alone = body != NULL && strcmp(body + 4, "1") == 0;
         mem_free(reply);
     }
 }

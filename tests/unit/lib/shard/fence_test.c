@@ -16,14 +16,14 @@
 #define CLUSTER "0123456789abcdef0123456789abcdef"
 
 static struct shard_server *server;
-static struct shard_link *link_;
+static struct shard_link *shard;
 static struct metadata_names names;
 
 static int start(void **state)
 {
     (void)state;
     server = shard_server_start(false);
-    link_ = shard_server_open(server);
+    shard = shard_server_open(server);
     metadata_names_of(7, 9, DIRECTION_REVERSE, &names);
     return 0;
 }
@@ -31,7 +31,7 @@ static int start(void **state)
 static int stop(void **state)
 {
     (void)state;
-    shard_close(link_);
+    shard_close(shard);
     shard_server_stop(server);
     return 0;
 }
@@ -39,14 +39,14 @@ static int stop(void **state)
 static int fenced(void **state)
 {
     (void)state;
-    expect_ask(link_, "FLUSHALL", "+OK");
-    assert_int_equal(fence_write(link_, FENCE_WRITE_FIRST, CLUSTER, "s1", 5, NULL), FENCE_OK);
+    expect_ask(shard, "FLUSHALL", "+OK");
+    assert_int_equal(fence_write(shard, FENCE_WRITE_FIRST, CLUSTER, "s1", 5, NULL), FENCE_OK);
     return 0;
 }
 
 static struct guard_claim claim_of(uint64_t generation)
 {
-    return (struct guard_claim){shard_link_identity(link_), 7, generation};
+    return (struct guard_claim){shard_link_identity(shard), 7, generation};
 }
 
 static void names_say_migration_base_and_direction(void **state)
@@ -82,15 +82,15 @@ static void a_fence_is_read_as_it_was_written(void **state)
 {
     (void)state;
     struct fence_state fence;
-    assert_true(fence_read(link_, &fence, NULL));
+    assert_true(fence_read(shard, &fence, NULL));
     assert_true(fence.exists);
     assert_string_equal(fence.cluster, CLUSTER);
     assert_string_equal(fence.shard, "s1");
     assert_int_equal(fence.epoch, 5);
-    assert_true(shard_identity_equal(&fence.identity, shard_link_identity(link_)));
-    assert_int_equal(fence_write(link_, FENCE_WRITE_FIRST, CLUSTER, "s1", 5, NULL), FENCE_UNFENCED);
-    expect_ask(link_, "DEL " F, ":1");
-    assert_true(fence_read(link_, &fence, NULL));
+    assert_true(shard_identity_equal(&fence.identity, shard_link_identity(shard)));
+    assert_int_equal(fence_write(shard, FENCE_WRITE_FIRST, CLUSTER, "s1", 5, NULL), FENCE_UNFENCED);
+    expect_ask(shard, "DEL " F, ":1");
+    assert_true(fence_read(shard, &fence, NULL));
     assert_false(fence.exists);
     assert_int_equal(fence.epoch, 0);
 }
@@ -100,11 +100,11 @@ static void a_fence_that_is_not_ours_is_not_believed(void **state)
     (void)state;
     struct fence_state fence;
     struct error err;
-    expect_ask(link_, "HSET " F " epoch many", ":0");
-    assert_false(fence_read(link_, &fence, &err));
-    expect_ask(link_, "DEL " F, ":1");
-    expect_ask(link_, "SET " F " x", "+OK");
-    assert_false(fence_read(link_, &fence, &err));
+    expect_ask(shard, "HSET " F " epoch many", ":0");
+    assert_false(fence_read(shard, &fence, &err));
+    expect_ask(shard, "DEL " F, ":1");
+    expect_ask(shard, "SET " F " x", "+OK");
+    assert_false(fence_read(shard, &fence, &err));
 }
 
 static void raise_gives_the_peers(void **state)
@@ -112,9 +112,9 @@ static void raise_gives_the_peers(void **state)
     (void)state;
     struct fence_peer *peers;
     unsigned count;
-    expect_script(link_, SCRIPT_HELLO, F, "$ 5 proxy-1:abc 7", "+OK");
-    expect_script(link_, SCRIPT_PUBLISH, F, "$ 6 proxy-1:abc", "+OK");
-    assert_int_equal(fence_raise(link_, shard_link_identity(link_), 6, &peers, &count, NULL),
+    expect_script(shard, SCRIPT_HELLO, F, "$ 5 proxy-1:abc 7", "+OK");
+    expect_script(shard, SCRIPT_PUBLISH, F, "$ 6 proxy-1:abc", "+OK");
+    assert_int_equal(fence_raise(shard, shard_link_identity(shard), 6, &peers, &count, NULL),
                      FENCE_OK);
     assert_int_equal(count, 1);
     assert_string_equal(peers[0].name, "proxy-1:abc");
@@ -129,8 +129,8 @@ static void a_malformed_peer_fails_the_raise(void **state)
     (void)state;
     struct fence_peer *peers;
     unsigned count;
-    expect_ask(link_, "HSET " F " peer:p:1 seven", ":1");
-    assert_int_equal(fence_raise(link_, shard_link_identity(link_), 6, &peers, &count, NULL),
+    expect_ask(shard, "HSET " F " peer:p:1 seven", ":1");
+    assert_int_equal(fence_raise(shard, shard_link_identity(shard), 6, &peers, &count, NULL),
                      FENCE_FAILED);
     assert_null(peers);
 }
@@ -144,7 +144,7 @@ static void a_peer_is_killed_by_its_name_alone(void **state)
     expect_ask(peer, "CLIENT SETNAME sluice:p:1", "+OK");
     expect_ask(also, "CLIENT SETNAME sluice:p:1", "+OK");
     expect_ask(other, "CLIENT SETNAME sluice:p:12", "+OK");
-    assert_true(fence_kill_peer(link_, "p:1", &killed, NULL));
+    assert_true(fence_kill_peer(shard, "p:1", &killed, NULL));
     assert_int_equal(killed, 2);
     assert_null(shard_commandf(peer, NULL, "PING"));
     assert_null(shard_commandf(also, NULL, "PING"));
@@ -158,11 +158,11 @@ static void a_peer_that_said_hello_again_is_stale_to_remove(void **state)
 {
     (void)state;
     struct fence_peer peer = {"p:1", 7, 0};
-    expect_script(link_, SCRIPT_HELLO, F, "$ 5 p:1 8", "+OK");
-    assert_int_equal(fence_remove_peer(link_, &peer, NULL), FENCE_STALE);
+    expect_script(shard, SCRIPT_HELLO, F, "$ 5 p:1 8", "+OK");
+    assert_int_equal(fence_remove_peer(shard, &peer, NULL), FENCE_STALE);
     peer.connection_id = 8;
-    assert_int_equal(fence_remove_peer(link_, &peer, NULL), FENCE_OK);
-    expect_ask(link_, "HEXISTS " F " peer:p:1", ":0");
+    assert_int_equal(fence_remove_peer(shard, &peer, NULL), FENCE_OK);
+    expect_ask(shard, "HEXISTS " F " peer:p:1", ":0");
 }
 
 static void make_guard_and_drop_go_through_a_life(void **state)
@@ -171,27 +171,27 @@ static void make_guard_and_drop_go_through_a_life(void **state)
     struct error err;
     struct guard_claim claim = claim_of(9), older = claim_of(8);
     struct slice all[] = {slice_of(names.seq), slice_of(names.dirty), slice_of(names.ver)};
-    assert_int_equal(fence_make(link_, &claim, GUARD_OPEN, &names, true, NULL), FENCE_OK);
-    assert_int_equal(fence_make(link_, &claim, GUARD_OPEN, &names, false, NULL), FENCE_OK);
-    expect_ask(link_, "EXISTS __sluice:m7:9:r:seq __sluice:m7:9:r:dirty __sluice:m7:9:r:ver", ":3");
-    assert_int_equal(fence_guard(link_, &older, GUARD_CLOSED, NULL, -1, &err), FENCE_STALE);
+    assert_int_equal(fence_make(shard, &claim, GUARD_OPEN, &names, true, NULL), FENCE_OK);
+    assert_int_equal(fence_make(shard, &claim, GUARD_OPEN, &names, false, NULL), FENCE_OK);
+    expect_ask(shard, "EXISTS __sluice:m7:9:r:seq __sluice:m7:9:r:dirty __sluice:m7:9:r:ver", ":3");
+    assert_int_equal(fence_guard(shard, &older, GUARD_CLOSED, NULL, -1, &err), FENCE_STALE);
     assert_non_null(strstr(err.text, ": script guard: STALE 9:1"));
-    assert_int_equal(fence_guard(link_, &claim, GUARD_OWNER, names.ver, 5, NULL), FENCE_LOST);
-    assert_int_equal(fence_guard(link_, &claim, GUARD_OWNER, names.ver, 0, NULL), FENCE_OK);
-    assert_int_equal(fence_drop(link_, &claim, all, 3, NULL), FENCE_STALE);
-    assert_int_equal(fence_guard(link_, &claim, GUARD_CLOSED, NULL, -1, NULL), FENCE_OK);
-    assert_int_equal(fence_drop(link_, &claim, all, 3, NULL), FENCE_OK);
-    expect_ask(link_, "DBSIZE", ":1");
-    expect_ask(link_, "HGET " F " guard:7", "9:4");
+    assert_int_equal(fence_guard(shard, &claim, GUARD_OWNER, names.ver, 5, NULL), FENCE_LOST);
+    assert_int_equal(fence_guard(shard, &claim, GUARD_OWNER, names.ver, 0, NULL), FENCE_OK);
+    assert_int_equal(fence_drop(shard, &claim, all, 3, NULL), FENCE_STALE);
+    assert_int_equal(fence_guard(shard, &claim, GUARD_CLOSED, NULL, -1, NULL), FENCE_OK);
+    assert_int_equal(fence_drop(shard, &claim, all, 3, NULL), FENCE_OK);
+    expect_ask(shard, "DBSIZE", ":1");
+    expect_ask(shard, "HGET " F " guard:7", "9:4");
 }
 
 static void a_lost_ver_and_a_lost_fence_are_told_apart(void **state)
 {
     (void)state;
     struct guard_claim claim = claim_of(9);
-    assert_int_equal(fence_guard(link_, &claim, GUARD_OWNER, names.ver, -1, NULL), FENCE_LOST);
-    expect_ask(link_, "DEL " F, ":1");
-    assert_int_equal(fence_guard(link_, &claim, GUARD_OWNER, names.ver, -1, NULL), FENCE_UNFENCED);
+    assert_int_equal(fence_guard(shard, &claim, GUARD_OWNER, names.ver, -1, NULL), FENCE_LOST);
+    expect_ask(shard, "DEL " F, ":1");
+    assert_int_equal(fence_guard(shard, &claim, GUARD_OWNER, names.ver, -1, NULL), FENCE_UNFENCED);
 }
 
 static void a_broken_link_is_a_failure_to_try_again(void **state)
@@ -202,7 +202,7 @@ static void a_broken_link_is_a_failure_to_try_again(void **state)
     struct shard_link *gone = shard_server_open(server);
     mem_free(ask(gone, "CLIENT SETNAME sluice:gone:1"));
     unsigned killed;
-    assert_true(fence_kill_peer(link_, "gone:1", &killed, NULL));
+    assert_true(fence_kill_peer(shard, "gone:1", &killed, NULL));
     assert_int_equal(fence_guard(gone, &claim, GUARD_OPEN, NULL, -1, &err), FENCE_FAILED);
     shard_close(gone);
 }

@@ -23,20 +23,20 @@
 #define ABSENT "-UNFENCED the fence is absent"
 
 static struct shard_server *server;
-static struct shard_link *link_;
+static struct shard_link *shard;
 
 static int start(void **state)
 {
     (void)state;
     server = shard_server_start(false);
-    link_ = shard_server_open(server);
+    shard = shard_server_open(server);
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    shard_close(link_);
+    shard_close(shard);
     shard_server_stop(server);
     return 0;
 }
@@ -45,35 +45,35 @@ static int stop(void **state)
 static int made(void **state)
 {
     (void)state;
-    expect_ask(link_, "CONFIG SET maxmemory 0 maxmemory-policy noeviction", "+OK");
-    expect_ask(link_, "FLUSHALL", "+OK");
-    expect_script(link_, SCRIPT_WRITE_FENCE, F, "$ first c s1 5", "+OK");
-    expect_script(link_, SCRIPT_MAKE, F " " VER, "$ 7 9 1", "+OK");
-    expect_script(link_, SCRIPT_MAKE, F " " SEQ " " DIRTY, "$ 7 9 1", "+OK");
+    expect_ask(shard, "CONFIG SET maxmemory 0 maxmemory-policy noeviction", "+OK");
+    expect_ask(shard, "FLUSHALL", "+OK");
+    expect_script(shard, SCRIPT_WRITE_FENCE, F, "$ first c s1 5", "+OK");
+    expect_script(shard, SCRIPT_MAKE, F " " VER, "$ 7 9 1", "+OK");
+    expect_script(shard, SCRIPT_MAKE, F " " SEQ " " DIRTY, "$ 7 9 1", "+OK");
     return 0;
 }
 
 static int fenced(void **state)
 {
     (void)state;
-    expect_ask(link_, "CONFIG SET maxmemory 0", "+OK");
-    expect_ask(link_, "FLUSHALL", "+OK");
-    expect_script(link_, SCRIPT_WRITE_FENCE, F, "$ first c s1 5", "+OK");
+    expect_ask(shard, "CONFIG SET maxmemory 0", "+OK");
+    expect_ask(shard, "FLUSHALL", "+OK");
+    expect_script(shard, SCRIPT_WRITE_FENCE, F, "$ first c s1 5", "+OK");
     return 0;
 }
 
 /* Another process than the topology and the fence name, as after REPLICAOF there and back. */
 static void become_another_process(void)
 {
-    expect_ask(link_, "DEBUG CHANGE-REPL-ID", "+OK");
+    expect_ask(shard, "DEBUG CHANGE-REPL-ID", "+OK");
 }
 
 static int restart(void **state)
 {
     (void)state;
-    shard_close(link_);
+    shard_close(shard);
     shard_server_restart(server);
-    link_ = shard_server_open(server);
+    shard = shard_server_open(server);
     return 0;
 }
 
@@ -91,63 +91,63 @@ static void expect_prefix_of(char *actual, const char *prefix)
 static void make_adds_sentinels_and_opens_the_guard(void **state)
 {
     (void)state;
-    expect_ask(link_, "HGETALL " VER, "[__sluice:sentinel, 1]");
-    expect_ask(link_, "HGETALL " SEQ, "[__sluice:sentinel, 1]");
-    expect_ask(link_, "SMEMBERS " DIRTY, "[__sluice:sentinel]");
-    expect_ask(link_, "HGET " F " guard:7", "9:1");
+    expect_ask(shard, "HGETALL " VER, "[__sluice:sentinel, 1]");
+    expect_ask(shard, "HGETALL " SEQ, "[__sluice:sentinel, 1]");
+    expect_ask(shard, "SMEMBERS " DIRTY, "[__sluice:sentinel]");
+    expect_ask(shard, "HGET " F " guard:7", "9:1");
 }
 
 static void make_keeps_the_numbers_and_marks_that_came_before_it(void **state)
 {
     (void)state;
-    expect_ask(link_, "HINCRBY " SEQ " k 1", ":1");
-    expect_ask(link_, "SADD " DIRTY " k", ":1");
-    expect_script(link_, SCRIPT_MAKE, F " " SEQ " " DIRTY, "$ 7 9 1", "+OK");
-    expect_ask(link_, "HGET " SEQ " k", "1");
-    expect_ask(link_, "SISMEMBER " DIRTY " k", ":1");
-    expect_ask(link_, "SISMEMBER " DIRTY " __sluice:sentinel", ":1");
+    expect_ask(shard, "HINCRBY " SEQ " k 1", ":1");
+    expect_ask(shard, "SADD " DIRTY " k", ":1");
+    expect_script(shard, SCRIPT_MAKE, F " " SEQ " " DIRTY, "$ 7 9 1", "+OK");
+    expect_ask(shard, "HGET " SEQ " k", "1");
+    expect_ask(shard, "SISMEMBER " DIRTY " k", ":1");
+    expect_ask(shard, "SISMEMBER " DIRTY " __sluice:sentinel", ":1");
 }
 
 static void make_of_an_older_generation_is_stale_and_makes_nothing(void **state)
 {
     (void)state;
-    expect_ask(link_, "HSET " F " guard:7 10:1", ":1");
-    expect_script(link_, SCRIPT_MAKE, F " " VER, "$ 7 9 4", "-STALE 10:1");
-    expect_ask(link_, "EXISTS " VER, ":0");
-    expect_ask(link_, "HGET " F " guard:7", "10:1");
+    expect_ask(shard, "HSET " F " guard:7 10:1", ":1");
+    expect_script(shard, SCRIPT_MAKE, F " " VER, "$ 7 9 4", "-STALE 10:1");
+    expect_ask(shard, "EXISTS " VER, ":0");
+    expect_ask(shard, "HGET " F " guard:7", "10:1");
 }
 
 static void make_of_a_new_generation_raises_the_guard_even_to_a_lower_state(void **state)
 {
     (void)state;
-    expect_ask(link_, "HSET " F " guard:7 9:4", ":1");
-    expect_script(link_, SCRIPT_MAKE, F " " VER, "$ 7 10 1", "+OK");
-    expect_ask(link_, "HGET " F " guard:7", "10:1");
+    expect_ask(shard, "HSET " F " guard:7 9:4", ":1");
+    expect_script(shard, SCRIPT_MAKE, F " " VER, "$ 7 10 1", "+OK");
+    expect_ask(shard, "HGET " F " guard:7", "10:1");
 }
 
 static void make_again_keeps_a_larger_state_of_its_generation(void **state)
 {
     (void)state;
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 2 -1", "+OK");
-    expect_script(link_, SCRIPT_MAKE, F " " VER, "$ 7 9 1", "+OK");
-    expect_ask(link_, "HGET " F " guard:7", "9:2");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 2 -1", "+OK");
+    expect_script(shard, SCRIPT_MAKE, F " " VER, "$ 7 9 1", "+OK");
+    expect_ask(shard, "HGET " F " guard:7", "9:2");
 }
 
 static void make_without_a_fence_is_unfenced(void **state)
 {
     (void)state;
-    expect_ask(link_, "FLUSHALL", "+OK");
-    expect_script(link_, SCRIPT_MAKE, F " " VER, "$ 7 9 1", ABSENT);
-    expect_ask(link_, "DBSIZE", ":0");
+    expect_ask(shard, "FLUSHALL", "+OK");
+    expect_script(shard, SCRIPT_MAKE, F " " VER, "$ 7 9 1", ABSENT);
+    expect_ask(shard, "DBSIZE", ":0");
 }
 
 static void make_on_another_process_is_unfenced_though_the_fence_agrees(void **state)
 {
     (void)state;
     become_another_process();
-    expect_prefix_of(ask_script(link_, SCRIPT_MAKE, F " " VER, "$ 7 9 1"),
+    expect_prefix_of(ask_script(shard, SCRIPT_MAKE, F " " VER, "$ 7 9 1"),
                      "-UNFENCED this server is ");
-    expect_ask(link_, "EXISTS " VER, ":0");
+    expect_ask(shard, "EXISTS " VER, ":0");
 }
 
 /* --- guard --------------------------------------------------------------------------- */
@@ -155,48 +155,48 @@ static void make_on_another_process_is_unfenced_though_the_fence_agrees(void **s
 static void the_guard_only_rises(void **state)
 {
     (void)state;
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 3 -1", "+OK");
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 3 -1", "+OK");
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 2 -1", "-STALE 9:3");
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 8 4 -1", "-STALE 9:3");
-    expect_ask(link_, "HGET " F " guard:7", "9:3");
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 10 1 -1", "+OK");
-    expect_ask(link_, "HGET " F " guard:7", "10:1");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 3 -1", "+OK");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 3 -1", "+OK");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 2 -1", "-STALE 9:3");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 8 4 -1", "-STALE 9:3");
+    expect_ask(shard, "HGET " F " guard:7", "9:3");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 10 1 -1", "+OK");
+    expect_ask(shard, "HGET " F " guard:7", "10:1");
 }
 
 static void the_owner_guard_needs_the_sentinel_of_ver(void **state)
 {
     (void)state;
-    expect_ask(link_, "HDEL " VER " __sluice:sentinel", ":1");
-    expect_script(link_, SCRIPT_GUARD, F " " VER, "$ 7 9 2 -1", LOST VER);
-    expect_ask(link_, "HGET " F " guard:7", "9:1");
+    expect_ask(shard, "HDEL " VER " __sluice:sentinel", ":1");
+    expect_script(shard, SCRIPT_GUARD, F " " VER, "$ 7 9 2 -1", LOST VER);
+    expect_ask(shard, "HGET " F " guard:7", "9:1");
 }
 
 static void the_owner_guard_is_refused_once_keys_were_evicted(void **state)
 {
     (void)state;
     char evicted[24];
-    assert_true(shard_info(link_, "stats", "evicted_keys", evicted, sizeof(evicted), NULL));
+    assert_true(shard_info(shard, "stats", "evicted_keys", evicted, sizeof(evicted), NULL));
     assert_string_equal(evicted, "0");
-    expect_script(link_, SCRIPT_GUARD, F " " VER, "$ 7 9 2 3", "-EVICTED 0");
-    expect_ask(link_, "HGET " F " guard:7", "9:1");
-    expect_script(link_, SCRIPT_GUARD, F " " VER, "$ 7 9 2 0", "+OK");
+    expect_script(shard, SCRIPT_GUARD, F " " VER, "$ 7 9 2 3", "-EVICTED 0");
+    expect_ask(shard, "HGET " F " guard:7", "9:1");
+    expect_script(shard, SCRIPT_GUARD, F " " VER, "$ 7 9 2 0", "+OK");
 }
 
 static void guard_without_a_fence_is_unfenced(void **state)
 {
     (void)state;
-    expect_ask(link_, "FLUSHALL", "+OK");
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 2 -1", ABSENT);
-    expect_ask(link_, "EXISTS " F, ":0");
+    expect_ask(shard, "FLUSHALL", "+OK");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 2 -1", ABSENT);
+    expect_ask(shard, "EXISTS " F, ":0");
 }
 
 static void guard_on_another_process_is_unfenced_though_the_fence_agrees(void **state)
 {
     (void)state;
     become_another_process();
-    expect_prefix_of(ask_script(link_, SCRIPT_GUARD, F, "$ 7 9 2 -1"), "-UNFENCED this server is ");
-    expect_ask(link_, "HGET " F " guard:7", "9:1");
+    expect_prefix_of(ask_script(shard, SCRIPT_GUARD, F, "$ 7 9 2 -1"), "-UNFENCED this server is ");
+    expect_ask(shard, "HGET " F " guard:7", "9:1");
 }
 
 /* --- apply --------------------------------------------------------------------------- */
@@ -211,18 +211,18 @@ struct state {
 
 static struct shard_reply *dump_of(const char *value)
 {
-    expect_ask(link_, "CONFIG SET maxmemory 0", "+OK");
-    shard_reply_free(shard_commandf(link_, NULL, "SET __scratch %s", value));
-    struct shard_reply *dump = shard_commandf(link_, NULL, "DUMP __scratch");
+    expect_ask(shard, "CONFIG SET maxmemory 0", "+OK");
+    shard_reply_free(shard_commandf(shard, NULL, "SET __scratch %s", value));
+    struct shard_reply *dump = shard_commandf(shard, NULL, "DUMP __scratch");
     assert_non_null(dump);
-    expect_ask(link_, "DEL __scratch", ":1");
+    expect_ask(shard, "DEL __scratch", ":1");
     return dump;
 }
 
 /* Applies `count` states in one batch for migration 7 and the generation. */
 static char *apply_batch(const char *generation, const struct state *states, unsigned count)
 {
-    const struct shard_identity *identity = shard_link_identity(link_);
+    const struct shard_identity *identity = shard_link_identity(shard);
     struct slice words[64] = {SLICE(F), SLICE(VER)};
     struct shard_reply *dumps[8] = {NULL};
     struct slice *args = words + 2 + count;
@@ -237,9 +237,9 @@ static char *apply_batch(const char *generation, const struct state *states, uns
     args[1] = slice_of(identity->replid);
     args[2] = SLICE("7");
     args[3] = slice_of(generation);
-    assert_true(shard_load_scripts(link_, NULL));
-    shard_append_script(link_, SCRIPT_APPLY, words, 2 + count + 4 + 3 * count, 2 + count);
-    char *text = reply_as_text(shard_take(link_, NULL));
+    assert_true(shard_load_scripts(shard, NULL));
+    shard_append_script(shard, SCRIPT_APPLY, words, 2 + count + 4 + 3 * count, 2 + count);
+    char *text = reply_as_text(shard_take(shard, NULL));
     for (unsigned i = 0; i < count; i++) {
         shard_reply_free(dumps[i]);
     }
@@ -256,9 +256,9 @@ static void apply_writes_the_state_and_its_number(void **state)
 {
     (void)state;
     expect_apply("k", "3", "one", "[:1]");
-    expect_ask(link_, "GET k", "one");
-    expect_ask(link_, "PTTL k", ":-1");
-    expect_ask(link_, "HGET " VER " k", "3");
+    expect_ask(shard, "GET k", "one");
+    expect_ask(shard, "PTTL k", ":-1");
+    expect_ask(shard, "HGET " VER " k", "3");
 }
 
 static void apply_needs_the_guard_open_for_its_generation(void **state)
@@ -267,31 +267,31 @@ static void apply_needs_the_guard_open_for_its_generation(void **state)
     struct state one = {"k", "3", "-1", "one"};
     expect_answer(apply_batch("8", &one, 1), "-STALE 9:1");
     expect_answer(apply_batch("10", &one, 1), "-STALE 9:1");
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 2 -1", "+OK");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 2 -1", "+OK");
     expect_answer(apply_batch("9", &one, 1), "-STALE 9:2");
-    expect_ask(link_, "HDEL " F " guard:7", ":1");
+    expect_ask(shard, "HDEL " F " guard:7", ":1");
     expect_answer(apply_batch("9", &one, 1), "-STALE 0:0");
-    expect_ask(link_, "EXISTS k", ":0");
+    expect_ask(shard, "EXISTS k", ":0");
 }
 
 static void apply_needs_the_fence_of_this_process(void **state)
 {
     (void)state;
     struct state one = {"k", "3", "-1", "one"};
-    expect_ask(link_, "HSET " F " replid aaaa", ":0");
+    expect_ask(shard, "HSET " F " replid aaaa", ":0");
     expect_prefix_of(apply_batch("9", &one, 1), "-UNFENCED the fence names another process");
-    expect_ask(link_, "EXISTS k", ":0");
-    expect_ask(link_, "DEL " F, ":1");
+    expect_ask(shard, "EXISTS k", ":0");
+    expect_ask(shard, "DEL " F, ":1");
     expect_answer(apply_batch("9", &one, 1), ABSENT);
 }
 
 static void apply_needs_the_sentinel_of_ver(void **state)
 {
     (void)state;
-    expect_ask(link_, "HSET " VER " other 1", ":1");
-    expect_ask(link_, "HDEL " VER " __sluice:sentinel", ":1");
+    expect_ask(shard, "HSET " VER " other 1", ":1");
+    expect_ask(shard, "HDEL " VER " __sluice:sentinel", ":1");
     expect_apply("k", "3", "one", LOST VER);
-    expect_ask(link_, "EXISTS k", ":0");
+    expect_ask(shard, "EXISTS k", ":0");
 }
 
 static void apply_needs_a_larger_number_not_an_equal_one(void **state)
@@ -300,9 +300,9 @@ static void apply_needs_a_larger_number_not_an_equal_one(void **state)
     expect_apply("k", "3", "one", "[:1]");
     expect_apply("k", "3", "two", "[:0]");
     expect_apply("k", "2", "two", "[:0]");
-    expect_ask(link_, "GET k", "one");
+    expect_ask(shard, "GET k", "one");
     expect_apply("k", "4", "two", "[:1]");
-    expect_ask(link_, "GET k", "two");
+    expect_ask(shard, "GET k", "two");
 }
 
 static void apply_compares_numbers_not_texts(void **state)
@@ -311,30 +311,30 @@ static void apply_compares_numbers_not_texts(void **state)
     expect_apply("k", "9", "nine", "[:1]");
     expect_apply("k", "10", "ten", "[:1]");
     expect_apply("k", "9007199254740991", "large", "[:1]");
-    expect_ask(link_, "HGET " VER " k", "9007199254740991");
+    expect_ask(shard, "HGET " VER " k", "9007199254740991");
     expect_apply("k", "9007199254740990", "late", "[:0]");
-    expect_ask(link_, "GET k", "large");
+    expect_ask(shard, "GET k", "large");
 }
 
 static void number_0_is_applied_only_where_no_number_is_known(void **state)
 {
     (void)state;
     expect_apply("k", "0", "backfilled", "[:1]");
-    expect_ask(link_, "HEXISTS " VER " k", ":0");
+    expect_ask(shard, "HEXISTS " VER " k", ":0");
     expect_apply("k", "0", "again", "[:1]");
     expect_apply("k", "1", "mirrored", "[:1]");
     expect_apply("k", "0", "late", "[:0]");
-    expect_ask(link_, "GET k", "mirrored");
+    expect_ask(shard, "GET k", "mirrored");
 }
 
 static void a_state_replaces_the_one_before_and_its_expiry(void **state)
 {
     (void)state;
-    expect_ask(link_, "RPUSH k a b", ":2");
-    expect_ask(link_, "EXPIRE k 1000", ":1");
+    expect_ask(shard, "RPUSH k a b", ":2");
+    expect_ask(shard, "EXPIRE k 1000", ":1");
     expect_apply("k", "1", "text", "[:1]");
-    expect_ask(link_, "GET k", "text");
-    expect_ask(link_, "PTTL k", ":-1");
+    expect_ask(shard, "GET k", "text");
+    expect_ask(shard, "PTTL k", ":-1");
 }
 
 static void an_absent_state_deletes_and_is_numbered(void **state)
@@ -342,10 +342,10 @@ static void an_absent_state_deletes_and_is_numbered(void **state)
     (void)state;
     expect_apply("k", "1", "one", "[:1]");
     expect_apply("k", "2", NULL, "[:1]");
-    expect_ask(link_, "EXISTS k", ":0");
-    expect_ask(link_, "HGET " VER " k", "2");
+    expect_ask(shard, "EXISTS k", ":0");
+    expect_ask(shard, "HGET " VER " k", "2");
     expect_apply("k", "1", "late", "[:0]");
-    expect_ask(link_, "EXISTS k", ":0");
+    expect_ask(shard, "EXISTS k", ":0");
 }
 
 static void an_expiry_is_absolute(void **state)
@@ -356,7 +356,7 @@ static void an_expiry_is_absolute(void **state)
     struct state one = {"k", "1", when, "one"};
     char *expected = mem_printf(":%s", when);
     expect_answer(apply_batch("9", &one, 1), "[:1]");
-    expect_ask(link_, "PEXPIRETIME k", expected);
+    expect_ask(shard, "PEXPIRETIME k", expected);
     mem_free(expected);
 }
 
@@ -366,8 +366,8 @@ static void an_expiry_in_the_past_leaves_no_key_but_the_number(void **state)
     struct state one = {"k", "2", "1000", "one"};
     expect_apply("k", "1", "before", "[:1]");
     expect_answer(apply_batch("9", &one, 1), "[:1]");
-    expect_ask(link_, "EXISTS k", ":0");
-    expect_ask(link_, "HGET " VER " k", "2");
+    expect_ask(shard, "EXISTS k", ":0");
+    expect_ask(shard, "HGET " VER " k", "2");
 }
 
 static void apply_is_refused_for_memory_before_its_first_write(void **state)
@@ -375,9 +375,9 @@ static void apply_is_refused_for_memory_before_its_first_write(void **state)
     (void)state;
     expect_apply("k", "1", "one", "[:1]");
     struct shard_reply *dump = dump_of("two");
-    expect_ask(link_, "CONFIG SET maxmemory 1", "+OK");
+    expect_ask(shard, "CONFIG SET maxmemory 1", "+OK");
     struct slice payload = shard_reply_text(dump);
-    const struct shard_identity *identity = shard_link_identity(link_);
+    const struct shard_identity *identity = shard_link_identity(shard);
     /* The first key is deleted: were it done, the second would pass under OOM. */
     struct slice words[] = {SLICE(F),
                             SLICE(VER),
@@ -393,13 +393,13 @@ static void apply_is_refused_for_memory_before_its_first_write(void **state)
                             SLICE("1"),
                             SLICE("-1"),
                             payload};
-    shard_append_script(link_, SCRIPT_APPLY, words, 14, 4);
-    expect_prefix_of(reply_as_text(shard_take(link_, NULL)), "-OOM ");
+    shard_append_script(shard, SCRIPT_APPLY, words, 14, 4);
+    expect_prefix_of(reply_as_text(shard_take(shard, NULL)), "-OOM ");
     shard_reply_free(dump);
-    expect_ask(link_, "GET k", "one");
-    expect_ask(link_, "EXISTS l", ":0");
-    expect_ask(link_, "HGET " VER " k", "1");
-    expect_ask(link_, "CONFIG SET maxmemory 0", "+OK");
+    expect_ask(shard, "GET k", "one");
+    expect_ask(shard, "EXISTS l", ":0");
+    expect_ask(shard, "HGET " VER " k", "1");
+    expect_ask(shard, "CONFIG SET maxmemory 0", "+OK");
 }
 
 static void a_batch_judges_each_key_alone(void **state)
@@ -411,8 +411,8 @@ static void a_batch_judges_each_key_alone(void **state)
                             {"c", "0", "-1", "c0"},
                             {"d", "2", "-1", NULL}};
     expect_answer(apply_batch("9", batch, 4), "[:1, :0, :1, :1]");
-    expect_ask(link_, "MGET a b c d", "[a1, kept, c0, (nil)]");
-    expect_ask(link_, "HMGET " VER " a b c d", "[1, 5, (nil), 2]");
+    expect_ask(shard, "MGET a b c d", "[a1, kept, c0, (nil)]");
+    expect_ask(shard, "HMGET " VER " a b c d", "[1, 5, (nil), 2]");
 }
 
 static void a_key_twice_in_a_batch_ends_at_its_larger_number(void **state)
@@ -424,8 +424,8 @@ static void a_key_twice_in_a_batch_ends_at_its_larger_number(void **state)
     expect_answer(apply_batch("9", rising, 2), "[:1, :1]");
     expect_answer(apply_batch("9", falling, 2), "[:1, :0]");
     expect_answer(apply_batch("9", deleted, 2), "[:1, :1]");
-    expect_ask(link_, "MGET k l m", "[two, two, (nil)]");
-    expect_ask(link_, "HMGET " VER " k l m", "[2, 2, 2]");
+    expect_ask(shard, "MGET k l m", "[two, two, (nil)]");
+    expect_ask(shard, "HMGET " VER " k l m", "[2, 2, 2]");
 }
 
 static void a_payload_that_cannot_be_read_leaves_the_others_and_no_number(void **state)
@@ -433,9 +433,9 @@ static void a_payload_that_cannot_be_read_leaves_the_others_and_no_number(void *
     (void)state;
     expect_apply("bad", "1", "one", "[:1]");
     expect_prefix_of(
-        ask_script(link_, SCRIPT_APPLY, F " " VER " bad gone", "$ 7 9 2 -1 rubbish 3 -1 ''"),
+        ask_script(shard, SCRIPT_APPLY, F " " VER " bad gone", "$ 7 9 2 -1 rubbish 3 -1 ''"),
         "[-ERR DUMP payload version or checksum are wrong");
-    expect_ask(link_, "HMGET " VER " bad gone", "[1, 3]");
+    expect_ask(shard, "HMGET " VER " bad gone", "[1, 3]");
 }
 
 /* Beyond what unpack() takes at once. */
@@ -448,7 +448,7 @@ static void a_large_batch_is_applied_whole(void **state)
     };
     struct slice *words = mem_alloc((2 + COUNT + 4 + 3 * COUNT) * sizeof(*words));
     char(*names)[16] = mem_alloc(COUNT * sizeof(*names));
-    const struct shard_identity *identity = shard_link_identity(link_);
+    const struct shard_identity *identity = shard_link_identity(shard);
     struct shard_reply *dump = dump_of("x");
     struct slice *args = words + 2 + COUNT;
     words[0] = SLICE(F);
@@ -464,9 +464,9 @@ static void a_large_batch_is_applied_whole(void **state)
         args[5 + 3 * i] = SLICE("-1");
         args[6 + 3 * i] = shard_reply_text(dump);
     }
-    assert_true(shard_load_scripts(link_, NULL));
-    shard_append_script(link_, SCRIPT_APPLY, words, 2 + COUNT + 4 + 3 * COUNT, 2 + COUNT);
-    struct shard_reply *reply = shard_take(link_, NULL);
+    assert_true(shard_load_scripts(shard, NULL));
+    shard_append_script(shard, SCRIPT_APPLY, words, 2 + COUNT + 4 + 3 * COUNT, 2 + COUNT);
+    struct shard_reply *reply = shard_take(shard, NULL);
     assert_int_equal(shard_reply_count(reply), COUNT);
     for (size_t i = 0; i < COUNT; i++) {
         assert_int_equal(shard_reply_integer(shard_reply_at(reply, i)), 1);
@@ -475,8 +475,8 @@ static void a_large_batch_is_applied_whole(void **state)
     shard_reply_free(dump);
     mem_free(words);
     mem_free(names);
-    expect_ask(link_, "HLEN " VER, ":9001");
-    expect_ask(link_, "GET k8999", "x");
+    expect_ask(shard, "HLEN " VER, ":9001");
+    expect_ask(shard, "GET k8999", "x");
 }
 
 /* --- renumber and clear ------------------------------------------------------------------ */
@@ -484,44 +484,44 @@ static void a_large_batch_is_applied_whole(void **state)
 static void renumber_hands_out_new_numbers_and_marks(void **state)
 {
     (void)state;
-    expect_ask(link_, "HSET " SEQ " a 4", ":1");
-    expect_script(link_, SCRIPT_RENUMBER, F " " SEQ " " DIRTY " a b", "$", "[:5, :1]");
-    expect_ask(link_, "SMISMEMBER " DIRTY " a b", "[:1, :1]");
+    expect_ask(shard, "HSET " SEQ " a 4", ":1");
+    expect_script(shard, SCRIPT_RENUMBER, F " " SEQ " " DIRTY " a b", "$", "[:5, :1]");
+    expect_ask(shard, "SMISMEMBER " DIRTY " a b", "[:1, :1]");
 }
 
 static void renumber_needs_both_sentinels_and_the_fence(void **state)
 {
     (void)state;
-    expect_ask(link_, "SREM " DIRTY " __sluice:sentinel", ":1");
-    expect_script(link_, SCRIPT_RENUMBER, F " " SEQ " " DIRTY " a", "$", LOST DIRTY);
-    expect_ask(link_, "HDEL " SEQ " __sluice:sentinel", ":1");
-    expect_script(link_, SCRIPT_RENUMBER, F " " SEQ " " DIRTY " a", "$", LOST SEQ);
-    expect_ask(link_, "DEL " F, ":1");
-    expect_script(link_, SCRIPT_RENUMBER, F " " SEQ " " DIRTY " a", "$", ABSENT);
-    expect_ask(link_, "EXISTS " SEQ " " DIRTY, ":0");
+    expect_ask(shard, "SREM " DIRTY " __sluice:sentinel", ":1");
+    expect_script(shard, SCRIPT_RENUMBER, F " " SEQ " " DIRTY " a", "$", LOST DIRTY);
+    expect_ask(shard, "HDEL " SEQ " __sluice:sentinel", ":1");
+    expect_script(shard, SCRIPT_RENUMBER, F " " SEQ " " DIRTY " a", "$", LOST SEQ);
+    expect_ask(shard, "DEL " F, ":1");
+    expect_script(shard, SCRIPT_RENUMBER, F " " SEQ " " DIRTY " a", "$", ABSENT);
+    expect_ask(shard, "EXISTS " SEQ " " DIRTY, ":0");
 }
 
 static void a_mark_is_cleared_only_while_its_number_is_unchanged(void **state)
 {
     (void)state;
-    expect_ask(link_, "HSET " SEQ " a 4 b 5", ":2");
-    expect_ask(link_, "SADD " DIRTY " a b c", ":3");
-    expect_script(link_, SCRIPT_CLEAR, F " " SEQ " " DIRTY, "$ a 3 b 5 c 0", ":2");
-    expect_ask(link_, "SMISMEMBER " DIRTY " a b c __sluice:sentinel", "[:1, :0, :0, :1]");
+    expect_ask(shard, "HSET " SEQ " a 4 b 5", ":2");
+    expect_ask(shard, "SADD " DIRTY " a b c", ":3");
+    expect_script(shard, SCRIPT_CLEAR, F " " SEQ " " DIRTY, "$ a 3 b 5 c 0", ":2");
+    expect_ask(shard, "SMISMEMBER " DIRTY " a b c __sluice:sentinel", "[:1, :0, :0, :1]");
 }
 
 static void clear_needs_both_sentinels_and_the_fence(void **state)
 {
     (void)state;
-    expect_ask(link_, "HSET " SEQ " a 4", ":1");
-    expect_ask(link_, "SADD " DIRTY " a", ":1");
-    expect_ask(link_, "SREM " DIRTY " __sluice:sentinel", ":1");
-    expect_script(link_, SCRIPT_CLEAR, F " " SEQ " " DIRTY, "$ a 4", LOST DIRTY);
-    expect_ask(link_, "HDEL " SEQ " __sluice:sentinel", ":1");
-    expect_script(link_, SCRIPT_CLEAR, F " " SEQ " " DIRTY, "$ a 4", LOST SEQ);
-    expect_ask(link_, "HSET " F " run_id x", ":0");
-    expect_prefix_of(ask_script(link_, SCRIPT_CLEAR, F " " SEQ " " DIRTY, "$ a 4"), "-UNFENCED ");
-    expect_ask(link_, "SISMEMBER " DIRTY " a", ":1");
+    expect_ask(shard, "HSET " SEQ " a 4", ":1");
+    expect_ask(shard, "SADD " DIRTY " a", ":1");
+    expect_ask(shard, "SREM " DIRTY " __sluice:sentinel", ":1");
+    expect_script(shard, SCRIPT_CLEAR, F " " SEQ " " DIRTY, "$ a 4", LOST DIRTY);
+    expect_ask(shard, "HDEL " SEQ " __sluice:sentinel", ":1");
+    expect_script(shard, SCRIPT_CLEAR, F " " SEQ " " DIRTY, "$ a 4", LOST SEQ);
+    expect_ask(shard, "HSET " F " run_id x", ":0");
+    expect_prefix_of(ask_script(shard, SCRIPT_CLEAR, F " " SEQ " " DIRTY, "$ a 4"), "-UNFENCED ");
+    expect_ask(shard, "SISMEMBER " DIRTY " a", ":1");
 }
 
 /* --- purge and drop ------------------------------------------------------------------------ */
@@ -529,47 +529,47 @@ static void clear_needs_both_sentinels_and_the_fence(void **state)
 static void purge_needs_the_purge_guard_of_its_generation(void **state)
 {
     (void)state;
-    expect_ask(link_, "MSET a 1 b 2", "+OK");
-    expect_script(link_, SCRIPT_PURGE, F " a b", "$ 7 9", "-STALE 9:1");
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 3 -1", "+OK");
-    expect_script(link_, SCRIPT_PURGE, F " a b", "$ 7 8", "-STALE 9:3");
-    expect_script(link_, SCRIPT_PURGE, F " a b", "$ 6 9", "-STALE 0:0");
-    expect_ask(link_, "EXISTS a b", ":2");
-    expect_script(link_, SCRIPT_PURGE, F " a b c", "$ 7 9", ":2");
-    expect_ask(link_, "EXISTS a b", ":0");
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 4 -1", "+OK");
-    expect_ask(link_, "SET a 1", "+OK");
-    expect_script(link_, SCRIPT_PURGE, F " a", "$ 7 9", "-STALE 9:4");
+    expect_ask(shard, "MSET a 1 b 2", "+OK");
+    expect_script(shard, SCRIPT_PURGE, F " a b", "$ 7 9", "-STALE 9:1");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 3 -1", "+OK");
+    expect_script(shard, SCRIPT_PURGE, F " a b", "$ 7 8", "-STALE 9:3");
+    expect_script(shard, SCRIPT_PURGE, F " a b", "$ 6 9", "-STALE 0:0");
+    expect_ask(shard, "EXISTS a b", ":2");
+    expect_script(shard, SCRIPT_PURGE, F " a b c", "$ 7 9", ":2");
+    expect_ask(shard, "EXISTS a b", ":0");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 4 -1", "+OK");
+    expect_ask(shard, "SET a 1", "+OK");
+    expect_script(shard, SCRIPT_PURGE, F " a", "$ 7 9", "-STALE 9:4");
 }
 
 static void purge_needs_the_fence_of_this_process(void **state)
 {
     (void)state;
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 3 -1", "+OK");
-    expect_ask(link_, "SET a 1", "+OK");
-    expect_ask(link_, "HSET " F " run_id x", ":0");
-    expect_prefix_of(ask_script(link_, SCRIPT_PURGE, F " a", "$ 7 9"), "-UNFENCED ");
-    expect_ask(link_, "EXISTS a", ":1");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 3 -1", "+OK");
+    expect_ask(shard, "SET a 1", "+OK");
+    expect_ask(shard, "HSET " F " run_id x", ":0");
+    expect_prefix_of(ask_script(shard, SCRIPT_PURGE, F " a", "$ 7 9"), "-UNFENCED ");
+    expect_ask(shard, "EXISTS a", ":1");
 }
 
 static void drop_needs_the_closed_guard_of_its_generation(void **state)
 {
     (void)state;
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 3 -1", "+OK");
-    expect_script(link_, SCRIPT_DROP, F " " SEQ " " DIRTY " " VER, "$ 7 9", "-STALE 9:3");
-    expect_ask(link_, "EXISTS " SEQ " " DIRTY " " VER, ":3");
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 4 -1", "+OK");
-    expect_script(link_, SCRIPT_DROP, F " " SEQ, "$ 7 10", "-STALE 9:4");
-    expect_script(link_, SCRIPT_DROP, F " " SEQ " " DIRTY " " VER, "$ 7 9", ":3");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 3 -1", "+OK");
+    expect_script(shard, SCRIPT_DROP, F " " SEQ " " DIRTY " " VER, "$ 7 9", "-STALE 9:3");
+    expect_ask(shard, "EXISTS " SEQ " " DIRTY " " VER, ":3");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 4 -1", "+OK");
+    expect_script(shard, SCRIPT_DROP, F " " SEQ, "$ 7 10", "-STALE 9:4");
+    expect_script(shard, SCRIPT_DROP, F " " SEQ " " DIRTY " " VER, "$ 7 9", ":3");
 }
 
 static void drop_needs_the_fence_of_this_process(void **state)
 {
     (void)state;
-    expect_script(link_, SCRIPT_GUARD, F, "$ 7 9 4 -1", "+OK");
-    expect_ask(link_, "HSET " F " run_id x", ":0");
-    expect_prefix_of(ask_script(link_, SCRIPT_DROP, F " " SEQ, "$ 7 9"), "-UNFENCED ");
-    expect_ask(link_, "EXISTS " SEQ, ":1");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 4 -1", "+OK");
+    expect_ask(shard, "HSET " F " run_id x", ":0");
+    expect_prefix_of(ask_script(shard, SCRIPT_DROP, F " " SEQ, "$ 7 9"), "-UNFENCED ");
+    expect_ask(shard, "EXISTS " SEQ, ":1");
 }
 
 /* --- marked_write --------------------------------------------------------------------------- */
@@ -577,36 +577,36 @@ static void drop_needs_the_fence_of_this_process(void **state)
 static void a_marked_write_runs_and_marks_above_maxmemory(void **state)
 {
     (void)state;
-    expect_ask(link_, "MSET a 1 b 2 c 3", "+OK");
-    expect_ask(link_, "CONFIG SET maxmemory 1", "+OK");
-    expect_prefix_of(ask(link_, "SET a 2"), "-OOM ");
-    expect_script(link_, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " a b", "$ 2 DEL a b", ":2");
-    expect_ask(link_, "CONFIG SET maxmemory 0", "+OK");
-    expect_ask(link_, "EXISTS a b", ":0");
-    expect_ask(link_, "HMGET " SEQ " a b", "[1, 1]");
-    expect_ask(link_, "SMISMEMBER " DIRTY " a b", "[:1, :1]");
+    expect_ask(shard, "MSET a 1 b 2 c 3", "+OK");
+    expect_ask(shard, "CONFIG SET maxmemory 1", "+OK");
+    expect_prefix_of(ask(shard, "SET a 2"), "-OOM ");
+    expect_script(shard, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " a b", "$ 2 DEL a b", ":2");
+    expect_ask(shard, "CONFIG SET maxmemory 0", "+OK");
+    expect_ask(shard, "EXISTS a b", ":0");
+    expect_ask(shard, "HMGET " SEQ " a b", "[1, 1]");
+    expect_ask(shard, "SMISMEMBER " DIRTY " a b", "[:1, :1]");
 }
 
 static void a_marked_write_marks_only_the_written_keys(void **state)
 {
     (void)state;
-    expect_ask(link_, "SADD x m", ":1");
-    expect_script(link_, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " x y", "$ 1 SREM x m", ":1");
-    expect_ask(link_, "HMGET " SEQ " x y", "[1, (nil)]");
+    expect_ask(shard, "SADD x m", ":1");
+    expect_script(shard, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " x y", "$ 1 SREM x m", ":1");
+    expect_ask(shard, "HMGET " SEQ " x y", "[1, (nil)]");
 }
 
 static void a_marked_write_answers_the_commands_own_error(void **state)
 {
     (void)state;
-    expect_ask(link_, "SET a 1", "+OK");
-    expect_script(link_, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " a", "$ 1 LPOP a",
+    expect_ask(shard, "SET a 1", "+OK");
+    expect_script(shard, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " a", "$ 1 LPOP a",
                   "-WRONGTYPE Operation against a key holding the wrong kind of value");
 }
 
 /* UNLINK of so many written keys, through marked_write. */
 static char *marked_unlink(unsigned nkeys)
 {
-    const struct shard_identity *identity = shard_link_identity(link_);
+    const struct shard_identity *identity = shard_link_identity(shard);
     struct slice *words = mem_alloc((2 * nkeys + 8) * sizeof(*words));
     char digits[20];
     unsigned count = 0;
@@ -623,20 +623,20 @@ static char *marked_unlink(unsigned nkeys)
     for (unsigned i = 0; i < nkeys; i++) {
         words[count++] = SLICE("a");
     }
-    assert_true(shard_load_scripts(link_, NULL));
-    shard_append_script(link_, SCRIPT_MARKED_WRITE, words, count, 3 + nkeys);
+    assert_true(shard_load_scripts(shard, NULL));
+    shard_append_script(shard, SCRIPT_MARKED_WRITE, words, count, 3 + nkeys);
     mem_free(words);
-    return reply_as_text(shard_take(link_, NULL));
+    return reply_as_text(shard_take(shard, NULL));
 }
 
 /* More than unpack() can pass on would fail after the marks, with words of Lua's. */
 static void a_marked_write_of_too_many_arguments_is_refused_whole(void **state)
 {
     (void)state;
-    expect_ask(link_, "SET a 1", "+OK");
+    expect_ask(shard, "SET a 1", "+OK");
     expect_answer(marked_unlink(8000), "-OOM command not allowed when used memory > 'maxmemory'.");
-    expect_ask(link_, "HEXISTS " SEQ " a", ":0");
-    expect_ask(link_, "EXISTS a", ":1");
+    expect_ask(shard, "HEXISTS " SEQ " a", ":0");
+    expect_ask(shard, "EXISTS a", ":1");
     expect_answer(marked_unlink(7896), ":1");
 }
 

@@ -119,7 +119,7 @@ static void a_field_of_info_is_found_whole_or_not_at_all(void **state)
     struct error err;
     struct shard_link *link = shard_server_open(server);
     assert_true(shard_info(link, "server", "tcp_port", text, sizeof(text), NULL));
-    assert_int_equal(atoi(text), shard_server_port(server));
+    assert_int_equal(strtol(text, NULL, 10), shard_server_port(server));
     assert_false(shard_info(link, "server", "tcp", text, sizeof(text), &err));
     assert_false(shard_info(link, "server", "run_id", tiny, sizeof(tiny), &err));
     shard_close(link);

@@ -15,10 +15,11 @@
 #include "lib/base/memory.h"
 #include "lib/store/store.h"
 #include "tests/support/sample_topology.h"
+#include "tests/support/scratch.h"
 
 struct fixture {
-    char folder[64];
-    char url[96];
+    char *folder; /* its "store" is made by store_create */
+    char url[512];
 };
 
 /* In a process of its own, since fail points are read from the environment once. Never returns. */
@@ -66,10 +67,7 @@ static uint64_t newest(const struct fixture *fixture)
 static int set_up(void **state)
 {
     struct fixture *fixture = mem_zalloc(sizeof(*fixture));
-    (void)snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/sluice-store-XXXXXX");
-    if (mkdtemp(fixture->folder) == NULL) {
-        return -1;
-    }
+    fixture->folder = scratch_folder("store");
     (void)snprintf(fixture->url, sizeof(fixture->url), "file:%s/store", fixture->folder);
     *state = fixture;
     return result_of(fixture, 1, "") == CAS_DONE ? 0 : -1;
@@ -78,11 +76,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    char *command = mem_printf("rm -rf '%s'", fixture->folder);
-    int failed = system(command);
-    mem_free(command);
+    scratch_remove(fixture->folder);
     mem_free(fixture);
-    return failed;
+    return 0;
 }
 
 static void a_writer_that_dies_before_the_link_has_done_nothing(void **state)

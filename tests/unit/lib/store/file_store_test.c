@@ -1,4 +1,5 @@
 /* The store over a real folder, with other processes racing for it. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,26 +16,25 @@
 
 #include <cmocka.h>
 
+#include "lib/base/assert.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/memory.h"
 #include "lib/store/store.h"
 #include "tests/support/sample_topology.h"
+#include "tests/support/scratch.h"
 
 #define DEADLINE_MS 10000
 
 struct fixture {
-    char folder[64]; /* its "store" is made by store_create */
-    char url[96];
+    char *folder; /* its "store" is made by store_create */
+    char url[512];
 };
 
 static int set_up(void **state)
 {
     struct fixture *fixture = mem_zalloc(sizeof(*fixture));
-    (void)snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/sluice-store-XXXXXX");
-    if (mkdtemp(fixture->folder) == NULL) {
-        return -1;
-    }
+    fixture->folder = scratch_folder("store");
     (void)snprintf(fixture->url, sizeof(fixture->url), "file:%s/store", fixture->folder);
     *state = fixture;
     return 0;
@@ -43,11 +43,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    char *command = mem_printf("rm -rf '%s'", fixture->folder);
-    int failed = system(command);
-    mem_free(command);
+    scratch_remove(fixture->folder);
     mem_free(fixture);
-    return failed;
+    return 0;
 }
 
 static struct store *open_store(const struct fixture *fixture)
@@ -208,9 +206,15 @@ static void no_writer_leaves_its_temporary_file(void **state)
     struct store *store = create_store(fixture);
     assert_int_equal(cas(store, 2, 0), CAS_DONE);
     assert_int_equal(cas(store, 2, 0), CAS_LOST);
-    char *command = mem_printf("test -z \"$(find %s -name 'tmp.*')\"", fixture->folder);
-    assert_int_equal(system(command), 0);
-    mem_free(command);
+    char *path = path_of(fixture, "");
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    const struct dirent *entry;
+    while ((entry = readdir(folder)) != NULL) {
+        assert_int_not_equal(strncmp(entry->d_name, "tmp.", 4), 0);
+    }
+    (void)closedir(folder);
+    mem_free(path);
     store_close(store);
 }
 
@@ -513,10 +517,14 @@ struct tally {
 static bool count_record(void *context, struct slice record)
 {
     struct tally *tally = context;
-    unsigned appender, number;
     char text[300];
     (void)snprintf(text, sizeof(text), "%.*s", (int)record.len, record.data);
-    assert_int_equal(sscanf(text, "{\"appender\":%u,\"number\":%u,", &appender, &number), 2);
+    const char *appender_at = strstr(text, "\"appender\":"),
+               *number_at = strstr(text, "\"number\":");
+    ASSERT(appender_at != NULL && number_at != NULL);
+    unsigned long appender = strtoul(appender_at + 11, NULL, 10);
+    unsigned long number = strtoul(number_at + 9, NULL, 10);
+    assert_true(appender < APPENDERS);
     assert_int_equal(number, tally->next[appender]++);
     return true;
 }

@@ -1,0 +1,13 @@
+/* "NAME=HOST:PORT": a shard as the command line names it. Pure. */
+#ifndef CTL_COMMAND_PLACE_H
+#define CTL_COMMAND_PLACE_H
+
+#include "lib/topology/topology.h"
+
+#define WEIGHT_DEFAULT 100
+
+/* Fills name, host, port and a weight of WEIGHT_DEFAULT; an IPv6 host stands in brackets. */
+bool place_parse(const char *text, struct topology_shard *shard, struct error *err)
+    __attribute__((warn_unused_result));
+
+#endif

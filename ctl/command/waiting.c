@@ -1,0 +1,240 @@
+#include "ctl/command/waiting.h"
+
+#include <string.h>
+
+#include "ctl/command/history.h"
+#include "ctl/output/progress.h"
+#include "lib/base/clock.h"
+#include "lib/base/memory.h"
+
+#define LOOK_EVERY_MS 500 /* at the journal; a change of the topology is seen at once */
+
+struct waited {
+    uint64_t id;
+    char source[SHARD_NAME_MAX + 1];
+    char target[SHARD_NAME_MAX + 1];
+    unsigned slot; /* one of its slots: all of them change their owner together */
+    enum phase phase;
+    bool is_open;
+    bool is_paused;
+};
+
+struct waiting {
+    enum waiting_goal goal;
+    struct waited *items;
+    unsigned count;
+    size_t capacity;
+    json_t *history; /* progress records; null before the first reading */
+    char last_error[512];
+};
+
+struct waiting *waiting_new(enum waiting_goal goal)
+{
+    struct waiting *waiting = mem_zalloc(sizeof(*waiting));
+    waiting->goal = goal;
+    return waiting;
+}
+
+void waiting_free(struct waiting *waiting)
+{
+    json_decref(waiting->history);
+    mem_free(waiting->items);
+    mem_free(waiting);
+}
+
+static unsigned first_slot(const struct slot_set *slots)
+{
+    unsigned slot = 0;
+    while (slot + 1 < slots->nslots && !slot_set_has(slots, slot)) {
+        slot++;
+    }
+    return slot;
+}
+
+void waiting_add(struct waiting *waiting, uint64_t id, const char *source, const char *target,
+                 const struct slot_set *slots)
+{
+    MEM_GROW(waiting->items, waiting->count, waiting->capacity);
+    struct waited *item = &waiting->items[waiting->count++];
+    memset(item, 0, sizeof(*item));
+    item->id = id;
+    item->slot = first_slot(slots);
+    item->is_open = true;
+    (void)snprintf(item->source, sizeof(item->source), "%s", source);
+    (void)snprintf(item->target, sizeof(item->target), "%s", target);
+}
+
+static enum waiting_state fail(const struct waited *item, const char *what, struct error *err)
+{
+    char id[MIGRATION_ID_TEXT_MAX];
+    migration_id_format(item->id, id);
+    (void)error_set(err, "%s %s; see sluicectl report %s", id, what, id);
+    return WAITING_FAILED;
+}
+
+static enum waiting_state judge_open(enum waiting_goal goal, const struct waited *item,
+                                     const struct migration *migration, struct error *err)
+{
+    enum phase phase = migration->phase;
+    if (goal == WAITING_UNDONE) {
+        /* A hold that was undone goes back to switched; the migrator tries again by itself. */
+        return phase == PHASE_FINALIZING ? fail(item, "is being finalized", err) : WAITING_GOES_ON;
+    }
+    if (phase == PHASE_ABORTING) {
+        return fail(item, "is being undone", err);
+    }
+    bool has_switched = phase == PHASE_SWITCHED || phase == PHASE_FINALIZING;
+    return goal == WAITING_SWITCHED && has_switched ? WAITING_DONE : WAITING_GOES_ON;
+}
+
+/* The owner of its slots tells how a closed migration ended. If a later one has moved them on
+ * meanwhile, it ended as hoped: nobody can move what did not arrive. */
+static enum waiting_state judge_closed(enum waiting_goal goal, const struct waited *item,
+                                       const struct topology *topology, struct error *err)
+{
+    const char *owner = topology->shards[topology->owner[item->slot]].name;
+    if (goal == WAITING_UNDONE) {
+        return strcmp(owner, item->target) == 0 ? fail(item, "was finalized", err) : WAITING_DONE;
+    }
+    bool is_undone = strcmp(owner, item->source) == 0;
+    return is_undone ? fail(item, "was aborted or rolled back", err) : WAITING_DONE;
+}
+
+enum waiting_state waiting_judge(const struct waiting *waiting, unsigned index,
+                                 const struct topology *topology, struct error *err)
+{
+    const struct waited *item = &waiting->items[index];
+    const struct migration *migration = topology_find_migration(topology, item->id);
+    return migration != NULL ? judge_open(waiting->goal, item, migration, err)
+                             : judge_closed(waiting->goal, item, topology, err);
+}
+
+/* Takes the phases over for display; WAITING_DONE when all are done. */
+static enum waiting_state judge_all(struct waiting *waiting, const struct topology *topology,
+                                    struct error *err)
+{
+    bool is_all_done = true;
+    for (unsigned i = 0; i < waiting->count; i++) {
+        struct waited *item = &waiting->items[i];
+        const struct migration *migration = topology_find_migration(topology, item->id);
+        item->is_open = migration != NULL;
+        item->is_paused = migration != NULL && migration->is_paused;
+        item->phase = migration != NULL ? migration->phase : item->phase;
+        enum waiting_state state = waiting_judge(waiting, i, topology, err);
+        if (state == WAITING_FAILED) {
+            return state;
+        }
+        is_all_done = is_all_done && state == WAITING_DONE;
+    }
+    return is_all_done ? WAITING_DONE : WAITING_GOES_ON;
+}
+
+static void add_progress(struct progress_view *view, const json_t *record)
+{
+    if (record == NULL) {
+        return;
+    }
+    view->has_counts = true;
+    view->keys_total += view_number(record, "keys_total");
+    view->keys_copied += view_number(record, "keys_copied");
+    view->keys_verified += view_number(record, "keys_verified");
+    view->bytes_copied += view_number(record, "bytes_copied");
+    view->dirty += view_number(record, "dirty");
+    if (json_object_get(record, "eta_ms") != NULL) {
+        uint64_t eta_ms = view_number(record, "eta_ms");
+        view->has_eta = true;
+        view->eta_ms = eta_ms > view->eta_ms ? eta_ms : view->eta_ms;
+    }
+}
+
+/* Several migrations are shown as one: their sums, the phase of the first that is not done. */
+static void make_view(const struct waiting *waiting, struct progress_view *view)
+{
+    memset(view, 0, sizeof(*view));
+    const struct waited *shown = &waiting->items[0];
+    for (unsigned i = 0; i < waiting->count; i++) {
+        const struct waited *item = &waiting->items[i];
+        shown = shown->is_open && !item->is_open ? shown : item->is_open ? item : shown;
+        view->is_paused = view->is_paused || item->is_paused;
+        add_progress(view, view_member(history_of(waiting->history, item->id), "progress"));
+    }
+    char id[MIGRATION_ID_TEXT_MAX];
+    migration_id_format(shown->id, id);
+    view->phase = phase_name(shown->phase);
+    if (waiting->count > 1) {
+        (void)snprintf(view->label, sizeof(view->label), "%s and %u more", id, waiting->count - 1);
+    } else {
+        (void)snprintf(view->label, sizeof(view->label), "%s", id);
+    }
+}
+
+/* An error that the migrator has met is shown once: it is why nothing goes on. */
+static void note_error(struct waiting *waiting, struct progress *progress,
+                       const struct waited *item)
+{
+    const json_t *record = view_member(history_of(waiting->history, item->id), "last_error");
+    const char *text = view_text(record, "text");
+    if (text[0] != '\0' &&
+        strncmp(text, waiting->last_error, sizeof(waiting->last_error) - 1) != 0) {
+        (void)snprintf(waiting->last_error, sizeof(waiting->last_error), "%s", text);
+        progress_note(progress, "%s: %s", view_text(record, "migration"), text);
+    }
+}
+
+static void show(struct waiting *waiting, struct progress *progress, struct store *store)
+{
+    json_t *history = history_read_progress(store, NULL);
+    if (history != NULL) {
+        json_decref(waiting->history);
+        waiting->history = history;
+    }
+    for (unsigned i = 0; i < waiting->count; i++) {
+        note_error(waiting, progress, &waiting->items[i]);
+    }
+    struct progress_view view;
+    make_view(waiting, &view);
+    progress_show(progress, &view);
+}
+
+static enum waiting_state look(struct waiting *waiting, const struct command_run *run,
+                               uint64_t *epoch, struct error *err)
+{
+    struct topology *topology = store_read(run->store, NULL, err);
+    if (topology == NULL) {
+        return WAITING_FAILED;
+    }
+    *epoch = topology->epoch;
+    enum waiting_state state = judge_all(waiting, topology, err);
+    topology_free(topology);
+    return state;
+}
+
+static bool is_over(const struct command_run *run, uint64_t start_us, struct error *err)
+{
+    uint64_t timeout_ms = run->settings->timeout_ms;
+    if (timeout_ms == 0 || clock_now_us() - start_us < timeout_ms * 1000) {
+        return false;
+    }
+    (void)error_set(err, "gave up waiting after --timeout; the work goes on: sluicectl status");
+    return true;
+}
+
+bool waiting_run(struct waiting *waiting, struct command_run *run, struct error *err)
+{
+    struct progress *progress = progress_new(run->notes);
+    uint64_t start_us = clock_now_us();
+    uint64_t epoch = 0;
+    enum waiting_state state = look(waiting, run, &epoch, err);
+    while (state == WAITING_GOES_ON) {
+        show(waiting, progress, run->store);
+        if (is_over(run, start_us, err)) {
+            state = WAITING_FAILED;
+            break;
+        }
+        (void)store_wait(run->store, epoch, LOOK_EVERY_MS);
+        state = look(waiting, run, &epoch, err);
+    }
+    show(waiting, progress, run->store);
+    progress_free(progress);
+    return state == WAITING_DONE;
+}
