@@ -116,6 +116,15 @@ static enum fence_outcome one_round(struct barrier *barrier, struct roll *roll, 
     return outcome;
 }
 
+static bool pass_time(struct barrier *barrier)
+{
+    if (barrier->while_waiting != NULL) {
+        return barrier->while_waiting(barrier->context);
+    }
+    clock_sleep_ms(POLL_MS);
+    return true;
+}
+
 enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
 {
     struct roll roll = {.members = NULL};
@@ -135,11 +144,10 @@ enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
         if (is_over) {
             break;
         }
-        if (!barrier->may_go_on(barrier->context)) {
+        if (!barrier->may_go_on(barrier->context) || !pass_time(barrier)) {
             barrier->was_interrupted = true;
             break;
         }
-        clock_sleep_ms(POLL_MS);
     }
     mem_free(roll.members);
     barrier->took_us = clock_now_us() - start_us;
