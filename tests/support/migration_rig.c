@@ -13,7 +13,7 @@
 #include "lib/base/random.h"
 #include "lib/shard/fence.h"
 #include "tests/support/cluster.h"
-#include "tests/support/compare/value.h"
+#include "tests/support/compare/copy.h"
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
@@ -370,20 +370,20 @@ static bool is_moving(const struct key *key)
 
 static void expect_same(redisContext *a, redisContext *b, const struct key *key)
 {
-    struct value of_a;
-    struct value of_b;
+    struct copy of_a;
+    struct copy of_b;
     const struct key *const keys[] = {key};
-    assert_true(value_read(a, keys, 1, &of_a));
-    assert_true(value_read(b, keys, 1, &of_b));
-    if (!value_equal(&of_a, &of_b)) {
+    assert_true(copy_read(a, keys, 1, &of_a));
+    assert_true(copy_read(b, keys, 1, &of_b));
+    if (!copy_equal(&of_a, &of_b)) {
         fail_msg("%s differs: %s, %lld ms, %zu bytes here; %s, %lld ms, %zu bytes expected: %.*s / "
                  "%.*s",
                  key->data, of_a.type, of_a.expires_ms, of_a.length, of_b.type, of_b.expires_ms,
                  of_b.length, (int)(of_a.length < 60 ? of_a.length : 60), of_a.data,
                  (int)(of_b.length < 60 ? of_b.length : 60), of_b.data);
     }
-    value_fini(&of_a);
-    value_fini(&of_b);
+    copy_fini(&of_a);
+    copy_fini(&of_b);
 }
 
 static void expect_no_others(redisContext *context, redisContext *oracle, bool of_moving,
