@@ -345,7 +345,9 @@ static void on_readable(void *context)
         char *room = read_room(client, &size);
         enum stream_result result = stream_read(&client->stream, room, size, &count);
         if (result == STREAM_END) {
-            client_close(client);
+            /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
+             * when it is gone altogether the next write tells. */
+            client_drain(client);
             return;
         }
         if (result == STREAM_AGAIN) {

@@ -451,7 +451,8 @@ static void unit_aborted(struct dual_write *dual, unsigned queued, unsigned posi
 {
     struct slice error = abort_error(buffer_slice(&dual->exchange->reply), queued, position);
     bool for_memory = slice_starts_with(error, SLICE("-OOM"));
-    if (for_memory && (dual->request->command->flags & COMMAND_DENYOOM) == 0) {
+    /* What cannot run in a script (another script) keeps the refusal. */
+    if (for_memory && (dual->request->command->flags & (COMMAND_DENYOOM | COMMAND_NOSCRIPT)) == 0) {
         retry_without_memory(dual);
         return;
     }
