@@ -240,7 +240,8 @@ static void set_up_router(struct router_rig *rig)
         .scratch = rig->scratch,
         .scratch_size = sizeof(rig->scratch),
         .bulk_max = (uint64_t)512 << 20,
-        .output_max = options->output_max > 0 ? options->output_max : (size_t)64 << 20,
+        .output_max = options->output_max > 0 ? options->output_max : (size_t)256 << 20,
+        .request_max = options->request_max > 0 ? options->request_max : (size_t)256 << 20,
         .next_id = 1,
         .id_step = 1,
     };
@@ -267,7 +268,7 @@ void router_rig_start(struct router_rig *rig, const struct rig_options *options)
     rig_send(rig, fd, "DBSIZE"); /* waits for all shards */
     rig_expect(rig, fd, ":0\r\n");
     (void)close(fd);
-    RIG_UNTIL(rig, rig_is_ready(rig), PATIENCE_MS);
+    RIG_UNTIL(rig, rig_is_ready(rig) && rig->clients.count == 0, PATIENCE_MS);
 }
 
 void router_rig_stop(struct router_rig *rig)

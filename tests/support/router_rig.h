@@ -21,7 +21,7 @@ struct rig_options {
     const char *const *redis_options;             /* as redis_server_start, for all */
     uint64_t timeout_ms, wait_ms;                 /* of a shard; for a shard. 0: 5 s, 2 s */
     uint64_t mirror_timeout_ms, store_timeout_ms; /* 0: 2 s, 0 */
-    size_t output_max;                            /* 0: 64 MB */
+    size_t output_max, request_max;               /* 0: 256 MB */
     struct migration_options migration;           /* all zero: the defaults */
 };
 
