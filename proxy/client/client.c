@@ -130,10 +130,19 @@ void client_drain(struct client *client)
 
 /* --- answers --------------------------------------------------------------------------------- */
 
+/* Replies that the client has not taken yet. */
+static size_t unread_bytes(const struct client *client)
+{
+    return buffer_length(&client->out) + client->parked_bytes;
+}
+
 static void head_begins(struct client *client)
 {
     struct request *head = client->first;
     struct slice early = buffer_slice(&head->reply);
+    if (head->is_complete) {
+        client->parked_bytes -= early.len;
+    }
     buffer_add(&client->out, early.data, early.len);
     buffer_clear(&head->reply);
     head->sink = &client->out;
@@ -163,6 +172,10 @@ static void on_request_done(struct request *request)
     }
     request->is_complete = true;
     if (request != client->first) {
+        client->parked_bytes += buffer_length(&request->reply);
+        if (unread_bytes(client) > client->host->output_max) {
+            loop_at_turn_end(client->host->loop, &client->task);
+        }
         return;
     }
     while (client->first != NULL && client->first->is_complete) {
@@ -224,7 +237,7 @@ static bool write_out(struct client *client)
         counter_add(&client->host->counters->bytes_out, count);
         buffer_consume(&client->out, count);
     }
-    if (buffer_length(&client->out) > client->host->output_max) {
+    if (unread_bytes(client) > client->host->output_max) {
         counter_add(&client->host->counters->slow_readers, 1);
         client_close(client);
         return false;
@@ -264,8 +277,7 @@ static void on_writable(void *context)
 static bool has_enough_under_way(const struct client *client)
 {
     return client->pending >= PENDING_MAX || client->pending_bytes >= PENDING_BYTES_MAX ||
-           buffer_length(&client->out) >= OUT_HIGH_BYTES ||
-           router_is_congested(client->host->router);
+           unread_bytes(client) >= OUT_HIGH_BYTES || router_is_congested(client->host->router);
 }
 
 /* Handles whole commands at the front of the bytes; returns how many bytes they had. */
@@ -345,7 +357,9 @@ static void on_readable(void *context)
         char *room = read_room(client, &size);
         enum stream_result result = stream_read(&client->stream, room, size, &count);
         if (result == STREAM_END) {
-            client_close(client);
+            /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
+             * when it is gone altogether the next write tells. */
+            client_drain(client);
             return;
         }
         if (result == STREAM_AGAIN) {
@@ -357,6 +371,10 @@ static void on_readable(void *context)
         } else {
             buffer_commit(&client->in, count);
             handle_kept(client);
+        }
+        if (!client->is_closed && buffer_length(&client->in) > client->host->request_max) {
+            client_close(client);
+            return;
         }
         if (client->is_closed || client->is_draining || client->is_paused || count < size) {
             break;
@@ -402,7 +420,7 @@ void client_open(struct client_host *host, int fd)
     client->id = host->next_id;
     host->next_id += host->id_step;
     client->connected_us = loop_now_us(host->loop);
-    buffer_init(&client->in, SIZE_MAX);  /* bounded by the parser: argument size and count */
+    buffer_init(&client->in, SIZE_MAX);  /* bounded in on_readable: request_max */
     buffer_init(&client->out, SIZE_MAX); /* bounded in write_out: output_max */
     command_parser_init(&client->parser, host->bulk_max);
     turn_task_init(&client->task, on_turn_end, client);

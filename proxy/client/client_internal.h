@@ -19,6 +19,7 @@ struct client {
     struct request *first, *last; /* the pipeline */
     unsigned pending;             /* requests in it */
     size_t pending_bytes;         /* of their commands */
+    size_t parked_bytes;          /* of whole replies that wait for those before them */
     uint64_t id;
     uint64_t connected_us;
     bool is_paused;

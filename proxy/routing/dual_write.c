@@ -21,7 +21,6 @@
 #include "proxy/routing/reply_cursor.h"
 #include "proxy/routing/router_internal.h"
 
-#define KEYS_MAX      1024u /* keys of one command that are mirrored; more are left to the migrator */
 #define BREAKER_US    1000000u
 #define NEVER_EXPIRES "-1"
 
@@ -137,7 +136,9 @@ static void mirror_failed(struct dual_write *dual)
 
 static void on_loaded(struct request *request)
 {
-    request_give(router_pool(request->sender), request);
+    struct router *router = request->sender;
+    request_give(router_pool(router), request);
+    router_reply_seen(router);
 }
 
 /* Somebody flushed the shard's scripts: NOSCRIPT is the proof that nothing ran. */
@@ -162,6 +163,7 @@ static bool reload_after_noscript(struct dual_write *dual, unsigned shard, enum 
 static void on_apply(struct request *exchange)
 {
     struct dual_write *dual = exchange->owner;
+    struct router *router = dual->router;
     bool has_failed = exchange->outcome != OUTCOME_REPLY || exchange->is_error;
     if (has_failed) {
         (void)reload_after_noscript(dual, dual->entry->copy, SCRIPT_APPLY);
@@ -169,6 +171,7 @@ static void on_apply(struct request *exchange)
     } else {
         finish(dual);
     }
+    router_reply_seen(router);
 }
 
 static void append_claim(struct buffer *out, const struct dual_write *dual, unsigned shard)
@@ -327,11 +330,13 @@ static bool take_read(struct dual_write *dual)
 static void on_read(struct request *exchange)
 {
     struct dual_write *dual = exchange->owner;
+    struct router *router = dual->router;
     if (exchange->outcome == OUTCOME_REPLY && take_read(dual)) {
         send_mirror(dual);
     } else {
         mirror_failed(dual);
     }
+    router_reply_seen(router);
 }
 
 static void send_read(struct dual_write *dual)
@@ -383,15 +388,17 @@ static struct slice abort_error(struct slice reply, unsigned queued, unsigned po
 static void on_marked_write(struct request *exchange)
 {
     struct dual_write *dual = exchange->owner;
+    struct router *router = dual->router;
     bool was_missing = reload_after_noscript(dual, dual->entry->authority, SCRIPT_MARKED_WRITE);
     if (exchange->outcome == OUTCOME_REPLY && !was_missing) {
         struct slice reply = buffer_slice(&exchange->reply);
         buffer_add(&dual->reply, reply.data, reply.len);
         dual->is_error = exchange->is_error;
         mirror_failed(dual); /* the state was not read: the migrator repairs */
-        return;
+    } else {
+        give_back(dual, was_missing || exchange->outcome == OUTCOME_NOT_SENT);
     }
-    give_back(dual, was_missing || exchange->outcome == OUTCOME_NOT_SENT);
+    router_reply_seen(router);
 }
 
 static void write_marked_write(struct buffer *out, const struct dual_write *dual,
@@ -444,7 +451,8 @@ static void unit_aborted(struct dual_write *dual, unsigned queued, unsigned posi
 {
     struct slice error = abort_error(buffer_slice(&dual->exchange->reply), queued, position);
     bool for_memory = slice_starts_with(error, SLICE("-OOM"));
-    if (for_memory && (dual->request->command->flags & COMMAND_DENYOOM) == 0) {
+    /* What cannot run in a script (another script) keeps the refusal. */
+    if (for_memory && (dual->request->command->flags & (COMMAND_DENYOOM | COMMAND_NOSCRIPT)) == 0) {
         retry_without_memory(dual);
         return;
     }

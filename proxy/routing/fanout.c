@@ -12,6 +12,7 @@ struct fanout {
     struct request *request; /* the client's */
     struct request **parts;  /* one a shard */
     unsigned nparts, pending;
+    uint64_t owner_epoch; /* when it was sent */
     void (*merge)(struct fanout *fanout, struct buffer *out);
 };
 
@@ -50,8 +51,33 @@ static void fanout_free(struct fanout *fanout)
     mem_free(fanout);
 }
 
+static void dispatch_all(struct router *router, struct request *request, struct slice bytes,
+                         void (*merge_parts)(struct fanout *, struct buffer *));
+
+/* Owners, or the list of shards, changed meanwhile: what one shard had before and what another has
+ * now do not fit together. Asked again; each time needs another change. */
+static bool has_begun_anew(struct fanout *fanout)
+{
+    struct router *router = fanout->router;
+    if (router_snapshot(router)->topology->owner_epoch == fanout->owner_epoch) {
+        return false;
+    }
+    struct buffer bytes = fanout->parts[0]->bytes;
+    buffer_init(&fanout->parts[0]->bytes, SIZE_MAX);
+    struct request *request = fanout->request;
+    void (*merge_parts)(struct fanout *, struct buffer *) = fanout->merge;
+    request->work = NULL;
+    fanout_free(fanout);
+    dispatch_all(router, request, buffer_slice(&bytes), merge_parts);
+    buffer_fini(&bytes);
+    return true;
+}
+
 static void merge(struct fanout *fanout)
 {
+    if (has_begun_anew(fanout)) {
+        return;
+    }
     struct request *request = fanout->request;
     struct buffer *out = request_answer(request);
     const struct request *failed = NULL;
@@ -113,6 +139,7 @@ static void dispatch_all(struct router *router, struct request *request, struct 
     struct fanout *fanout = mem_zalloc(sizeof(*fanout));
     unsigned nparts = router_snapshot(router)->topology->nshards;
     fanout->router = router;
+    fanout->owner_epoch = router_snapshot(router)->topology->owner_epoch;
     fanout->request = request;
     fanout->merge = merge_parts;
     fanout->nparts = fanout->pending = nparts;
@@ -217,6 +244,11 @@ static void answer_scan(const struct scan *scan, struct request *request)
     }
     uint64_t next =
         shard < snapshot->topology->nshards ? make_cursor(scan->epoch, shard, cursor) : 0;
+    if (is_outdated(snapshot->topology, scan->epoch)) {
+        /* The owner of a slot changed while the shard was asked: begin anew, though this may have
+         * been the last step. */
+        next = make_cursor(scan->epoch, 0, 1);
+    }
     struct buffer keys;
     buffer_init(&keys, SIZE_MAX);
     count = add_visible(snapshot, scan->part->shard, elements, &keys);

@@ -7,6 +7,7 @@
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
 #include "proxy/routing/router_internal.h"
+#include "proxy/routing/split.h"
 
 #define ATTEMPTS_MAX         8
 #define CONGESTED_BYTES      ((size_t)8 << 20)
@@ -102,14 +103,22 @@ static void redispatch_all(struct router *router, struct request_queue *queue)
     }
 }
 
+/* Those whose slots are still held stay, and keep the time since when. */
 static void release_held(struct router *router)
 {
     struct counters *counters = router->settings.backend.counters;
+    struct request_queue held = router->held;
     uint64_t now = router_now_us(router);
-    for (struct request *request = router->held.first; request != NULL; request = request->next) {
+    struct request *request;
+    router->held = (struct request_queue){.count = 0};
+    while ((request = request_queue_pop(&held)) != NULL) {
+        if (snapshot_entry(router->snapshot, request->slot)->is_held) {
+            request_queue_push(&router->held, request);
+            continue;
+        }
         histogram_record(&counters->hold_wait, now - request->sent_at_us);
+        router_dispatch(router, request, buffer_slice(&request->bytes));
     }
-    redispatch_all(router, &router->held);
     counter_set(&counters->held_now, router->held.count);
 }
 
@@ -151,6 +160,10 @@ void router_dispatch(struct router *router, struct request *request, struct slic
     unsigned shard = request->shard;
     request->sender = router;
     ASSERT(router->snapshot != NULL);
+    if (request->cut_epoch != 0 && request->cut_epoch != router->snapshot->topology->epoch) {
+        split_again(router, request);
+        return;
+    }
     if (request->slot != SLOT_NONE) {
         entry = snapshot_entry(router->snapshot, request->slot);
         shard = entry->authority;

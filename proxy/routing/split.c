@@ -71,25 +71,56 @@ static void merge_values(struct split *split, struct buffer *out)
     }
 }
 
-static const struct part *first_error(const struct split *split)
+static bool begins_with(const struct part *part, struct slice word)
 {
+    return part->request->is_error && slice_starts_with(reply_of(part), word);
+}
+
+/* The first error, but a part of unknown outcome comes before all others. */
+static const struct part *failed_part(const struct split *split)
+{
+    const struct part *failed = NULL;
     for (unsigned i = 0; i < split->nparts; i++) {
-        if (split->parts[i].request->is_error) {
-            return &split->parts[i];
+        const struct part *part = &split->parts[i];
+        if (begins_with(part, SLICE("-UNKNOWN"))) {
+            return part;
         }
+        failed = failed == NULL && part->request->is_error ? part : failed;
     }
-    return NULL;
+    return failed;
+}
+
+/* "-UNAVAILABLE" promises that nothing was executed: not true of a write whose other part was. */
+static bool is_half_done(const struct split *split, const struct part *failed)
+{
+    bool is_any_done = false;
+    for (unsigned i = 0; i < split->nparts; i++) {
+        is_any_done = is_any_done || !split->parts[i].request->is_error;
+    }
+    return is_any_done && split->request->has_written_keys &&
+           begins_with(failed, SLICE("-UNAVAILABLE"));
+}
+
+static void merge_error(const struct split *split, const struct part *failed, struct buffer *out)
+{
+    struct slice error = reply_of(failed);
+    if (is_half_done(split, failed)) {
+        counter_add(&router_counters(split->router)->errors_unknown, 1);
+        write_error(out, "UNKNOWN a shard could not be reached: some keys of the command were "
+                         "written, others not");
+    } else {
+        buffer_add(out, error.data, error.len);
+    }
 }
 
 static void merge(struct split *split)
 {
     struct request *request = split->request;
     struct buffer *out = request_answer(request);
-    const struct part *failed = first_error(split);
+    const struct part *failed = failed_part(split);
     if (failed != NULL) {
-        struct slice error = reply_of(failed);
         request->is_error = true;
-        buffer_add(out, error.data, error.len);
+        merge_error(split, failed, out);
     } else if (request->command->handler == HANDLER_MGET) {
         merge_values(split, out);
     } else if (request->command->handler == HANDLER_MSET) {
@@ -163,6 +194,13 @@ static void write_part(const struct split *split, unsigned index, const struct c
     }
 }
 
+/* Keys of one slot stay together whatever happens. */
+static uint64_t cut_epoch(const struct split *split, const struct part *part)
+{
+    bool is_one_slot = part->count == 1 || (part->id & SLOT_BIT) != 0;
+    return is_one_slot ? 0 : router_snapshot(split->router)->topology->epoch;
+}
+
 static void prepare_part(struct split *split, unsigned index, const struct command *command,
                          unsigned step)
 {
@@ -172,6 +210,7 @@ static void prepare_part(struct split *split, unsigned index, const struct comma
     part->done = on_part_done;
     part->command = split->request->command;
     part->slot = split->parts[index].slot;
+    part->cut_epoch = cut_epoch(split, &split->parts[index]);
     part->has_written_keys = split->request->has_written_keys;
     part->arrived_us = split->request->arrived_us;
     write_part(split, index, command, step);
@@ -198,6 +237,7 @@ static void dispatch_whole(struct split *split, const struct command *command)
     struct router *router = split->router;
     struct request *request = split->request;
     request->slot = split->parts[0].slot;
+    request->cut_epoch = cut_epoch(split, &split->parts[0]);
     split_free(split);
     router_dispatch(router, request, command->raw);
 }
@@ -219,4 +259,16 @@ void split_dispatch(struct router *router, struct request *request, const struct
         prepare_part(split, i, command, step);
     }
     dispatch_parts(split);
+}
+
+void split_again(struct router *router, struct request *request)
+{
+    struct command_parser parser;
+    struct command command;
+    struct slice bytes = buffer_slice(&request->bytes);
+    command_parser_init(&parser, UINT64_MAX);
+    enum parse_status status = command_parse(&parser, bytes.data, bytes.len, &command);
+    ASSERT(status == PARSE_OK);
+    split_dispatch(router, request, &command);
+    command_parser_fini(&parser);
 }

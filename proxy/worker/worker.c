@@ -14,6 +14,8 @@
 #define SCRATCH_BYTES    ((size_t)64 << 10)
 #define TICK_MS          20
 #define ACCEPTS_PER_TURN 64
+/* Beside its largest argument; with Redis' 512 MB for that 1 GB, its client-query-buffer-limit. */
+#define REQUEST_ROOM_BYTES ((size_t)512 << 20)
 
 struct worker {
     struct worker_settings settings;
@@ -253,6 +255,7 @@ static void set_up_clients(struct worker *worker)
                                            .scratch_size = sizeof(worker->scratch),
                                            .bulk_max = settings->bulk_max,
                                            .output_max = settings->output_max,
+                                           .request_max = settings->bulk_max + REQUEST_ROOM_BYTES,
                                            .port = settings->port,
                                            .started_us = loop_now_us(worker->loop),
                                            .next_id = settings->index + 1,
