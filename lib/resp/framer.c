@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lib/resp/length.h"
+
 enum {
     AT_TYPE,
     IN_TEXT,
@@ -130,6 +132,34 @@ static enum parse_status skip_body(struct framer *framer, size_t size, size_t *p
     return end_value(framer);
 }
 
+/* The length of one whole flat value at the front of the data, as nearly all replies are; 0 leaves
+ * it to the careful way: it is not whole, or another type, or odd. */
+static size_t flat_value(const char *data, size_t size)
+{
+    if (data[0] == '$') {
+        size_t length;
+        const char *body = length_read(data + 1, data + size, &length);
+        bool is_whole = body != NULL && (size_t)(data + size - body) >= length + 2;
+        return is_whole ? (size_t)(body - data) + length + 2 : 0;
+    }
+    if (data[0] == '+' || data[0] == ':' || data[0] == '-') {
+        const char *newline = memchr(data, '\n', size);
+        return newline != NULL ? (size_t)(newline - data) + 1 : 0;
+    }
+    return 0;
+}
+
+static enum parse_status next_value(struct framer *framer, const char *data, size_t size,
+                                    size_t *position)
+{
+    size_t flat = flat_value(data + *position, size - *position);
+    if (flat > 0) {
+        *position += flat;
+        return end_value(framer);
+    }
+    return begin_value(framer, data[(*position)++]);
+}
+
 enum parse_status framer_feed(struct framer *framer, const char *data, size_t size,
                               size_t *consumed)
 {
@@ -141,7 +171,7 @@ enum parse_status framer_feed(struct framer *framer, const char *data, size_t si
     while (status == PARSE_MORE && position < size) {
         switch (framer->state) {
         case AT_TYPE:
-            status = begin_value(framer, data[position++]);
+            status = next_value(framer, data, size, &position);
             break;
         case IN_TEXT:
             status = skip_text(framer, data, size, &position);

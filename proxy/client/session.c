@@ -50,6 +50,11 @@ static bool find_slot(struct client *client, struct request *request, const stru
 static bool find_route(struct client *client, struct request *request,
                        const struct command *command, bool is_split)
 {
+    unsigned single = request->command->single_key;
+    if (single > 0 && single < command->argc) {
+        struct command_key key = {single, request->command->specs[0].is_written};
+        return find_slot(client, request, command, &key, 1, is_split);
+    }
     struct command_key few[FEW_KEYS];
     int count = command_keys(request->command, command->argv, command->argc, few, FEW_KEYS);
     if (count <= 0) {
