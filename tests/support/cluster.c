@@ -197,6 +197,11 @@ void cluster_stop(struct cluster *cluster)
 
 /* --- reading and changing ------------------------------------------------------------------- */
 
+unsigned cluster_proxies(struct cluster *cluster)
+{
+    return cluster->nproxies;
+}
+
 struct redis_server *cluster_shard(struct cluster *cluster, unsigned i)
 {
     ASSERT(i < cluster->nshards);

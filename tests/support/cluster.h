@@ -34,6 +34,7 @@ struct cluster *cluster_start(const struct cluster_options *options)
 void cluster_stop(struct cluster *cluster);
 
 /* --- what it has; i counts from 0: s1 is shard 0 ------------------------------------------- */
+unsigned cluster_proxies(struct cluster *cluster);
 struct redis_server *cluster_shard(struct cluster *cluster, unsigned i);
 uint16_t cluster_shard_port(struct cluster *cluster, unsigned i);
 uint16_t cluster_proxy_port(struct cluster *cluster, unsigned i);

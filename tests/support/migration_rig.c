@@ -120,7 +120,8 @@ void rig_open_migration(struct migration_rig *rig)
     for (unsigned slot = 0; slot < RIG_NSLOTS; slot += 2) {
         slot_set_add(&slots, slot);
     }
-    struct migration *migration = migration_open(next, 0, 1, &slots, &rig->options, &err);
+    unsigned from = next->owner[0];
+    struct migration *migration = migration_open(next, from, 1 - from, &slots, &rig->options, &err);
     assert_non_null(migration);
     rig->migration = migration->id;
     assert_int_equal(store_cas(rig->store, next, &err), CAS_DONE);

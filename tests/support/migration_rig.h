@@ -37,7 +37,8 @@ void rig_stop(struct migration_rig *rig);
 /* Connections after a restart of the servers. */
 void rig_reconnect(struct migration_rig *rig);
 
-/* Opens the migration of every even slot with rig->options. */
+/* Opens the migration of every even slot with rig->options, from the shard that owns them to the
+ * other. */
 void rig_open_migration(struct migration_rig *rig);
 /* Starts sluice-migrator; `fail` is SLUICE_FAIL's value, null: none. Ends the one that runs. */
 void rig_start_migrator(struct migration_rig *rig, const char *fail);
