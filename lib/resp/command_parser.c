@@ -273,17 +273,18 @@ static bool parse_whole(struct command_parser *parser, const char *data, size_t 
         return false;
     }
     make_room_for(parser, count);
+    struct slice *args = parser->args;
     for (size_t i = 0; i < count; i++) {
         size_t length;
         if (at >= end || *at != '$' || (at = length_read(at + 1, end, &length)) == NULL ||
             length > parser->bulk_max || (size_t)(end - at) < length + 2) {
             return false;
         }
-        parser->args[i] = (struct slice){at, length};
+        args[i] = (struct slice){at, length};
         at += length + 2;
     }
-    *command = (struct command){
-        .argv = parser->args, .argc = (unsigned)count, .raw = {data, (size_t)(at - data)}};
+    *command =
+        (struct command){.argv = args, .argc = (unsigned)count, .raw = {data, (size_t)(at - data)}};
     return true;
 }
 

@@ -139,7 +139,8 @@ static size_t flat_value(const char *data, size_t size)
     if (data[0] == '$') {
         size_t length;
         const char *body = length_read(data + 1, data + size, &length);
-        bool is_whole = body != NULL && (size_t)(data + size - body) >= length + 2;
+        bool is_whole = body != NULL && (size_t)(data + size - body) >= length + 2 &&
+                        body[length] == '\r' && body[length + 1] == '\n';
         return is_whole ? (size_t)(body - data) + length + 2 : 0;
     }
     if (data[0] == '+' || data[0] == ':' || data[0] == '-') {
@@ -165,7 +166,11 @@ enum parse_status framer_feed(struct framer *framer, const char *data, size_t si
 {
     size_t position = 0;
     enum parse_status status = PARSE_MORE;
-    if (framer->values_left == 0) {
+    if (framer->values_left == 0 && size > 0) {
+        *consumed = flat_value(data, size);
+        if (*consumed > 0) {
+            return PARSE_OK;
+        }
         framer->values_left = 1;
     }
     while (status == PARSE_MORE && position < size) {

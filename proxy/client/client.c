@@ -340,7 +340,6 @@ static char *read_room(struct client *client, size_t *size)
 static void on_readable(void *context)
 {
     struct client *client = context;
-    (void)loop_update_now(client->host->loop);
     for (int reads = 0; reads < READS_PER_TURN; reads++) {
         size_t size, count;
         char *room = read_room(client, &size);
