@@ -134,7 +134,7 @@ static enum parse_status skip_body(struct framer *framer, size_t size, size_t *p
 
 /* The length of one whole flat value at the front of the data, as nearly all replies are; 0 leaves
  * it to the careful way: it is not whole, or another type, or odd. */
-static size_t flat_value(const char *data, size_t size)
+static inline size_t flat_value(const char *data, size_t size)
 {
     if (data[0] == '$') {
         size_t length;
@@ -150,15 +150,21 @@ static size_t flat_value(const char *data, size_t size)
     return 0;
 }
 
-static enum parse_status next_value(struct framer *framer, const char *data, size_t size,
-                                    size_t *position)
+/* All flat values from *position on, and then the beginning of one that is not. */
+static enum parse_status next_values(struct framer *framer, const char *data, size_t size,
+                                     size_t *position)
 {
-    size_t flat = flat_value(data + *position, size - *position);
-    if (flat > 0) {
+    while (*position < size) {
+        size_t flat = flat_value(data + *position, size - *position);
+        if (flat == 0) {
+            return begin_value(framer, data[(*position)++]);
+        }
         *position += flat;
-        return end_value(framer);
+        if (--framer->values_left == 0) {
+            return PARSE_OK;
+        }
     }
-    return begin_value(framer, data[(*position)++]);
+    return PARSE_MORE;
 }
 
 enum parse_status framer_feed(struct framer *framer, const char *data, size_t size,
@@ -176,7 +182,7 @@ enum parse_status framer_feed(struct framer *framer, const char *data, size_t si
     while (status == PARSE_MORE && position < size) {
         switch (framer->state) {
         case AT_TYPE:
-            status = next_value(framer, data, size, &position);
+            status = next_values(framer, data, size, &position);
             break;
         case IN_TEXT:
             status = skip_text(framer, data, size, &position);
