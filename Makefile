@@ -69,7 +69,7 @@ TOOLS       := $(call programs,tests/tools)
 BENCH       := $(call programs,tests/bench)
 FUZZ        := $(call programs,tests/fuzz)
 
-.PHONY: all test integration check lint format fuzz bench install clean help tools
+.PHONY: all test integration check lint format fuzz bench bench-instructions bench-migration install clean help tools
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -131,8 +131,15 @@ fuzz-run: $(FUZZ)
 	  $$f -max_total_time=$(or $(FUZZ_SECONDS),20) -print_final_stats=0 -verbosity=0 \
 	    -artifact_prefix=$(B)/ $(B)/corpus/$$name $(wildcard tests/fuzz/corpus) || exit 1; done
 
-bench: all $(BENCH) $(TOOLS) ## compare with nutcracker in the same run
-	scripts/bench
+bench: all $(BENCH) ## compare with nutcracker in the same run
+	scripts/bench --syscalls $(BENCH_OPTIONS)
+
+bench-instructions: all $(BENCH) ## user instructions per request, by callgrind; micro-benchmarks
+	scripts/bench-instructions $(BENCH_OPTIONS)
+	$(B)/tests/bench/micro
+
+bench-migration: all $(BENCH) $(TOOLS) ## how fast half a shard moves, and what its clients feel
+	scripts/bench-migration $(BENCH_OPTIONS)
 
 format: ## reformat every source file in place
 	clang-format -i $$(git ls-files '*.c' '*.h')
