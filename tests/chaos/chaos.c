@@ -1,11 +1,13 @@
 /* chaos: a whole cluster under clients, migrations back and forth, and faults; then the checkers.
  *
  *   chaos [--seed N] [--seconds 60] [--faults NAME,NAME...] [--proxies 3] [--shards 3]
- *         [--rate 250] [--no-bank] [--table FILE] [--list]
+ *         [--rate 250] [--no-bank] [--table FILE] [--switch-off RULE] [--list]
  *
  * Prints the seed, every fault as it begins, and what was measured. --table writes the table of
- * docs/reliability.md. Exit code 0: every history is linearizable, the bank balances, both sides
- * compare, no program crashed, and every migration came to an end. */
+ * docs/reliability.md. --switch-off runs against a Sluice without that rule (rule.no-marks,
+ * rule.no-barrier, rule.no-hold), to see that the checkers notice. Exit code 0: every history is
+ * linearizable, the bank balances, both sides compare, no program crashed, and every migration came
+ * to an end. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,7 +23,8 @@
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: chaos [--seed N] [--seconds N] [--faults NAME,...] [--proxies N] "
-                          "[--shards N] [--rate N] [--no-bank] [--table FILE] [--list]\n");
+                          "[--shards N] [--rate N] [--no-bank] [--table FILE] "
+                          "[--switch-off RULE] [--list]\n");
     return USAGE;
 }
 
@@ -76,14 +79,22 @@ static bool write_table(const struct storm_result *result, const char *path)
 int main(int argc, char **argv)
 {
     static const struct option words[] = {
-        {"seed", required_argument, NULL, 's'},   {"seconds", required_argument, NULL, 'd'},
-        {"faults", required_argument, NULL, 'f'}, {"proxies", required_argument, NULL, 'p'},
-        {"shards", required_argument, NULL, 'n'}, {"rate", required_argument, NULL, 'r'},
-        {"no-bank", no_argument, NULL, 'b'},      {"table", required_argument, NULL, 't'},
-        {"list", no_argument, NULL, 'l'},         {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"seconds", required_argument, NULL, 'd'},
+        {"faults", required_argument, NULL, 'f'},
+        {"proxies", required_argument, NULL, 'p'},
+        {"shards", required_argument, NULL, 'n'},
+        {"rate", required_argument, NULL, 'r'},
+        {"no-bank", no_argument, NULL, 'b'},
+        {"table", required_argument, NULL, 't'},
+        {"list", no_argument, NULL, 'l'},
+        {"switch-off", required_argument, NULL, 'o'},
+        {NULL, 0, NULL, 0},
     };
     static struct storm_result result;
     struct storm_options options = storm_defaults;
+    static char setting[128];
+    static const char *const environment[] = {setting, NULL};
     const char *table = NULL;
     int option;
     options.seed = random_system() >> 40;
@@ -97,6 +108,9 @@ int main(int argc, char **argv)
             options.faults = optarg;
         } else if (option == 't') {
             table = optarg;
+        } else if (option == 'o') {
+            (void)snprintf(setting, sizeof(setting), "SLUICE_FAIL=%s=error", optarg);
+            options.proxy_environment = options.migrator_environment = environment;
         } else if (option == 'b') {
             options.has_bank = false;
         } else if (option == '?' || !number_parse_u64(slice_of(optarg), &value) ||

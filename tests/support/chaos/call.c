@@ -143,23 +143,38 @@ static int split(char *command, const char *key, bool is_scripted, const char **
     return argc;
 }
 
-void call_send(struct call *call, redisContext **context, const char *key)
+void call_append(const struct call *call, redisContext *context, const char *key)
 {
     const char *argv[WORDS_MAX];
     char *words = mem_strdup(call->command);
     int argc = split(words, key, call->is_scripted, argv);
-    redisReply *reply = redisCommandArgv(*context, argc, argv, NULL);
+    /* Only out of memory fails here, and that ends the process. */
+    (void)redisAppendCommandArgv(context, argc, argv, NULL);
     mem_free(words);
-    if (reply == NULL) {
+}
+
+void call_take(struct call *call, redisContext **context)
+{
+    void *answer = NULL;
+    if (*context == NULL || redisGetReply(*context, &answer) != REDIS_OK) {
         call->outcome = CALL_UNKNOWN;
-        redisFree(*context);
-        *context = NULL;
+        if (*context != NULL) {
+            redisFree(*context);
+            *context = NULL;
+        }
         return;
     }
+    redisReply *reply = answer;
     bool is_error = reply->type == REDIS_REPLY_ERROR;
     call->outcome = is_error ? judge_error(reply->str) : CALL_ANSWERED;
     call->result = client_reply_text(reply);
     freeReplyObject(reply);
+}
+
+void call_send(struct call *call, redisContext **context, const char *key)
+{
+    call_append(call, *context, key);
+    call_take(call, context);
 }
 
 void call_fini(struct call *call)

@@ -31,6 +31,7 @@ struct call {
     enum call_outcome outcome;
     char *result; /* as one line of text; null when there is none */
     uint64_t called_us, returned_us;
+    bool is_pipelined; /* then the times are made up */
 };
 
 const char *call_family_name(enum call_family family);
@@ -42,6 +43,9 @@ bool call_writes(const char *command);
 const char *call_final(enum call_family family, unsigned i);
 /* Sends it with the key; fills outcome and result. A broken connection is freed and null. */
 void call_send(struct call *call, redisContext **context, const char *key);
+/* The two halves of it, for pipelines. */
+void call_append(const struct call *call, redisContext *context, const char *key);
+void call_take(struct call *call, redisContext **context);
 void call_fini(struct call *call);
 
 #endif

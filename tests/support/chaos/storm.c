@@ -220,18 +220,20 @@ static uint64_t longest_hold_us(struct cluster *cluster)
 {
     char *text = cluster_ctl_ok(cluster, "--json journal");
     json_t *root = json_loads(text, 0, NULL);
-    uint64_t longest = 0;
+    double longest_ms = 0;
     size_t i;
-    json_t *event;
-    json_array_foreach(json_object_get(root, "events"), i, event)
+    json_t *record;
+    json_array_foreach(json_object_get(root, "records"), i, record)
     {
-        json_t *us = json_object_get(event, "hold_us");
-        uint64_t hold_us = (uint64_t)json_integer_value(us);
-        longest = hold_us > longest ? hold_us : longest;
+        const char *kind = json_string_value(json_object_get(record, "kind"));
+        double ms = json_number_value(json_object_get(record, "ms"));
+        if (kind != NULL && strcmp(kind, "hold") == 0 && ms > longest_ms) {
+            longest_ms = ms;
+        }
     }
     json_decref(root);
     mem_free(text);
-    return longest;
+    return (uint64_t)(longest_ms * 1000);
 }
 
 static void judge(struct storm *storm, struct bank_run *bank, struct mover *mover)

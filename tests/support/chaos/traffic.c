@@ -23,6 +23,8 @@
 #define FINAL_TRIES      600
 #define FINAL_TIMEOUT_MS 10000
 #define RETRY_MS         20
+#define PIPELINE         6
+#define PIPELINE_ONE_IN  10
 #define PRINTED_MAX      5
 
 struct tracked {
@@ -47,6 +49,7 @@ struct client_thread {
     redisContext *context;
     uint64_t timeout_ms;
     uint64_t sequence;
+    struct tracked *own; /* the key of its pipelines */
 };
 
 struct traffic {
@@ -91,6 +94,17 @@ static struct tracked *choose_key(struct traffic *traffic, struct random *random
     return key;
 }
 
+static struct tracked *choose_own_key(struct client_thread *client)
+{
+    (void)pthread_mutex_lock(&client->traffic->lock);
+    if (client->own == NULL || client->own->count >= RETIRED_AT ||
+        client->own->unknown >= RETIRED_UNKNOWN) {
+        client->own = add_key(client->traffic);
+    }
+    (void)pthread_mutex_unlock(&client->traffic->lock);
+    return client->own;
+}
+
 static void add_operation(struct tracked *key, const struct call *call, unsigned client)
 {
     MEM_GROW(key->operations, key->count, key->capacity);
@@ -108,9 +122,11 @@ static void record(struct traffic *traffic, struct tracked *key, const struct ca
                    unsigned client)
 {
     (void)pthread_mutex_lock(&traffic->lock);
-    MEM_GROW(traffic->samples, traffic->nsamples, traffic->samples_capacity);
-    traffic->samples[traffic->nsamples++] =
-        (struct sample){call->called_us, call->returned_us, call->outcome};
+    if (!call->is_pipelined) {
+        MEM_GROW(traffic->samples, traffic->nsamples, traffic->samples_capacity);
+        traffic->samples[traffic->nsamples++] =
+            (struct sample){call->called_us, call->returned_us, call->outcome};
+    }
     traffic->counts[call->outcome]++;
     if (call->outcome == CALL_ANSWERED ||
         (call->outcome == CALL_UNKNOWN && call_writes(call->command))) {
@@ -161,6 +177,40 @@ static void send_one(struct client_thread *client, struct tracked *key, struct c
     call->returned_us = clock_now_us();
 }
 
+/* Several commands at once to a key that only this client uses: they must be executed as they were
+ * sent. Nobody else sees the key, so each may be put down as begun when the one before had ended.
+ */
+static void send_many(struct client_thread *client)
+{
+    struct traffic *traffic = client->traffic;
+    struct call calls[PIPELINE];
+    struct tracked *key = choose_own_key(client);
+    uint64_t start_us = clock_now_us();
+    bool is_connected = connect_somewhere(client);
+    for (unsigned i = 0; i < PIPELINE; i++) {
+        call_choose(&calls[i], key->family, &client->random, client->index, ++client->sequence);
+        if (is_connected) {
+            call_append(&calls[i], client->context, key->name);
+        }
+    }
+    for (unsigned i = 0; i < PIPELINE; i++) {
+        calls[i].outcome = CALL_REFUSED;
+        if (is_connected) {
+            call_take(&calls[i], &client->context);
+        }
+        calls[i].is_pipelined = true;
+        calls[i].called_us = start_us + 2 * (uint64_t)i;
+        calls[i].returned_us = calls[i].called_us + 1;
+    }
+    while (clock_now_us() <= start_us + 2 * (uint64_t)PIPELINE) {
+        /* The next one begins after what was put down for these. */
+    }
+    for (unsigned i = 0; i < PIPELINE; i++) {
+        record(traffic, key, &calls[i], client->index);
+        call_fini(&calls[i]);
+    }
+}
+
 static void *run_client(void *argument)
 {
     struct client_thread *client = argument;
@@ -169,6 +219,9 @@ static void *run_client(void *argument)
     client->timeout_ms = client->index % 3 == 0 ? 400 : 5000;
     while (!atomic_load(&traffic->is_stopped)) {
         struct call call;
+        if (random_below(&client->random, PIPELINE_ONE_IN) == 0) {
+            send_many(client);
+        }
         struct tracked *key = choose_key(traffic, &client->random);
         call_choose(&call, key->family, &client->random, client->index, ++client->sequence);
         send_one(client, key, &call);
