@@ -30,7 +30,7 @@
 struct tracked {
     unsigned number;
     enum call_family family;
-    char name[24];
+    char name[40];
     struct operation *operations; /* its texts are its own */
     size_t count, capacity;
     unsigned unknown;
@@ -53,7 +53,8 @@ struct client_thread {
 };
 
 struct traffic {
-    pthread_mutex_t lock; /* all but the clients */
+    unsigned number;      /* of this program's traffics: each has keys of its own */
+    pthread_mutex_t lock; /* all but the clients and what is set before they start */
     unsigned nports;
     uint16_t ports[CLUSTER_PROXIES_MAX];
     unsigned period_ms; /* of one client */
@@ -75,7 +76,7 @@ static struct tracked *add_key(struct traffic *traffic)
     struct tracked *key = mem_zalloc(sizeof(*key));
     key->number = (unsigned)traffic->nkeys;
     key->family = (enum call_family)(key->number % CALL_FAMILIES);
-    (void)snprintf(key->name, sizeof(key->name), "{k%u}:%s", key->number,
+    (void)snprintf(key->name, sizeof(key->name), "{k%u.%u}:%s", traffic->number, key->number,
                    call_family_name(key->family));
     MEM_GROW(traffic->keys, traffic->nkeys, traffic->keys_capacity);
     traffic->keys[traffic->nkeys++] = key;
@@ -238,8 +239,10 @@ static void *run_client(void *argument)
 struct traffic *traffic_start(struct cluster *cluster, unsigned clients, unsigned rate,
                               uint64_t seed)
 {
+    static unsigned number;
     ASSERT(clients <= TRAFFIC_CLIENTS_MAX && rate > 0);
     struct traffic *traffic = mem_zalloc(sizeof(*traffic));
+    traffic->number = number++;
     (void)pthread_mutex_init(&traffic->lock, NULL);
     traffic->nports = cluster_proxies(cluster);
     for (unsigned i = 0; i < traffic->nports; i++) {
