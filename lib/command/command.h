@@ -34,7 +34,10 @@
     X(HANDLER_INFO, "info")                                                                       \
     X(HANDLER_QUIT, "quit")                                                                       \
     X(HANDLER_RESET, "reset")                                                                     \
-    X(HANDLER_TIME, "time")
+    X(HANDLER_TIME, "time")                                                                       \
+    X(HANDLER_MULTI, "multi")                                                                     \
+    X(HANDLER_EXEC, "exec")                                                                       \
+    X(HANDLER_DISCARD, "discard")
 
 enum command_handler {
 #define X(symbol, word) symbol,

@@ -114,6 +114,7 @@ static void client_close(struct client *client)
 
 static void client_free(struct client *client)
 {
+    transaction_forget(client);
     command_parser_fini(&client->parser);
     buffer_fini(&client->in);
     buffer_fini(&client->out);

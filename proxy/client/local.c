@@ -240,6 +240,7 @@ static void answer_reset(struct client *client, struct buffer *out, const struct
 {
     (void)command;
     client->name[0] = '\0';
+    transaction_forget(client);
     write_status(out, "RESET");
 }
 

@@ -12,7 +12,7 @@
 
 #define FEW_KEYS 64u
 
-static void refuse(struct client *client, struct request *request)
+void session_refuse(struct client *client, struct request *request)
 {
     counter_add(&client->host->counters->errors_refused, 1);
     request->is_error = true;
@@ -29,7 +29,7 @@ static bool find_slot(struct client *client, struct request *request, const stru
         struct slice key = command->argv[keys[i].position];
         if (metadata_is_name(key)) {
             write_error(request_answer(request), "ERR keys that begin with __sluice: are reserved");
-            refuse(client, request);
+            session_refuse(client, request);
             return false;
         }
         request->has_written_keys = request->has_written_keys || keys[i].is_written;
@@ -37,7 +37,7 @@ static bool find_slot(struct client *client, struct request *request, const stru
         if (i > 0 && slot != request->slot) {
             bool is_written = command_error_crossslot(request_answer(request));
             ASSERT(is_written);
-            refuse(client, request);
+            session_refuse(client, request);
             return false;
         }
         request->slot = slot;
@@ -67,6 +67,12 @@ static bool find_route(struct client *client, struct request *request,
     return has_route;
 }
 
+bool session_find_slot(struct client *client, struct request *request,
+                       const struct command *command)
+{
+    return find_route(client, request, command, false);
+}
+
 /* An inline command is sent to shards as RESP. */
 static struct slice wire_bytes(struct request *request, const struct command *command)
 {
@@ -89,7 +95,7 @@ static void split(struct client *client, struct request *request, const struct c
     if (request->command->handler == HANDLER_MSET && command->argc % 2 == 0) {
         bool is_written = command_error_arity(request_answer(request), request->command);
         ASSERT(is_written);
-        refuse(client, request);
+        session_refuse(client, request);
         return;
     }
     if (find_route(client, request, command, true)) {
@@ -121,10 +127,25 @@ static void dispatch(struct client *client, struct request *request, const struc
     case HANDLER_SCAN:
         fanout_scan(router, request, command);
         break;
+    case HANDLER_MULTI:
+        transaction_begin(client, request);
+        break;
+    case HANDLER_EXEC:
+        transaction_exec(client, request);
+        break;
+    case HANDLER_DISCARD:
+        transaction_discard(client, request);
+        break;
     default:
         local_answer(client, request, command);
         break;
     }
+}
+
+static bool ends_transaction(enum command_handler handler)
+{
+    return handler == HANDLER_MULTI || handler == HANDLER_EXEC || handler == HANDLER_DISCARD ||
+           handler == HANDLER_RESET || handler == HANDLER_QUIT;
 }
 
 void session_handle(struct client *client, const struct command *command)
@@ -137,11 +158,16 @@ void session_handle(struct client *client, const struct command *command)
         bool is_written =
             command_error(request_answer(request), check, info, command->argv, command->argc);
         ASSERT(is_written);
-        refuse(client, request);
+        transaction_spoil(client);
+        session_refuse(client, request);
         return;
     }
     counters_command(client->host->counters, info->id);
-    dispatch(client, request, command);
+    if (client->transaction != NULL && !ends_transaction(info->handler)) {
+        transaction_queue(client, request, command);
+    } else {
+        dispatch(client, request, command);
+    }
 }
 
 void session_protocol_error(struct client *client, const char *error)

@@ -28,6 +28,13 @@ enum outcome {
 struct request;
 typedef void request_fn(struct request *request);
 
+/* A client's transaction: request->bytes are its commands, one behind the other, and they go to the
+ * shard as one MULTI ... EXEC. */
+struct unit {
+    const struct command_info **commands;
+    unsigned count, capacity;
+};
+
 struct request {
     struct request *next;
 
@@ -45,6 +52,7 @@ struct request {
     /* What is asked; set by who makes the request. */
     const struct command_info *command;
     struct buffer bytes;   /* the command as RESP, while it may have to be sent later */
+    struct unit *unit;     /* null: one command. Owned: freed by request_give */
     unsigned slot;         /* or SLOT_NONE: it goes to the shard, whatever is there */
     unsigned shard;        /* index, for SLOT_NONE */
     bool has_written_keys; /* to be marked and mirrored while its slot has a copy */
@@ -61,6 +69,8 @@ struct request {
     bool is_complete;
     void *work; /* of whoever makes the answer from parts */
 };
+
+void unit_free(struct unit *unit); /* null is allowed */
 
 /* Recycled requests of one worker. */
 struct request_pool {

@@ -137,8 +137,9 @@ static void send_on(struct lane *lane, struct request *request, const struct slo
                     struct slice bytes)
 {
     request->attempts++;
-    if (entry != NULL && entry->is_dual && request->has_written_keys) {
-        dual_write_start(lane->router, request, entry, bytes);
+    bool is_dual = entry != NULL && entry->is_dual && request->has_written_keys;
+    if (is_dual || request->unit != NULL) {
+        dual_write_start(lane, request, entry, bytes);
         return;
     }
     request->on_reply = on_plain_reply;

@@ -45,8 +45,9 @@ void router_keep_bytes(struct request *request, struct slice bytes);
 /* After any reply: a lane may have drained. */
 void router_reply_seen(struct router *router);
 
-/* dual_write.c */
-void dual_write_start(struct router *router, struct request *request,
+/* dual_write.c: a write to a slot that has a copy, or a client's transaction anywhere. `entry` is
+ * null when the request has no slot. */
+void dual_write_start(struct lane *authority, struct request *request,
                       const struct slot_entry *entry, struct slice bytes);
 void dual_write_tick(struct router *router);
 /* On router_free, after the backends are gone. */
