@@ -37,7 +37,10 @@
     X(HANDLER_TIME, "time")                                                                       \
     X(HANDLER_MULTI, "multi")                                                                     \
     X(HANDLER_EXEC, "exec")                                                                       \
-    X(HANDLER_DISCARD, "discard")
+    X(HANDLER_DISCARD, "discard")                                                                 \
+    X(HANDLER_WATCH, "watch")                                                                     \
+    X(HANDLER_UNWATCH, "unwatch")                                                                 \
+    X(HANDLER_BLOCK, "block") /* waits on a connection of its own: BLPOP and its kin */
 
 enum command_handler {
 #define X(symbol, word) symbol,

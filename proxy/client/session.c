@@ -7,6 +7,7 @@
 #include "lib/resp/writer.h"
 #include "lib/shard/metadata.h"
 #include "proxy/client/client_internal.h"
+#include "proxy/routing/blocking.h"
 #include "proxy/routing/fanout.h"
 #include "proxy/routing/split.h"
 
@@ -74,7 +75,7 @@ bool session_find_slot(struct client *client, struct request *request,
 }
 
 /* An inline command is sent to shards as RESP. */
-static struct slice wire_bytes(struct request *request, const struct command *command)
+struct slice session_wire_bytes(struct request *request, const struct command *command)
 {
     if (!command->is_inline) {
         return command->raw;
@@ -86,7 +87,7 @@ static struct slice wire_bytes(struct request *request, const struct command *co
 static void route(struct client *client, struct request *request, const struct command *command)
 {
     if (find_route(client, request, command, false)) {
-        router_dispatch(client->host->router, request, wire_bytes(request, command));
+        router_dispatch(client->host->router, request, session_wire_bytes(request, command));
     }
 }
 
@@ -103,6 +104,20 @@ static void split(struct client *client, struct request *request, const struct c
     }
 }
 
+static void block(struct client *client, struct request *request, const struct command *command)
+{
+    if (!find_route(client, request, command, false)) {
+        return;
+    }
+    if (request->slot == SLOT_NONE) {
+        /* A bad numkeys: the shard says so, at once. */
+        router_dispatch(client->host->router, request, session_wire_bytes(request, command));
+        return;
+    }
+    client->blocked = request;
+    blocking_dispatch(client->host->router, request, command);
+}
+
 static void dispatch(struct client *client, struct request *request, const struct command *command)
 {
     struct router *router = client->host->router;
@@ -116,13 +131,13 @@ static void dispatch(struct client *client, struct request *request, const struc
         split(client, request, command);
         break;
     case HANDLER_ANY_SHARD:
-        fanout_any_shard(router, request, wire_bytes(request, command));
+        fanout_any_shard(router, request, session_wire_bytes(request, command));
         break;
     case HANDLER_SUM_SHARDS:
-        fanout_sum(router, request, wire_bytes(request, command));
+        fanout_sum(router, request, session_wire_bytes(request, command));
         break;
     case HANDLER_KEYS:
-        fanout_keys(router, request, wire_bytes(request, command));
+        fanout_keys(router, request, session_wire_bytes(request, command));
         break;
     case HANDLER_SCAN:
         fanout_scan(router, request, command);
@@ -136,6 +151,17 @@ static void dispatch(struct client *client, struct request *request, const struc
     case HANDLER_DISCARD:
         transaction_discard(client, request);
         break;
+    case HANDLER_WATCH:
+        transaction_watch(client, request, command);
+        break;
+    case HANDLER_UNWATCH:
+        transaction_unwatch(client);
+        write_status(request_answer(request), "OK");
+        router_answer(request);
+        break;
+    case HANDLER_BLOCK:
+        block(client, request, command);
+        break;
     default:
         local_answer(client, request, command);
         break;
@@ -144,8 +170,8 @@ static void dispatch(struct client *client, struct request *request, const struc
 
 static bool ends_transaction(enum command_handler handler)
 {
-    return handler == HANDLER_MULTI || handler == HANDLER_EXEC || handler == HANDLER_DISCARD ||
-           handler == HANDLER_RESET || handler == HANDLER_QUIT;
+    return handler == HANDLER_WATCH || handler == HANDLER_MULTI || handler == HANDLER_EXEC ||
+           handler == HANDLER_DISCARD || handler == HANDLER_RESET || handler == HANDLER_QUIT;
 }
 
 void session_handle(struct client *client, const struct command *command)

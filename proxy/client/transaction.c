@@ -6,7 +6,9 @@
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
 #include "proxy/client/client_internal.h"
+#include "proxy/routing/private_lane.h"
 
+#define CROSSSLOT             "CROSSSLOT Keys in request don't hash to the same slot"
 #define TRANSACTION_BYTES_MAX ((size_t)64 << 20)
 
 struct transaction {
@@ -51,6 +53,81 @@ void transaction_spoil(struct client *client)
     }
 }
 
+static void refuse(struct client *client, struct request *request, const char *error)
+{
+    transaction_spoil(client);
+    write_error(request_answer(request), error);
+    session_refuse(client, request);
+}
+
+/* --- WATCH --------------------------------------------------------------------------------- */
+
+void transaction_unwatch(struct client *client)
+{
+    struct private_lane *lane = client->lane;
+    client->lane = NULL;
+    client->is_watching = false;
+    if (lane != NULL) {
+        private_lane_close(lane);
+    }
+}
+
+static void on_watched(struct request *request)
+{
+    if (request->outcome == OUTCOME_REPLY) {
+        request->done(request);
+    } else {
+        router_answer_error(
+            request, "UNAVAILABLE the shard cannot be used now; not executed, safe to retry");
+    }
+}
+
+/* The lane that watches, made when there is none or when it is of no use and watches nothing. */
+static struct private_lane *take_lane(struct client *client, unsigned slot)
+{
+    if (!client->is_watching && client->lane != NULL &&
+        !private_lane_is_usable(client->lane, slot)) {
+        transaction_unwatch(client);
+    }
+    if (client->lane == NULL) {
+        client->lane = private_lane_open(client->host->router, slot, NULL, NULL);
+    }
+    client->is_watching = true;
+    client->watched_slot = slot;
+    return client->lane;
+}
+
+/* Watched keys live on a connection of the client's own. If their slot has changed meanwhile, the
+ * EXEC that comes will answer nil whatever is watched now. */
+void transaction_watch(struct client *client, struct request *request,
+                       const struct command *command)
+{
+    if (client->transaction != NULL) {
+        router_answer_error(request, "ERR WATCH inside MULTI is not allowed");
+        return;
+    }
+    if (!session_find_slot(client, request, command)) {
+        return;
+    }
+    if (client->is_watching && client->watched_slot != request->slot) {
+        refuse(client, request, CROSSSLOT);
+        return;
+    }
+    struct private_lane *lane = take_lane(client, request->slot);
+    if (!private_lane_is_usable(lane, request->slot)) {
+        write_status(request_answer(request), "OK");
+        router_answer(request);
+        return;
+    }
+    client->blocked = request;
+    request->sender = client->host->router;
+    request->replies_left = 1;
+    request->on_reply = on_watched;
+    private_lane_send(lane, request, session_wire_bytes(request, command));
+}
+
+/* --- queueing ------------------------------------------------------------------------------ */
+
 /* What a shard can execute between MULTI and EXEC. */
 static bool can_be_queued(const struct command_info *info)
 {
@@ -69,15 +146,13 @@ static bool can_be_queued(const struct command_info *info)
     }
 }
 
-static void refuse(struct client *client, struct request *request, const char *error)
+static bool joins_slot(const struct client *client, const struct request *request)
 {
-    transaction_spoil(client);
-    write_error(request_answer(request), error);
-    session_refuse(client, request);
-}
-
-static bool joins_slot(const struct transaction *transaction, const struct request *request)
-{
+    const struct transaction *transaction = client->transaction;
+    if (client->is_watching && request->slot != SLOT_NONE &&
+        request->slot != client->watched_slot) {
+        return false;
+    }
     return request->slot == SLOT_NONE || transaction->slot == SLOT_NONE ||
            request->slot == transaction->slot;
 }
@@ -116,8 +191,8 @@ void transaction_queue(struct client *client, struct request *request,
         transaction_spoil(client);
         return;
     }
-    if (!joins_slot(transaction, request)) {
-        refuse(client, request, "CROSSSLOT Keys in request don't hash to the same slot");
+    if (!joins_slot(client, request)) {
+        refuse(client, request, CROSSSLOT);
         return;
     }
     if (!keep(transaction, request->command, command)) {
@@ -144,6 +219,13 @@ static void dispatch(struct client *client, struct request *request)
     request->slot = transaction->slot;
     request->shard = router_usable_shard(router);
     request->has_written_keys = transaction->has_written_keys;
+    if (client->is_watching) {
+        /* Nothing behind it may overtake it on another connection. */
+        request->private_lane = client->lane;
+        request->slot = client->watched_slot;
+        client->is_watching = false;
+        client->blocked = request;
+    }
     transaction_forget(client);
     router_dispatch(router, request, buffer_slice(&request->bytes));
 }
@@ -155,8 +237,9 @@ void transaction_exec(struct client *client, struct request *request)
         router_answer_error(request, "ERR EXEC without MULTI");
     } else if (transaction->is_spoilt) {
         transaction_forget(client);
+        transaction_unwatch(client);
         router_answer_error(request, "EXECABORT Transaction discarded because of previous errors.");
-    } else if (transaction->unit->count == 0) {
+    } else if (transaction->unit->count == 0 && !client->is_watching) {
         transaction_forget(client);
         write_array(request_answer(request), 0);
         router_answer(request);
@@ -172,6 +255,7 @@ void transaction_discard(struct client *client, struct request *request)
         return;
     }
     transaction_forget(client);
+    transaction_unwatch(client);
     write_status(request_answer(request), "OK");
     router_answer(request);
 }

@@ -51,13 +51,14 @@ struct request {
 
     /* What is asked; set by who makes the request. */
     const struct command_info *command;
-    struct buffer bytes;   /* the command as RESP, while it may have to be sent later */
-    struct unit *unit;     /* null: one command. Owned: freed by request_give */
-    unsigned slot;         /* or SLOT_NONE: it goes to the shard, whatever is there */
-    unsigned shard;        /* index, for SLOT_NONE */
-    bool has_written_keys; /* to be marked and mirrored while its slot has a copy */
-    uint8_t attempts;      /* how often it was dispatched */
-    void *sender;          /* the router that dispatches it */
+    struct buffer bytes;               /* the command as RESP, while it may have to be sent later */
+    struct private_lane *private_lane; /* null: a shared connection; else borrowed */
+    struct unit *unit;                 /* null: one command. Owned: freed by request_give */
+    unsigned slot;                     /* or SLOT_NONE: it goes to the shard, whatever is there */
+    unsigned shard;                    /* index, for SLOT_NONE */
+    bool has_written_keys;             /* to be marked and mirrored while its slot has a copy */
+    uint8_t attempts;                  /* how often it was dispatched */
+    void *sender;                      /* the router that dispatches it */
     uint64_t arrived_us;
 
     /* Who waits for it; set by its owner. */
@@ -67,7 +68,8 @@ struct request {
     struct request *pipeline_next; /* in the order of the client's commands */
     size_t size_bytes;             /* of the client's command */
     bool is_complete;
-    void *work; /* of whoever makes the answer from parts */
+    request_fn *cancel; /* may be null: nobody waits any more, and the shard should not either */
+    void *work;         /* of whoever makes the answer from parts */
 };
 
 void unit_free(struct unit *unit); /* null is allowed */

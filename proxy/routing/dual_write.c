@@ -386,11 +386,10 @@ static void prepare_marks(struct dual_write *dual)
     counter_add(&router_counters(dual->router)->dual_writes, 1);
 }
 
-void dual_write_start(struct lane *authority, struct request *request,
+void dual_write_start(struct router *router, struct backend *authority, struct request *request,
                       const struct slot_entry *entry, struct slice bytes)
 {
-    struct router *router = authority->router;
-    if (!backend_has_multi(authority->backend)) {
+    if (!backend_has_multi(authority)) {
         router_answer_unavailable(router, request, "its shard refuses MULTI");
         return;
     }
@@ -409,6 +408,6 @@ void dual_write_start(struct lane *authority, struct request *request,
     dual->exchange->owner = dual;
     dual->exchange->sender = router;
     dual->exchange->on_reply = on_unit;
-    write_unit(backend_begin(authority->backend), dual, buffer_slice(&request->bytes));
-    backend_commit(authority->backend, dual->exchange, queued_commands(dual) + 2);
+    write_unit(backend_begin(authority), dual, buffer_slice(&request->bytes));
+    backend_commit(authority, dual->exchange, queued_commands(dual) + 2);
 }

@@ -6,6 +6,7 @@
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
+#include "proxy/routing/private_lane.h"
 #include "proxy/routing/router_internal.h"
 
 #define ATTEMPTS_MAX         8
@@ -139,11 +140,27 @@ static void send_on(struct lane *lane, struct request *request, const struct slo
     request->attempts++;
     bool is_dual = entry != NULL && entry->is_dual && request->has_written_keys;
     if (is_dual || request->unit != NULL) {
-        dual_write_start(lane, request, entry, bytes);
+        dual_write_start(lane->router, lane->backend, request, entry, bytes);
         return;
     }
     request->on_reply = on_plain_reply;
     backend_send(lane->backend, request, bytes);
+}
+
+/* The EXEC of a transaction with watched keys: on the connection that watches, or not at all. Nil
+ * says that the transaction did not happen. */
+static void dispatch_watched(struct router *router, struct request *request, struct slice bytes)
+{
+    struct private_lane *lane = request->private_lane;
+    if (request->attempts > 0 || !private_lane_is_usable(lane, request->slot) ||
+        !private_lane_is_ready(lane)) {
+        buffer_add_text(request_answer(request), "*-1\r\n");
+        router_answer(request);
+        return;
+    }
+    request->attempts++;
+    dual_write_start(router, private_lane_backend(lane), request,
+                     snapshot_entry(router->snapshot, request->slot), bytes);
 }
 
 void router_dispatch(struct router *router, struct request *request, struct slice bytes)
@@ -152,6 +169,10 @@ void router_dispatch(struct router *router, struct request *request, struct slic
     unsigned shard = request->shard;
     request->sender = router;
     ASSERT(router->snapshot != NULL);
+    if (request->private_lane != NULL) {
+        dispatch_watched(router, request, bytes);
+        return;
+    }
     if (request->slot != SLOT_NONE) {
         entry = snapshot_entry(router->snapshot, request->slot);
         shard = entry->authority;
@@ -189,7 +210,8 @@ static void check_drains(void *context)
         if (lane->drained_epoch == epoch) {
             continue;
         }
-        if (!backend_has_ended(lane->backend, lane->drain_mark)) {
+        if (!backend_has_ended(lane->backend, lane->drain_mark) ||
+            !private_lanes_have_ended(router, backend_name(lane->backend))) {
             is_behind = true;
             continue;
         }
@@ -216,6 +238,17 @@ void router_killed(struct router *router, const char *shard)
     router_reply_seen(router);
 }
 
+bool router_orphan(struct router *router, const char *shard)
+{
+    for (unsigned i = 0; i < router->nlanes; i++) {
+        if (strcmp(backend_name(router->lanes[i]->backend), shard) == 0) {
+            backend_orphan(router->lanes[i]->backend);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Before the new snapshot rules: what was sent so far to shards with changed slots must end. */
 static void mark_drains(struct router *router, const struct snapshot *newer)
 {
@@ -230,6 +263,7 @@ static void mark_drains(struct router *router, const struct snapshot *newer)
         }
     }
     mem_free(concerned);
+    private_lanes_mark(router, newer);
 }
 
 static uint64_t epoch_of(void *context)
@@ -338,6 +372,7 @@ static void point_lanes(struct router *router, const struct endpoint *endpoints)
         struct lane *lane = router->lanes[i];
         backend_set_target(lane->backend, i, shard->name, &endpoints[i], &shard->identity);
         lane->process = shard->identity;
+        lane->endpoint = endpoints[i];
         backend_retry(lane->backend);
     }
 }
@@ -351,6 +386,9 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
     router->snapshot = snapshot;
     replace_lanes(router, &orphaned);
     point_lanes(router, endpoints);
+    if (older != NULL) {
+        private_lanes_adopt(router, older);
+    }
     snapshot_unref(older);
     counter_set(&router->settings.backend.counters->epoch, snapshot->topology->epoch);
     router->is_draining = true;
@@ -407,6 +445,8 @@ void router_tick(struct router *router)
     }
     expire_held(router);
     dual_write_tick(router);
+    private_lanes_tick(router);
+    blocking_tick(router);
 }
 
 unsigned router_usable_shard(const struct router *router)
