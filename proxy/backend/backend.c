@@ -59,6 +59,8 @@ static void release_memory(void *context)
 
 void backend_free(struct backend *backend)
 {
+    ASSERT(!backend->is_freed);
+    backend->is_freed = true;
     if (backend->stream.fd >= 0) {
         backend_lose(backend, "the proxy drops the shard");
     }
@@ -140,7 +142,9 @@ void backend_lose(struct backend *backend, const char *why)
     backend->appended = 0;
     tell_in_flight(backend);
     set_in_flight(backend);
-    backend->events.on_down(backend->events.context, backend);
+    if (!backend->is_freed) { /* by what it has just told */
+        backend->events.on_down(backend->events.context, backend);
+    }
 }
 
 /* --- replies ------------------------------------------------------------------------------- */

@@ -10,7 +10,8 @@ struct private_lane {
     struct backend *backend;
     unsigned slot;
     struct shard_identity process;
-    bool is_stale, is_broken;
+    bool is_stale, is_broken, was_ready;
+    uint64_t opened_at_us;
     uint64_t drain_mark;
     struct request *waiting; /* for the connection */
     private_lane_fn *on_stale;
@@ -31,6 +32,7 @@ static void on_ready(void *context, struct backend *backend)
     struct private_lane *lane = context;
     struct request *request = lane->waiting;
     lane->waiting = NULL;
+    lane->was_ready = true;
     if (request != NULL && lane->is_stale) {
         request->outcome = OUTCOME_NOT_SENT; /* the slot has moved on meanwhile */
         request->on_reply(request);
@@ -39,19 +41,27 @@ static void on_ready(void *context, struct backend *backend)
     }
 }
 
-/* It is not made anew: what was watched or waited for on it is gone. */
+static bool has_time(const struct private_lane *lane)
+{
+    return router_now_us(lane->router) < lane->opened_at_us + lane->router->settings.wait_max_us;
+}
+
+/* Once it was ready it is not made anew: what was watched or waited for on it is gone. */
 static void on_down(void *context, struct backend *backend)
 {
     struct private_lane *lane = context;
+    struct router *router = lane->router;
     struct request *request = lane->waiting;
-    (void)backend;
+    if (!lane->was_ready && !lane->is_stale && backend_may_come(backend) && has_time(lane)) {
+        return; /* refused for its epoch, say: the next hello will know better */
+    }
     lane->is_broken = true;
     lane->waiting = NULL;
     if (request != NULL) {
         request->outcome = OUTCOME_NOT_SENT;
-        request->on_reply(request);
+        request->on_reply(request); /* may close the lane */
     }
-    router_reply_seen(lane->router);
+    router_reply_seen(router);
 }
 
 static void on_fenced(void *context, struct backend *backend)
@@ -97,6 +107,7 @@ struct private_lane *private_lane_open(struct router *router, unsigned slot,
     lane->router = router;
     lane->slot = slot;
     lane->process = target->identity;
+    lane->opened_at_us = router_now_us(router);
     lane->on_stale = on_stale;
     lane->context = context;
     lane->next = router->private_lanes;
@@ -116,8 +127,12 @@ void private_lane_close(struct private_lane *lane)
     struct router *router = lane->router;
     struct backend *backend = lane->backend;
     backend_free(backend);
-    if (lane->waiting != NULL) {
-        on_down(lane, NULL);
+    struct request *waiting = lane->waiting;
+    lane->is_broken = true;
+    lane->waiting = NULL;
+    if (waiting != NULL) {
+        waiting->outcome = OUTCOME_NOT_SENT;
+        waiting->on_reply(waiting);
     }
     if (lane->previous != NULL) {
         lane->previous->next = lane->next;
@@ -198,12 +213,23 @@ bool private_lanes_have_ended(const struct router *router, const char *shard)
     return true;
 }
 
+static void fail_waiting(struct private_lane *lane)
+{
+    struct request *request = lane->waiting;
+    lane->is_broken = true;
+    lane->waiting = NULL;
+    request->outcome = OUTCOME_NOT_SENT;
+    request->on_reply(request);
+}
+
 void private_lanes_tick(struct router *router)
 {
     uint64_t now = router_now_us(router);
     for (struct private_lane *lane = router->private_lanes, *next; lane != NULL; lane = next) {
         next = lane->next;
-        if (!lane->is_broken) {
+        if (lane->waiting != NULL && !has_time(lane)) {
+            fail_waiting(lane);
+        } else if (!lane->is_broken) {
             backend_tick(lane->backend, now);
         }
     }
