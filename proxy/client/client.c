@@ -7,6 +7,7 @@
 #define PENDING_MAX       1024u               /* requests of one client under way */
 #define PENDING_BYTES_MAX ((size_t)1 << 20)   /* and their bytes; one request may be larger */
 #define OUT_HIGH_BYTES    ((size_t)256 << 10) /* unread replies: the client is not read */
+#define BLOCKED_INPUT_MAX ((size_t)64 << 10)
 #define KEPT_BYTES        ((size_t)16 << 10)
 #define READS_PER_TURN    4
 
@@ -84,6 +85,7 @@ static void abandon_pipeline(struct client *client)
 {
     struct request *request = client->first;
     client->first = client->last = NULL;
+    client->blocked = NULL;
     while (request != NULL) {
         struct request *next = request->pipeline_next;
         if (request->is_complete) {
@@ -93,6 +95,9 @@ static void abandon_pipeline(struct client *client)
             request->owner = client->host->router;
             request->done = on_abandoned;
             request->progress = NULL;
+            if (request->cancel != NULL) {
+                request->cancel(request);
+            }
         }
         request = next;
     }
@@ -108,12 +113,14 @@ static void client_close(struct client *client)
     io_stop(&client->io);
     stream_close(&client->stream);
     abandon_pipeline(client);
+    transaction_unwatch(client);
     unlink_client(client);
     loop_at_turn_end(client->host->loop, &client->task);
 }
 
 static void client_free(struct client *client)
 {
+    transaction_forget(client);
     command_parser_fini(&client->parser);
     buffer_fini(&client->in);
     buffer_fini(&client->out);
@@ -171,6 +178,7 @@ static void on_request_done(struct request *request)
         return;
     }
     request->is_complete = true;
+    client->blocked = client->blocked == request ? NULL : client->blocked;
     if (request != client->first) {
         client->parked_bytes += buffer_length(&request->reply);
         if (unread_bytes(client) > client->host->output_max) {
@@ -288,6 +296,14 @@ static size_t handle_commands(struct client *client, const char *data, size_t si
     bool is_congested = router_is_congested(client->host->router);
     while (used < size && !client->is_closed && !client->is_draining) {
         struct command command;
+        if (client->blocked != NULL) {
+            /* Reading goes on for a while, so that a client that goes away is noticed. */
+            client->has_backlog = true;
+            if (size - used > BLOCKED_INPUT_MAX) {
+                pause_reading(client);
+            }
+            break;
+        }
         if (is_congested || has_enough_under_way(client)) {
             pause_reading(client);
             break;
@@ -386,10 +402,12 @@ static void on_readable(void *context)
 /* After a pause: what was read already comes first. */
 static void go_on(struct client *client)
 {
-    if (!client->is_paused || has_enough_under_way(client) ||
+    bool has_reason = client->is_paused || client->has_backlog;
+    if (!has_reason || client->blocked != NULL || has_enough_under_way(client) ||
         router_is_congested(client->host->router)) {
         return;
     }
+    client->has_backlog = false;
     unpause(client);
     handle_kept(client);
     if (!client->is_closed && !client->is_paused && !client->is_draining) {

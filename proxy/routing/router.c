@@ -7,6 +7,7 @@
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
+#include "proxy/routing/private_lane.h"
 #include "proxy/routing/router_internal.h"
 #include "proxy/routing/split.h"
 
@@ -147,12 +148,29 @@ static void send_on(struct lane *lane, struct request *request, const struct slo
                     struct slice bytes)
 {
     request->attempts++;
-    if (entry != NULL && entry->is_dual && request->has_written_keys) {
-        dual_write_start(lane->router, request, entry, bytes);
+    bool is_dual = entry != NULL && entry->is_dual && request->has_written_keys;
+    if (is_dual || request->unit != NULL) {
+        dual_write_start(lane->router, lane->backend, request, entry, bytes);
         return;
     }
     request->on_reply = on_plain_reply;
     backend_send(lane->backend, request, bytes);
+}
+
+/* The EXEC of a transaction with watched keys: on the connection that watches, or not at all. Nil
+ * says that the transaction did not happen. */
+static void dispatch_watched(struct router *router, struct request *request, struct slice bytes)
+{
+    struct private_lane *lane = request->private_lane;
+    if (request->attempts > 0 || !private_lane_is_usable(lane, request->slot) ||
+        !private_lane_is_ready(lane)) {
+        buffer_add_text(request_answer(request), "*-1\r\n");
+        router_answer(request);
+        return;
+    }
+    request->attempts++;
+    dual_write_start(router, private_lane_backend(lane), request,
+                     snapshot_entry(router->snapshot, request->slot), bytes);
 }
 
 void router_dispatch(struct router *router, struct request *request, struct slice bytes)
@@ -161,6 +179,10 @@ void router_dispatch(struct router *router, struct request *request, struct slic
     unsigned shard = request->shard;
     request->sender = router;
     ASSERT(router->snapshot != NULL);
+    if (request->private_lane != NULL) {
+        dispatch_watched(router, request, bytes);
+        return;
+    }
     if (request->cut_epoch != 0 && request->cut_epoch != router->snapshot->topology->epoch) {
         split_again(router, request);
         return;
@@ -202,7 +224,8 @@ static void check_drains(void *context)
         if (lane->drained_epoch == epoch) {
             continue;
         }
-        if (!backend_has_ended(lane->backend, lane->drain_mark)) {
+        if (!backend_has_ended(lane->backend, lane->drain_mark) ||
+            !private_lanes_have_ended(router, backend_name(lane->backend))) {
             is_behind = true;
             continue;
         }
@@ -229,6 +252,17 @@ void router_killed(struct router *router, const char *shard)
     router_reply_seen(router);
 }
 
+bool router_orphan(struct router *router, const char *shard)
+{
+    for (unsigned i = 0; i < router->nlanes; i++) {
+        if (strcmp(backend_name(router->lanes[i]->backend), shard) == 0) {
+            backend_orphan(router->lanes[i]->backend);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Before the new snapshot rules: what was sent so far to shards with changed slots must end. */
 static void mark_drains(struct router *router, const struct snapshot *newer)
 {
@@ -243,6 +277,7 @@ static void mark_drains(struct router *router, const struct snapshot *newer)
         }
     }
     mem_free(concerned);
+    private_lanes_mark(router, newer);
 }
 
 static uint64_t epoch_of(void *context)
@@ -351,6 +386,7 @@ static void point_lanes(struct router *router, const struct endpoint *endpoints)
         struct lane *lane = router->lanes[i];
         backend_set_target(lane->backend, i, shard->name, &endpoints[i], &shard->identity);
         lane->process = shard->identity;
+        lane->endpoint = endpoints[i];
         backend_retry(lane->backend);
     }
 }
@@ -364,6 +400,9 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
     router->snapshot = snapshot;
     replace_lanes(router, &orphaned);
     point_lanes(router, endpoints);
+    if (older != NULL) {
+        private_lanes_adopt(router, older);
+    }
     snapshot_unref(older);
     counter_set(&router->settings.backend.counters->epoch, snapshot->topology->epoch);
     router->is_draining = true;
@@ -420,6 +459,8 @@ void router_tick(struct router *router)
     }
     expire_held(router);
     dual_write_tick(router);
+    private_lanes_tick(router);
+    blocking_tick(router);
 }
 
 unsigned router_usable_shard(const struct router *router)
