@@ -381,7 +381,16 @@ void backend_retry(struct backend *backend)
 {
     if (backend->state == BACKEND_DOWN && backend->refusal == REFUSAL_FENCED) {
         backend->refusal = REFUSAL_NONE;
+        backend->failures = 0; /* it was no failure: it will be let in now */
         connect_now(backend);
+    }
+}
+
+void backend_expel(struct backend *backend)
+{
+    backend->refusal = REFUSAL_UNFENCED;
+    if (backend->stream.fd >= 0) {
+        backend_lose(backend, "the shard has lost its fence");
     }
 }
 

@@ -71,6 +71,9 @@ void backend_set_patient(struct backend *backend);
 uint64_t backend_connection_id(const struct backend *backend);
 /* After an adoption: try again at once what the fence refused. */
 void backend_retry(struct backend *backend);
+/* The shard is known to have lost its fence, or to be another process: closes the connection;
+ * nobody is to wait for it until hello has passed again. */
+void backend_expel(struct backend *backend);
 /* Every few tens of milliseconds: time-outs and reconnects. */
 void backend_tick(struct backend *backend, uint64_t now_us);
 

@@ -22,6 +22,8 @@
 #include "proxy/routing/dual_internal.h"
 #include "proxy/routing/reply_cursor.h"
 
+#define MEMORY_SHORT_US 1000000u
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 struct lane *dual_lane(const struct dual_write *dual, unsigned shard)
@@ -202,6 +204,34 @@ static void write_marked_write(struct buffer *out, const struct dual_write *dual
     }
 }
 
+static void send_marked_write(struct dual_write *dual, struct backend *authority)
+{
+    struct command command;
+    struct slice bytes = buffer_slice(&dual->request->bytes);
+    enum parse_status status =
+        command_parse(&dual->router->parser, bytes.data, bytes.len, &command);
+    ASSERT(status == PARSE_OK);
+    write_marked_write(backend_begin(authority), dual, &command);
+    buffer_clear(&dual->exchange->reply);
+    dual->exchange->on_reply = on_marked_write;
+    backend_commit(authority, dual->exchange, 1);
+}
+
+/* Runs without memory to spare, and can run in a script. */
+static bool frees_memory(const struct request *request)
+{
+    return request->unit == NULL &&
+           (request->command->flags & (COMMAND_DENYOOM | COMMAND_NOSCRIPT)) == 0;
+}
+
+/* The client has sent more behind it, which may be with the shard already: a retry would run after
+ * that. */
+static bool has_followers(const struct request *request)
+{
+    const struct request *origin = request->origin != NULL ? request->origin : request;
+    return origin->pipeline_next != NULL;
+}
+
 /* Under maxmemory MULTI refuses even DEL. The abort has proven that nothing ran, so this is no
  * resend; but the world may have moved on meanwhile: then the request is dispatched anew. */
 static void retry_without_memory(struct dual_write *dual)
@@ -214,14 +244,7 @@ static void retry_without_memory(struct dual_write *dual)
         give_back(dual, true);
         return;
     }
-    struct command command;
-    struct slice bytes = buffer_slice(&dual->request->bytes);
-    enum parse_status status = command_parse(&router->parser, bytes.data, bytes.len, &command);
-    ASSERT(status == PARSE_OK);
-    write_marked_write(backend_begin(authority->backend), dual, &command);
-    buffer_clear(&dual->exchange->reply);
-    dual->exchange->on_reply = on_marked_write;
-    backend_commit(authority->backend, dual->exchange, 1);
+    send_marked_write(dual, authority->backend);
 }
 
 /* The client was told QUEUED for each of its commands: what EXEC itself said is its answer. */
@@ -243,8 +266,10 @@ static void unit_aborted(struct dual_write *dual, unsigned queued, unsigned posi
     }
     struct slice error = abort_error(buffer_slice(&dual->exchange->reply), queued, position);
     bool for_memory = slice_starts_with(error, SLICE("-OOM"));
-    /* What cannot run in a script (another script) keeps the refusal. */
-    if (for_memory && (dual->request->command->flags & (COMMAND_DENYOOM | COMMAND_NOSCRIPT)) == 0) {
+    if (for_memory) {
+        dual->router->memory_short_until_us = router_now_us(dual->router) + MEMORY_SHORT_US;
+    }
+    if (for_memory && frees_memory(dual->request) && !has_followers(dual->request)) {
         retry_without_memory(dual);
         return;
     }
@@ -416,6 +441,12 @@ void dual_write_start(struct router *router, struct backend *authority, struct r
     dual->exchange = request_take(router_pool(router));
     dual->exchange->owner = dual;
     dual->exchange->sender = router;
+    if (dual->nkeys > 0 && frees_memory(request) &&
+        router_now_us(router) < router->memory_short_until_us) {
+        /* The shard was short of memory a moment ago: at once the way that may work, in order. */
+        send_marked_write(dual, authority);
+        return;
+    }
     dual->exchange->on_reply = on_unit;
     write_unit(backend_begin(authority), dual, buffer_slice(&request->bytes));
     backend_commit(authority, dual->exchange, queued_commands(dual) + 2);

@@ -183,7 +183,8 @@ void fanout_any_shard(struct router *router, struct request *request, struct sli
 
 /* --- SCAN ------------------------------------------------------------------------------------ */
 
-/* A cursor is epoch (16 bits) | shard (10) | the shard's own cursor (38). 0 begins and ends. */
+/* A cursor is owner_epoch (16 bits) | shard (10) | the shard's own cursor (38). 0 begins and ends.
+ */
 #define SHARD_CURSOR_BITS 38
 #define SHARD_INDEX_BITS  10
 #define SHARD_CURSOR_MASK (((uint64_t)1 << SHARD_CURSOR_BITS) - 1)
@@ -192,7 +193,7 @@ _Static_assert(TOPOLOGY_SHARDS_MAX <= 1u << SHARD_INDEX_BITS, "a cursor has room
 
 struct scan {
     struct router *router;
-    uint16_t epoch; /* in which it began */
+    uint16_t epoch; /* owner_epoch when it began, modulo 2^16 */
     struct request *part;
 };
 
@@ -203,11 +204,10 @@ static uint64_t make_cursor(uint16_t epoch, unsigned shard, uint64_t shard_curso
 }
 
 /* A scan that began before a slot last changed its owner starts over: a key may show twice, none is
- * missed. Epochs are compared modulo 2^16. */
+ * missed. The cursor carries the epoch of the last such change before it began. */
 static bool is_outdated(const struct topology *topology, uint16_t began)
 {
-    int16_t distance = (int16_t)(uint16_t)(began - (uint16_t)topology->owner_epoch);
-    return distance < 0;
+    return began != (uint16_t)topology->owner_epoch;
 }
 
 static void write_scan_reply(struct buffer *out, uint64_t cursor, uint64_t count, struct slice keys)
@@ -298,7 +298,7 @@ void fanout_scan(struct router *router, struct request *request, const struct co
     if (cursor == 0 || is_outdated(topology, epoch) || shard >= topology->nshards) {
         cursor = 0;
         shard = 0;
-        epoch = (uint16_t)topology->epoch;
+        epoch = (uint16_t)topology->owner_epoch;
     }
     struct scan *scan = mem_alloc(sizeof(*scan));
     struct request *part = request_take(router_pool(router));

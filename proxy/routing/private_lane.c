@@ -234,3 +234,13 @@ void private_lanes_tick(struct router *router)
         }
     }
 }
+
+void private_lanes_expel(struct router *router, const char *shard)
+{
+    for (struct private_lane *lane = router->private_lanes, *next; lane != NULL; lane = next) {
+        next = lane->next;
+        if (!lane->is_broken && strcmp(backend_name(lane->backend), shard) == 0) {
+            backend_expel(lane->backend);
+        }
+    }
+}

@@ -74,6 +74,7 @@ static void hold(struct router *router, struct request *request, struct slice by
 static void wait_for(struct lane *lane, struct request *request, struct slice bytes)
 {
     router_keep_bytes(request, bytes);
+    request->sent_at_us = router_now_us(lane->router); /* since when it waits */
     request_queue_push(&lane->waiting, request);
 }
 
@@ -252,6 +253,16 @@ void router_killed(struct router *router, const char *shard)
     router_reply_seen(router);
 }
 
+void router_expel(struct router *router, const char *shard)
+{
+    for (unsigned i = 0; i < router->nlanes; i++) {
+        if (strcmp(backend_name(router->lanes[i]->backend), shard) == 0) {
+            backend_expel(router->lanes[i]->backend);
+        }
+    }
+    private_lanes_expel(router, shard);
+}
+
 bool router_orphan(struct router *router, const char *shard)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
@@ -391,11 +402,21 @@ static void point_lanes(struct router *router, const struct endpoint *endpoints)
     }
 }
 
+/* Whatever waits for a shard is dispatched anew: its slot may have moved on, and what comes behind
+ * it to the same slot must stay behind it. */
+static void take_waiting(struct router *router, struct request_queue *waiting)
+{
+    for (unsigned i = 0; i < router->nlanes; i++) {
+        request_queue_append(waiting, &router->lanes[i]->waiting);
+    }
+}
+
 void router_adopt(struct router *router, struct snapshot *snapshot,
                   const struct endpoint *endpoints)
 {
     struct request_queue orphaned = {.count = 0};
     mark_drains(router, snapshot);
+    take_waiting(router, &orphaned);
     struct snapshot *older = router->snapshot;
     router->snapshot = snapshot;
     replace_lanes(router, &orphaned);
@@ -440,7 +461,7 @@ static void expire_waiting(struct lane *lane)
     const struct router *router = lane->router;
     uint64_t limit = router->settings.wait_max_us;
     while (lane->waiting.first != NULL &&
-           router_now_us(router) > lane->waiting.first->arrived_us + limit) {
+           router_now_us(router) > lane->waiting.first->sent_at_us + limit) {
         router_answer_unavailable(lane->router, request_queue_pop(&lane->waiting),
                                   "the shard does not answer");
     }

@@ -31,7 +31,8 @@ struct router {
     bool is_draining; /* some lane's drained_epoch is behind */
     /* Dual writes whose client waits for the mirror, oldest first. */
     struct dual_write *mirrors_first, **mirrors_last;
-    uint64_t breaker_until_us; /* until then nobody waits for a mirror */
+    uint64_t breaker_until_us;      /* until then nobody waits for a mirror */
+    uint64_t memory_short_until_us; /* until then what needs no memory goes by marked_write */
     struct command_parser parser;
 };
 
@@ -57,6 +58,7 @@ void private_lanes_mark(struct router *router, const struct snapshot *newer);
 void private_lanes_adopt(struct router *router, const struct snapshot *older);
 bool private_lanes_have_ended(const struct router *router, const char *shard);
 void private_lanes_tick(struct router *router);
+void private_lanes_expel(struct router *router, const char *shard);
 
 /* blocking.c */
 void blocking_tick(struct router *router);

@@ -10,11 +10,13 @@ struct part {
     uint32_t id; /* shard index, or SLOT_BIT | slot while the slot is being moved */
     unsigned slot;
     unsigned count;
-    struct request *request; /* given back when the whole is answered */
-    struct slice rest;       /* merging: what of an MGET's part is not used yet */
+    unsigned first_key, last_key; /* a chain through split->next_key, in the order of the command */
+    struct request *request;      /* given back when the whole is answered */
+    struct slice rest;            /* merging: what of an MGET's part is not used yet */
 };
 
 #define SLOT_BIT 0x80000000u
+#define FEW_KEYS 64u /* up to here the parts are searched one by one */
 
 struct split {
     struct router *router;
@@ -22,7 +24,8 @@ struct split {
     unsigned nparts, pending;
     struct part *parts;
     unsigned nkeys;
-    unsigned *part_of; /* [nkeys] */
+    unsigned *part_of;  /* [nkeys] */
+    unsigned *next_key; /* [nkeys] */
 };
 
 static void split_free(struct split *split)
@@ -34,6 +37,7 @@ static void split_free(struct split *split)
     }
     mem_free(split->parts);
     mem_free(split->part_of);
+    mem_free(split->next_key);
     mem_free(split);
 }
 
@@ -151,33 +155,76 @@ static uint32_t id_of(const struct router *router, unsigned slot)
     return entry->migration != NULL ? SLOT_BIT | slot : entry->authority;
 }
 
-static unsigned find_part(struct split *split, unsigned *capacity, unsigned slot)
+/* Where the parts are found while the command is cut. */
+struct cutting {
+    struct split *split;
+    unsigned capacity;      /* of split->parts */
+    unsigned *part_of_slot; /* for many keys: part + 1 by slot, 0: not known yet; else null */
+};
+
+static unsigned new_part(struct cutting *cutting, uint32_t id, unsigned slot)
 {
-    uint32_t id = id_of(split->router, slot);
-    for (unsigned i = 0; i < split->nparts; i++) {
-        if (split->parts[i].id == id) {
-            return i;
-        }
-    }
-    if (split->nparts == *capacity) {
-        *capacity = *capacity == 0 ? 4 : *capacity * 2;
-        split->parts = mem_realloc(split->parts, *capacity * sizeof(*split->parts));
+    struct split *split = cutting->split;
+    if (split->nparts == cutting->capacity) {
+        cutting->capacity = cutting->capacity == 0 ? 4 : cutting->capacity * 2;
+        split->parts = mem_realloc(split->parts, cutting->capacity * sizeof(*split->parts));
     }
     split->parts[split->nparts] = (struct part){.id = id, .slot = slot};
     return split->nparts++;
 }
 
+static unsigned search_part(struct cutting *cutting, unsigned slot)
+{
+    uint32_t id = id_of(cutting->split->router, slot);
+    /* A slot that is moved has a part of its own: with a map, this is its first key. */
+    bool is_new = cutting->part_of_slot != NULL && (id & SLOT_BIT) != 0;
+    for (unsigned i = 0; !is_new && i < cutting->split->nparts; i++) {
+        if (cutting->split->parts[i].id == id) {
+            return i;
+        }
+    }
+    return new_part(cutting, id, slot);
+}
+
+static unsigned find_part(struct cutting *cutting, unsigned slot)
+{
+    if (cutting->part_of_slot == NULL) {
+        return search_part(cutting, slot);
+    }
+    if (cutting->part_of_slot[slot] == 0) {
+        cutting->part_of_slot[slot] = search_part(cutting, slot) + 1;
+    }
+    return cutting->part_of_slot[slot] - 1;
+}
+
+static void add_key(struct split *split, unsigned key, unsigned part_index)
+{
+    struct part *part = &split->parts[part_index];
+    split->part_of[key] = part_index;
+    if (part->count == 0) {
+        part->first_key = key;
+    } else {
+        split->next_key[part->last_key] = key;
+    }
+    part->last_key = key;
+    part->count++;
+}
+
 static void cut(struct split *split, const struct command *command, unsigned step)
 {
-    unsigned capacity = 0;
-    unsigned mask = router_snapshot(split->router)->slot_mask;
+    unsigned nslots = router_snapshot(split->router)->slot_mask + 1;
+    struct cutting cutting = {.split = split};
     split->nkeys = (command->argc - 1) / step;
     split->part_of = mem_alloc(split->nkeys * sizeof(*split->part_of));
-    for (unsigned i = 0; i < split->nkeys; i++) {
-        unsigned slot = slot_of_key(command->argv[1 + i * step], mask + 1);
-        split->part_of[i] = find_part(split, &capacity, slot);
-        split->parts[split->part_of[i]].count++;
+    split->next_key = mem_alloc(split->nkeys * sizeof(*split->next_key));
+    if (split->nkeys > FEW_KEYS) {
+        cutting.part_of_slot = mem_zalloc(nslots * sizeof(*cutting.part_of_slot));
     }
+    for (unsigned i = 0; i < split->nkeys; i++) {
+        unsigned slot = slot_of_key(command->argv[1 + i * step], nslots);
+        add_key(split, i, find_part(&cutting, slot));
+    }
+    mem_free(cutting.part_of_slot);
 }
 
 static void write_part(const struct split *split, unsigned index, const struct command *command,
@@ -187,10 +234,12 @@ static void write_part(const struct split *split, unsigned index, const struct c
     struct buffer *bytes = &part->request->bytes;
     write_array(bytes, 1 + (uint64_t)part->count * step);
     write_bulk(bytes, command->argv[0]);
-    for (unsigned i = 0; i < split->nkeys; i++) {
-        for (unsigned j = 0; split->part_of[i] == index && j < step; j++) {
-            write_bulk(bytes, command->argv[1 + i * step + j]);
+    unsigned key = part->first_key;
+    for (unsigned i = 0; i < part->count; i++) {
+        for (unsigned j = 0; j < step; j++) {
+            write_bulk(bytes, command->argv[1 + key * step + j]);
         }
+        key = i + 1 < part->count ? split->next_key[key] : key;
     }
 }
 
@@ -212,6 +261,7 @@ static void prepare_part(struct split *split, unsigned index, const struct comma
     part->slot = split->parts[index].slot;
     part->cut_epoch = cut_epoch(split, &split->parts[index]);
     part->has_written_keys = split->request->has_written_keys;
+    part->origin = split->request;
     part->arrived_us = split->request->arrived_us;
     write_part(split, index, command, step);
 }
