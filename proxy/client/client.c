@@ -375,8 +375,12 @@ static void on_readable(void *context)
         enum stream_result result = stream_read(&client->stream, room, size, &count);
         if (result == STREAM_END) {
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
-             * when it is gone altogether the next write tells. */
-            client_drain(client);
+             * when it is gone altogether the next write tells. But nothing is popped for it. */
+            if (client->blocked != NULL) {
+                client_close(client);
+            } else {
+                client_drain(client);
+            }
             return;
         }
         if (result == STREAM_AGAIN) {
