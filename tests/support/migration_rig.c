@@ -135,8 +135,12 @@ void rig_open_migration(struct migration_rig *rig)
 void rig_end_migrator(struct migration_rig *rig)
 {
     if (rig->migrator != NULL) {
-        assert_true(process_stop(rig->migrator) || true);
+        /* One that a fail point killed has ended badly on purpose; a report of a sanitizer, at the
+         * end of one that still ran, has not. */
+        bool was_running = process_is_running(rig->migrator);
+        bool ended_well = process_stop(rig->migrator);
         rig->migrator = NULL;
+        assert_true(ended_well || !was_running);
     }
 }
 
