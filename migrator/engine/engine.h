@@ -118,7 +118,7 @@ struct journal_place engine_place(const struct engine *engine);
 /* Writes progress if `now` or its time has come. */
 void engine_publish_progress(struct engine *engine, bool now);
 /* journal_append with the engine's place; a failure is logged, not returned. */
-#define engine_note(engine, kind, ...)                                                     \
+#define ENGINE_NOTE(engine, kind, ...)                                                     \
     do {                                                                                   \
         struct journal_place place_ = engine_place(engine);                                \
         struct error err_;                                                                 \

@@ -164,7 +164,7 @@ void engine_note_barrier(struct engine *engine)
     }
     barrier->link = NULL;
     journal_clean(barrier->killed_names);
-    engine_note(engine, "barrier", "{s:s, s:I, s:f, s:i, s:s}", "shard",
+    ENGINE_NOTE(engine, "barrier", "{s:s, s:I, s:f, s:i, s:s}", "shard",
                 engine->view.shards[engine->barrier_side].name, "barrier_epoch",
                 (journal_int)barrier->epoch, "ms", (double)barrier->took_us / 1000, "killed",
                 (int)barrier->killed, "killed_names", barrier->killed_names);

@@ -69,7 +69,7 @@ void phase_hold_ended(struct engine *engine, bool was_undone)
              (double)took_us / 1000, (int)was_undone);
     engine_note_phase(engine, true);
     engine_note_barrier(engine);
-    engine_note(engine, "hold", "{s:f, s:b}", "ms", (double)took_us / 1000, "undone",
+    ENGINE_NOTE(engine, "hold", "{s:f, s:b}", "ms", (double)took_us / 1000, "undone",
                 (int)was_undone);
 }
 

@@ -346,6 +346,13 @@ static void killed_at_every_step_on_the_way_back_it_goes_on(void **state)
     killed_at(*state, WAY_BACK, prefixes, 1);
 }
 
+/* The first time in the hold, the second time in the hold back. */
+static void killed_in_either_hold_it_goes_on(void **state)
+{
+    static const char *const prefixes[] = {"hold.", NULL};
+    killed_at(*state, WAY_BACK, prefixes, 2);
+}
+
 static void killed_at_every_change_of_the_topology_it_goes_on(void **state)
 {
     static const char *const prefixes[] = {"change.", NULL};
@@ -372,6 +379,7 @@ int main(void)
         TEST(after_an_undone_hold_repairs_go_on),
         TEST(killed_at_every_step_on_the_way_forward_it_goes_on),
         TEST(killed_at_every_step_on_the_way_back_it_goes_on),
+        TEST(killed_in_either_hold_it_goes_on),
         TEST(killed_at_every_change_of_the_topology_it_goes_on),
         TEST(killed_at_every_journal_record_it_goes_on),
     };

@@ -25,6 +25,7 @@ struct migration_rig {
     struct store *store;
     struct process *migrator;
     char *migrator_log;
+    bool is_to_die;     /* the migrator that runs has a fail point */
     uint64_t migration; /* id; 0: none open yet */
     struct migration_options options;
 };
