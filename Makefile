@@ -66,10 +66,11 @@ SUPPORT     := $(B)/tests/support.a
 UNIT        := $(call programs,tests/unit)
 INTEGRATION := $(call programs,tests/integration) $(call programs,tests/migration)
 TOOLS       := $(call programs,tests/tools)
+CHAOS       := $(call programs,tests/chaos)
 BENCH       := $(call programs,tests/bench)
 FUZZ        := $(call programs,tests/fuzz)
 
-.PHONY: all test integration check lint format fuzz bench install clean help tools
+.PHONY: all test integration check lint format fuzz bench bench-instructions bench-migration install clean help tools
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -94,7 +95,7 @@ $(B)/ctl.a:      $(call objects,$(filter-out ctl/main.c,$(call sources,ctl)))
 $(SUPPORT):      $(call objects,$(call sources,tests/support))
 	$(archive)
 
-$(UNIT) $(INTEGRATION) $(TOOLS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
+$(UNIT) $(INTEGRATION) $(TOOLS) $(CHAOS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DEP_LIBS) -lcmocka
 
 $(FUZZ): $(B)/tests/%: $(B)/tests/%.o $(MODULES) $(LIB)
@@ -131,8 +132,15 @@ fuzz-run: $(FUZZ)
 	  $$f -max_total_time=$(or $(FUZZ_SECONDS),20) -print_final_stats=0 -verbosity=0 \
 	    -artifact_prefix=$(B)/ $(B)/corpus/$$name $(wildcard tests/fuzz/corpus) || exit 1; done
 
-bench: all $(BENCH) $(TOOLS) ## compare with nutcracker in the same run
-	scripts/bench
+bench: all $(BENCH) ## compare with nutcracker in the same run
+	scripts/bench --syscalls $(BENCH_OPTIONS)
+
+bench-instructions: all $(BENCH) ## user instructions per request, by callgrind; micro-benchmarks
+	scripts/bench-instructions $(BENCH_OPTIONS)
+	$(B)/tests/bench/micro
+
+bench-migration: all $(BENCH) $(TOOLS) ## how fast half a shard moves, and what its clients feel
+	scripts/bench-migration $(BENCH_OPTIONS)
 
 format: ## reformat every source file in place
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -110,6 +110,7 @@ struct command_info {
     unsigned id;        /* dense, 0 .. command_table_count - 1: index for counters */
     const struct key_spec *specs;
     unsigned nspecs;
+    unsigned single_key; /* where the only key stands; 0: it has none, or more, or somewhere else */
     unsigned nsubcommands;
     const struct command_info *subcommands;
 };

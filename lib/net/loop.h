@@ -20,7 +20,8 @@ void loop_free(struct loop *loop);
 /* Returns after loop_stop. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
-/* Monotonic microseconds, read once a turn and after loop_update_now: good enough for time-outs. */
+/* Monotonic microseconds, read once a turn, before its first io callback, and by loop_update_now:
+ * good enough for time-outs, and for latencies of more than one turn. */
 uint64_t loop_now_us(const struct loop *loop);
 uint64_t loop_update_now(struct loop *loop);
 
@@ -34,6 +35,7 @@ struct io {
     io_fn *on_readable;
     io_fn *on_writable;
     void *context;
+    struct loop *loop;
     bool is_reading;
     bool is_writing;
 };

@@ -7,8 +7,10 @@
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
 #include "lib/base/number.h"
+#include "lib/resp/length.h"
 
-#define KEPT_ARGS 64u
+#define KEPT_ARGS    64u
+#define SMALLEST_ARG 6u /* "$0" CRLF CRLF */
 
 void command_parser_init(struct command_parser *parser, uint64_t bulk_max)
 {
@@ -262,6 +264,41 @@ static enum parse_status parse_inline(struct command_parser *parser, const char 
     return finish(parser, data, true, command);
 }
 
+static void make_room_for(struct command_parser *parser, size_t count)
+{
+    if (count > parser->capacity) {
+        parser->capacity = (unsigned)mem_grown(parser->capacity, count);
+        parser->args = mem_realloc(parser->args, parser->capacity * sizeof(*parser->args));
+    }
+}
+
+/* A whole command, written as clients do, in one pass. False leaves it, from its start, to the
+ * careful way, which knows the errors and remembers where a part ends. */
+static bool parse_whole(struct command_parser *parser, const char *data, size_t size,
+                        struct command *command)
+{
+    const char *end = data + size;
+    size_t count;
+    const char *at = length_read(data + 1, end, &count);
+    if (at == NULL || count == 0 || count > size / SMALLEST_ARG) {
+        return false;
+    }
+    make_room_for(parser, count);
+    struct slice *args = parser->args;
+    for (size_t i = 0; i < count; i++) {
+        size_t length;
+        if (at >= end || *at != '$' || (at = length_read(at + 1, end, &length)) == NULL ||
+            length > parser->bulk_max || (size_t)(end - at) < length + 2) {
+            return false;
+        }
+        args[i] = (struct slice){at, length};
+        at += length + 2;
+    }
+    *command =
+        (struct command){.argv = args, .argc = (unsigned)count, .raw = {data, (size_t)(at - data)}};
+    return true;
+}
+
 enum parse_status command_parse(struct command_parser *parser, const char *data, size_t size,
                                 struct command *command)
 {
@@ -273,6 +310,9 @@ enum parse_status command_parse(struct command_parser *parser, const char *data,
     }
     if (data[0] != '*') {
         return parse_inline(parser, data, size, command);
+    }
+    if (parse_whole(parser, data, size, command)) {
+        return PARSE_OK;
     }
     enum parse_status status = begin_multibulk(parser, data, size);
     return status == PARSE_OK ? parse_multibulk(parser, data, size, command) : status;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lib/resp/length.h"
+
 enum {
     AT_TYPE,
     IN_TEXT,
@@ -137,18 +139,57 @@ static enum parse_status skip_body(struct framer *framer, const char *data, size
     return framer->body_left == 0 ? end_value(framer) : PARSE_MORE;
 }
 
+/* The length of one whole flat value at the front of the data, as nearly all replies are; 0 leaves
+ * it to the careful way: it is not whole, or another type, or odd. */
+static inline size_t flat_value(const char *data, size_t size)
+{
+    if (data[0] == '$') {
+        size_t length;
+        const char *body = length_read(data + 1, data + size, &length);
+        bool is_whole = body != NULL && (size_t)(data + size - body) >= length + 2 &&
+                        body[length] == '\r' && body[length + 1] == '\n';
+        return is_whole ? (size_t)(body - data) + length + 2 : 0;
+    }
+    if (data[0] == '+' || data[0] == ':' || data[0] == '-') {
+        const char *newline = memchr(data, '\n', size);
+        return newline != NULL ? (size_t)(newline - data) + 1 : 0;
+    }
+    return 0;
+}
+
+/* All flat values from *position on, and then the beginning of one that is not. */
+static enum parse_status next_values(struct framer *framer, const char *data, size_t size,
+                                     size_t *position)
+{
+    while (*position < size) {
+        size_t flat = flat_value(data + *position, size - *position);
+        if (flat == 0) {
+            return begin_value(framer, data[(*position)++]);
+        }
+        *position += flat;
+        if (--framer->values_left == 0) {
+            return PARSE_OK;
+        }
+    }
+    return PARSE_MORE;
+}
+
 enum parse_status framer_feed(struct framer *framer, const char *data, size_t size,
                               size_t *consumed)
 {
     size_t position = 0;
     enum parse_status status = PARSE_MORE;
-    if (framer->values_left == 0) {
+    if (framer->values_left == 0 && size > 0) {
+        *consumed = flat_value(data, size);
+        if (*consumed > 0) {
+            return PARSE_OK;
+        }
         framer->values_left = 1;
     }
     while (status == PARSE_MORE && position < size) {
         switch (framer->state) {
         case AT_TYPE:
-            status = begin_value(framer, data[position++]);
+            status = next_values(framer, data, size, &position);
             break;
         case IN_TEXT:
             status = skip_text(framer, data, size, &position);

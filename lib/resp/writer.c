@@ -43,14 +43,20 @@ void write_integer(struct buffer *out, int64_t value)
 
 void write_bulk(struct buffer *out, struct slice text)
 {
-    write_number(out, '$', text.len);
-    char *room = buffer_reserve(out, text.len + 2);
+    char digits[20];
+    unsigned count = number_format_u64(digits, text.len);
+    char *room = buffer_reserve(out, 1 + count + 2 + text.len + 2);
     ASSERT(room != NULL);
-    if (text.len > 0) {
-        memcpy(room, text.data, text.len);
+    *room++ = '$';
+    for (unsigned i = 0; i < count; i++) {
+        *room++ = digits[i];
     }
-    memcpy(room + text.len, "\r\n", 2);
-    buffer_commit(out, text.len + 2);
+    memcpy(room, "\r\n", 2);
+    if (text.len > 0) {
+        memcpy(room + 2, text.data, text.len);
+    }
+    memcpy(room + 2 + text.len, "\r\n", 2);
+    buffer_commit(out, 1 + count + 2 + text.len + 2);
 }
 
 void write_nil(struct buffer *out)

@@ -187,7 +187,6 @@ static void on_readable(void *context)
     struct backend *backend = context;
     const struct backend_shared *shared = backend->shared;
     uint64_t incarnation = backend->incarnation;
-    (void)loop_update_now(shared->loop);
     for (int reads = 0; reads < READS_PER_TURN; reads++) {
         size_t count;
         enum stream_result result =

@@ -277,16 +277,18 @@ static void on_writable(void *context)
 static bool has_enough_under_way(const struct client *client)
 {
     return client->pending >= PENDING_MAX || client->pending_bytes >= PENDING_BYTES_MAX ||
-           unread_bytes(client) >= OUT_HIGH_BYTES || router_is_congested(client->host->router);
+           unread_bytes(client) >= OUT_HIGH_BYTES;
 }
 
 /* Handles whole commands at the front of the bytes; returns how many bytes they had. */
 static size_t handle_commands(struct client *client, const char *data, size_t size)
 {
     size_t used = 0;
+    /* Once for all that was read: it looks at every shard. */
+    bool is_congested = router_is_congested(client->host->router);
     while (used < size && !client->is_closed && !client->is_draining) {
         struct command command;
-        if (has_enough_under_way(client)) {
+        if (is_congested || has_enough_under_way(client)) {
             pause_reading(client);
             break;
         }
@@ -351,7 +353,6 @@ static char *read_room(struct client *client, size_t *size)
 static void on_readable(void *context)
 {
     struct client *client = context;
-    (void)loop_update_now(client->host->loop);
     for (int reads = 0; reads < READS_PER_TURN; reads++) {
         size_t size, count;
         char *room = read_room(client, &size);
@@ -385,7 +386,8 @@ static void on_readable(void *context)
 /* After a pause: what was read already comes first. */
 static void go_on(struct client *client)
 {
-    if (!client->is_paused || has_enough_under_way(client)) {
+    if (!client->is_paused || has_enough_under_way(client) ||
+        router_is_congested(client->host->router)) {
         return;
     }
     unpause(client);

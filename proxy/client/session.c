@@ -10,7 +10,8 @@
 #include "proxy/routing/fanout.h"
 #include "proxy/routing/split.h"
 
-#define FEW_KEYS 64u
+#define FEW_KEYS     64u
+#define RESERVED_KEY "ERR keys that begin with __sluice: are reserved"
 
 static void refuse(struct client *client, struct request *request)
 {
@@ -28,7 +29,7 @@ static bool find_slot(struct client *client, struct request *request, const stru
     for (unsigned i = 0; i < count; i++) {
         struct slice key = command->argv[keys[i].position];
         if (metadata_is_name(key)) {
-            write_error(request_answer(request), "ERR keys that begin with __sluice: are reserved");
+            write_error(request_answer(request), RESERVED_KEY);
             refuse(client, request);
             return false;
         }
@@ -77,8 +78,28 @@ static struct slice wire_bytes(struct request *request, const struct command *co
     return buffer_slice(&request->bytes);
 }
 
+/* What nearly all requests are: one key, at a place that is known. */
+static void route_single(struct client *client, struct request *request,
+                         const struct command *command, struct slice key)
+{
+    struct router *router = client->host->router;
+    if (metadata_is_name(key)) {
+        write_error(request_answer(request), RESERVED_KEY);
+        refuse(client, request);
+        return;
+    }
+    request->has_written_keys = request->command->specs[0].is_written;
+    request->slot = slot_of_key(key, router_snapshot(router)->slot_mask + 1);
+    router_dispatch(router, request, wire_bytes(request, command));
+}
+
 static void route(struct client *client, struct request *request, const struct command *command)
 {
+    unsigned single = request->command->single_key;
+    if (single > 0 && single < command->argc) {
+        route_single(client, request, command, command->argv[single]);
+        return;
+    }
     if (find_route(client, request, command, false)) {
         router_dispatch(client->host->router, request, wire_bytes(request, command));
     }

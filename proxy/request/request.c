@@ -1,5 +1,8 @@
 #include "proxy/request/request.h"
 
+#include <stddef.h>
+#include <string.h>
+
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
 
@@ -41,9 +44,7 @@ struct request *request_take(struct request_pool *pool)
     } else {
         pool->free = request->next;
         pool->nfree--;
-        struct buffer reply = request->reply;
-        struct buffer bytes = request->bytes;
-        *request = (struct request){.reply = reply, .bytes = bytes};
+        memset(request, 0, offsetof(struct request, reply));
     }
     request->sink = &request->reply;
     return request;

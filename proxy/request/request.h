@@ -32,8 +32,7 @@ struct request {
     struct request *next;
 
     /* Reply; written by backend.c, or by whoever answers. */
-    struct buffer *sink; /* null: nobody wants the bytes */
-    struct buffer reply;
+    struct buffer *sink;   /* null: nobody wants the bytes */
     uint32_t replies_left; /* top-level replies still to come */
     enum outcome outcome;
     bool is_error;        /* its (first) reply is an error */
@@ -44,7 +43,6 @@ struct request {
 
     /* What is asked; set by who makes the request. */
     const struct command_info *command;
-    struct buffer bytes;   /* the command as RESP, while it may have to be sent later */
     unsigned slot;         /* or SLOT_NONE: it goes to the shard, whatever is there */
     unsigned shard;        /* index, for SLOT_NONE */
     bool has_written_keys; /* to be marked and mirrored while its slot has a copy */
@@ -61,6 +59,10 @@ struct request {
     size_t size_bytes;             /* of the client's command */
     bool is_complete;
     void *work; /* of whoever makes the answer from parts */
+
+    /* Kept, empty, from one use to the next: request_take clears only what is above. */
+    struct buffer reply;
+    struct buffer bytes; /* the command as RESP, while it may have to be sent later */
 };
 
 /* Recycled requests of one worker. */

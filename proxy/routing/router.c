@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/base/assert.h"
+#include "lib/base/fail_point.h"
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
@@ -167,7 +168,7 @@ void router_dispatch(struct router *router, struct request *request, struct slic
     if (request->slot != SLOT_NONE) {
         entry = snapshot_entry(router->snapshot, request->slot);
         shard = entry->authority;
-        if (entry->is_held) {
+        if (entry->is_held && !FAIL_POINT("rule.no-hold")) {
             hold(router, request, bytes);
             return;
         }

@@ -37,7 +37,8 @@ void rig_stop(struct migration_rig *rig);
 /* Connections after a restart of the servers. */
 void rig_reconnect(struct migration_rig *rig);
 
-/* Opens the migration of every even slot with rig->options. */
+/* Opens the migration of every even slot with rig->options, from the shard that owns them to the
+ * other. */
 void rig_open_migration(struct migration_rig *rig);
 /* Starts sluice-migrator; `fail` is SLUICE_FAIL's value, null: none. Ends the one that runs. */
 void rig_start_migrator(struct migration_rig *rig, const char *fail);
@@ -62,7 +63,9 @@ void rig_change(struct migration_rig *rig, rig_change_fn *change, void *context)
 /* Runs one command, words split at spaces as redisCommand does, on the source and on the oracle. */
 void rig_load(struct migration_rig *rig, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Keys of every type and encoding, `count` of each, with and without expiry. */
+/* Keys of the types whose encodings change with their size, in the encodings of large ones. */
+void rig_load_large(struct migration_rig *rig, unsigned i);
+/* Keys of every type, `count` of each, with and without expiry. */
 void rig_load_all_types(struct migration_rig *rig, unsigned count);
 
 /* Compares, by plain commands of each type, every key of the oracle with its owner's: target for
