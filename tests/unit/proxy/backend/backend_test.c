@@ -22,7 +22,7 @@
 #include "tests/support/wait.h"
 
 #define PATIENCE_MS 20000
-#define TIMEOUT_US  300000u
+#define TIMEOUT_US  1000000u
 #define REQUESTS    8u
 
 static struct loop *loop;

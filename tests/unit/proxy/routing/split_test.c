@@ -21,7 +21,7 @@ static int fd;
 static int start(void **state)
 {
     (void)state;
-    router_rig_start(&rig, &(struct rig_options){.shards = 2, .timeout_ms = 400});
+    router_rig_start(&rig, &(struct rig_options){.shards = 2, .timeout_ms = 1000});
     fd = rig_connect(&rig);
     return 0;
 }
