@@ -558,6 +558,22 @@ static void find_keys(struct dual_write *dual)
     mem_free(found);
 }
 
+/* Formatted once for as long as the same migration is written to. */
+static const struct metadata_names *names_of(struct router *router,
+                                             const struct migration *migration)
+{
+    enum direction direction = phase_direction(migration->phase);
+    struct named_base *last = &router->last_named;
+    if (last->migration != migration->id || last->base != migration->base ||
+        last->direction != direction) {
+        metadata_names_of(migration->id, migration->base, direction, &last->names);
+        last->migration = migration->id;
+        last->base = migration->base;
+        last->direction = direction;
+    }
+    return &last->names;
+}
+
 void dual_write_start(struct router *router, struct request *request,
                       const struct slot_entry *entry, struct slice bytes)
 {
@@ -573,8 +589,7 @@ void dual_write_start(struct router *router, struct request *request,
     dual->snapshot = snapshot_ref(router->snapshot);
     dual->entry = entry;
     buffer_init(&dual->reply, SIZE_MAX);
-    metadata_names_of(entry->migration->id, entry->migration->base,
-                      phase_direction(entry->migration->phase), &dual->names);
+    dual->names = *names_of(router, entry->migration);
     find_keys(dual);
     dual->is_small = (request->command->flags & COMMAND_SMALL_RESULT) != 0;
     dual->exchange = request_take(router_pool(router));
