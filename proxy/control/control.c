@@ -452,6 +452,16 @@ static void watch_store(struct control *control)
     }
 }
 
+/* Before the first hello: a barrier kills at once whom the store does not know to be alive. */
+static void announce(struct control *control, const struct topology *topology)
+{
+    struct error err;
+    control->member.epoch = topology->epoch;
+    if (!store_renew(control->store, &control->member, &err)) {
+        log_warn("cannot register why=\"%s\"", err.text);
+    }
+}
+
 /* Workers, in the order that leaves nothing half-started when something fails. */
 static bool start_all(struct control *control, struct error *err)
 {
@@ -462,6 +472,7 @@ static bool start_all(struct control *control, struct error *err)
               open_store(control, &topology, err);
     if (ok) {
         set_up_member(control);
+        announce(control, topology);
         for (unsigned i = 0; i < control->nworkers; i++) {
             start_worker(control, i, listeners[i]);
         }

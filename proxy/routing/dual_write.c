@@ -409,11 +409,25 @@ static void find_keys(struct dual_write *dual)
     }
 }
 
+/* Formatted once for as long as the same migration is written to. */
+static const struct metadata_names *names_of(struct router *router,
+                                             const struct migration *migration)
+{
+    enum direction direction = phase_direction(migration->phase);
+    struct named_base *last = &router->last_named;
+    if (last->migration != migration->id || last->base != migration->base ||
+        last->direction != direction) {
+        metadata_names_of(migration->id, migration->base, direction, &last->names);
+        last->migration = migration->id;
+        last->base = migration->base;
+        last->direction = direction;
+    }
+    return &last->names;
+}
+
 static void prepare_marks(struct dual_write *dual)
 {
-    const struct migration *migration = dual->entry->migration;
-    metadata_names_of(migration->id, migration->base, phase_direction(migration->phase),
-                      &dual->names);
+    dual->names = *names_of(dual->router, dual->entry->migration);
     find_keys(dual);
     dual->is_small =
         dual->request->unit == NULL && (dual->request->command->flags & COMMAND_SMALL_RESULT) != 0;

@@ -3,6 +3,7 @@
 #define PROXY_ROUTING_ROUTER_INTERNAL_H
 
 #include "lib/resp/command_parser.h"
+#include "lib/shard/metadata.h"
 #include "proxy/routing/router.h"
 
 struct dual_write;
@@ -16,6 +17,13 @@ struct lane {
     struct request_queue waiting; /* for the backend to become ready */
     uint64_t drain_mark;          /* requests sent up to here have to end ... */
     uint64_t drained_epoch;       /* ... before this may rise to the adopted epoch */
+};
+
+/* The names of the metadata that were used last. No migration has the id 0. */
+struct named_base {
+    uint64_t migration, base;
+    enum direction direction;
+    struct metadata_names names;
 };
 
 struct router {
@@ -34,6 +42,7 @@ struct router {
     uint64_t breaker_until_us;      /* until then nobody waits for a mirror */
     uint64_t memory_short_until_us; /* until then what needs no memory goes by marked_write */
     struct command_parser parser;
+    struct named_base last_named;
 };
 
 static inline uint64_t router_now_us(const struct router *router)
