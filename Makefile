@@ -64,9 +64,10 @@ chosen = $(if $(ONLY),$(foreach t,$(1),$(if $(findstring $(ONLY),$(t)),$(t))),$(
 MODULES     := $(B)/proxy.a $(B)/migrator.a $(B)/ctl.a
 SUPPORT     := $(B)/tests/support.a
 UNIT        := $(call programs,tests/unit)
-INTEGRATION := $(call programs,tests/integration) $(call programs,tests/migration)
+INTEGRATION := $(call programs,tests/integration) $(call programs,tests/migration) \
+               $(filter %_test,$(call programs,tests/chaos))
 TOOLS       := $(call programs,tests/tools)
-CHAOS       := $(call programs,tests/chaos)
+CHAOS       := $(filter-out %_test,$(call programs,tests/chaos))
 BENCH       := $(call programs,tests/bench)
 FUZZ        := $(call programs,tests/fuzz)
 
@@ -110,7 +111,8 @@ $(EMBED): $(B)/%.o: % scripts/embed
 	scripts/embed $< > $(@:.o=.c)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $(@:.o=.c)
 
-.PHONY: unit-programs integration-programs
+.PHONY: unit-programs integration-programs chaos-programs chaos
+chaos-programs: $(CHAOS)
 unit-programs: $(UNIT)
 integration-programs: all $(INTEGRATION) $(TOOLS)
 
@@ -121,6 +123,9 @@ test: $(UNIT) ## run the unit tests (ONLY=word: those whose path has it)
 
 integration: all $(INTEGRATION) $(TOOLS) ## run the tests against real redis-servers
 	@for t in $(call chosen,$(INTEGRATION)); do SLUICE_BIN=$(abspath $(B)) $$t || exit 1; done
+
+chaos: ## every step under every fault, and a storm; CHAOS_OPTIONS="--seconds 300 --seed 1" (40 minutes)
+	scripts/chaos $(CHAOS_OPTIONS)
 
 fuzz: ## run every fuzzer for FUZZ_SECONDS (default 20)
 	@$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-run

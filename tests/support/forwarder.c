@@ -395,6 +395,19 @@ unsigned forwarder_reset(struct forwarder *forwarder, const char *peer)
     return count;
 }
 
+uint64_t forwarder_kept(struct forwarder *forwarder, const char *peer)
+{
+    uint64_t kept = 0;
+    (void)pthread_mutex_lock(&forwarder->lock);
+    for (unsigned i = 0; i < forwarder->npairs; i++) {
+        if (strcmp(forwarder->pairs[i]->peer, peer) == 0) {
+            kept += forwarder->pairs[i]->requests.kept_bytes;
+        }
+    }
+    (void)pthread_mutex_unlock(&forwarder->lock);
+    return kept;
+}
+
 void forwarder_stop(struct forwarder *forwarder)
 {
     if (forwarder == NULL) {

@@ -31,6 +31,8 @@ void forwarder_heal(struct forwarder *forwarder);
 /* Resets (RST) the connections of the peer, null: of all. What was on the wire is lost. Returns how
  * many there were. */
 unsigned forwarder_reset(struct forwarder *forwarder, const char *peer);
+/* Bytes of the peer's requests that are on the wire: sent, and not delivered. */
+uint64_t forwarder_kept(struct forwarder *forwarder, const char *peer);
 /* Closes all and frees it; null is allowed. */
 void forwarder_stop(struct forwarder *forwarder);
 
