@@ -11,9 +11,10 @@
 
 /* What one group's comparison asks for. */
 struct verdict {
-    struct key_choice behind;  /* apply with the number that was read */
-    struct key_choice unequal; /* not behind: a new number first, then behind in the next pass */
-    struct key_choice done;    /* clear */
+    struct key_choice behind; /* apply with the number that was read */
+    /* Not behind: a new number first, then behind in the next pass. Model: NOBUMP. */
+    struct key_choice unequal;
+    struct key_choice done; /* clear */
 };
 
 static void judge(const struct copy_pair *pair, const struct state_group *authority,

@@ -60,7 +60,7 @@ static void note_killed(struct barrier *barrier, const char *name)
 }
 
 /* Kills the peer's connections, then forgets it, if it has not said hello again since it was
- * read. If it has, the next round sees it anew. */
+ * read. If it has, the next round sees it anew. Model: NOKILL. */
 static enum fence_outcome kill_peer(struct barrier *barrier, const struct fence_peer *peer,
                                     struct error *err)
 {

@@ -218,6 +218,7 @@ enum step_result phase_catch_up(struct engine *engine)
     enum step_result result;
     struct copy_pair pair;
     begin_walks(engine);
+    /* Before the first reading. Model: NODWBARRIER. */
     if (!engine_barrier(engine, view_authority(&engine->view), &result)) {
         return result;
     }

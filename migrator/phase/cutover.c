@@ -93,6 +93,7 @@ static bool drain_meanwhile(void *context)
 bool phase_silence(struct engine *engine, enum step_result *result)
 {
     struct drain drain = {.remaining = 0};
+    /* Model: NOHOLDBARRIER. */
     if (!engine_barrier_busy(engine, view_authority(&engine->view), drain_meanwhile, result)) {
         return false;
     }
@@ -122,6 +123,7 @@ bool phase_copy_becomes_owner(struct engine *engine, enum step_result *result)
     }
     PASS(STEP_HOLD_AFTER_SOURCE);
     PASS(STEP_HOLD_BEFORE_OWNER);
+    /* Model: NOFLIP. */
     if (!phase_guard(engine, copy, GUARD_OWNER, names.ver, memory->evicted[copy], result)) {
         return false;
     }

@@ -3,7 +3,7 @@
 #include "migrator/phase/phase_internal.h"
 
 /* The way back is made before the switch: T counts and marks from its first write on. The guard of
- * S stays as it is (owner); `switched` opens it. */
+ * S stays as it is (owner); `switched` opens it. Model: MAKERESETS, NOOWNER, LATEOPEN. */
 static bool make_reverse(struct engine *engine, enum step_result *result)
 {
     struct metadata_names names;

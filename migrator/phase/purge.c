@@ -2,7 +2,9 @@
  * the metadata go, the guards are closed, and the migration with them.
  *
  * The barrier on the shard that keeps the slots comes first: a dual write that is still under way
- * would re-create the metadata after they were dropped. */
+ * would re-create the metadata after they were dropped. The guards are closed before the change
+ * that removes the migration: nobody looks after them any more.
+ * Model: NOCLOSE, DROPGUARD, DROPRAW. */
 #include <stdio.h>
 
 #include "lib/base/assert.h"

@@ -87,6 +87,7 @@ static void judge_in_flight(struct backend *backend, bool *was_any_sent)
     for (struct request *request = backend->in_flight.first; request != NULL;
          request = request->next) {
         uint64_t end = request->next != NULL ? request->next->begin_offset : total;
+        /* One byte written is too many to send it again. Model: RESEND. */
         bool is_unsent = request->begin_offset >= backend->written;
         request->outcome = is_unsent ? OUTCOME_NOT_SENT : OUTCOME_UNKNOWN;
         if (is_unsent) {
@@ -294,6 +295,7 @@ uint64_t backend_sent(const struct backend *backend)
 
 bool backend_has_ended(const struct backend *backend, uint64_t sent)
 {
+    /* Given-up connections count until they are killed. Model: ORPHANPUB. */
     return backend->orphans == 0 && backend->ended >= sent;
 }
 

@@ -79,6 +79,7 @@ static void refuse(struct backend *backend, struct slice reply)
     }
 }
 
+/* Nothing is sent before this answer. Model: HELLOPIPE. */
 static void on_hello(struct request *request)
 {
     struct backend *backend = request->owner;

@@ -49,6 +49,7 @@ static void give(const struct publisher *publisher, struct request *request)
 static void publish(struct publisher *publisher);
 static void send_publish(struct publisher *publisher, uint64_t epoch);
 
+/* Of all workers. Model: EARLYPUB. */
 static uint64_t drained_by_all(const struct publisher *publisher)
 {
     uint64_t least = UINT64_MAX;
@@ -139,7 +140,8 @@ static void remove_kill(struct publisher *publisher, struct kill *kill)
     mem_free(kill);
 }
 
-/* The answers come in the order of the list, and so do losses of the connection. */
+/* The answers come in the order of the list, and so do losses of the connection.
+ * Model: ORPHANPUB. */
 static void on_kill_answered(struct request *request)
 {
     struct publisher *publisher = request->owner;

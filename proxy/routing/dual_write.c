@@ -233,7 +233,8 @@ static bool has_followers(const struct request *request)
 }
 
 /* Under maxmemory MULTI refuses even DEL. The abort has proven that nothing ran, so this is no
- * resend; but the world may have moved on meanwhile: then the request is dispatched anew. */
+ * resend; but the world may have moved on meanwhile: then the request is dispatched anew.
+ * Model: OOMSTALE. */
 static void retry_without_memory(struct dual_write *dual)
 {
     struct router *router = dual->router;
@@ -347,6 +348,7 @@ static void on_unit(struct request *exchange)
     router_reply_seen(router);
 }
 
+/* Marks before the command. Model: NOMARK. */
 static void write_unit(struct buffer *out, const struct dual_write *dual, struct slice bytes)
 {
     /* A test of the tests: without the mark a mirror that fails is a write that the copy lacks. */

@@ -139,6 +139,7 @@ static void on_plain_reply(struct request *request)
         break;
     case OUTCOME_UNKNOWN:
     case OUTCOME_PENDING:
+        /* Never sent again. Model: RESEND. */
         router_answer_unknown(router, request);
         break;
     }
@@ -191,6 +192,7 @@ void router_dispatch(struct router *router, struct request *request, struct slic
     if (request->slot != SLOT_NONE) {
         entry = snapshot_entry(router->snapshot, request->slot);
         shard = entry->authority;
+        /* Reads too. Model: READHOLD. */
         if (entry->is_held && !FAIL_POINT("rule.no-hold")) {
             hold(router, request, bytes);
             return;
@@ -274,7 +276,8 @@ bool router_orphan(struct router *router, const char *shard)
     return false;
 }
 
-/* Before the new snapshot rules: what was sent so far to shards with changed slots must end. */
+/* Before the new snapshot rules: what was sent so far to shards with changed slots must end.
+ * Model: EARLYPUB, PUBOTHER. */
 static void mark_drains(struct router *router, const struct snapshot *newer)
 {
     if (router->snapshot == NULL) {

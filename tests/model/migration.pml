@@ -403,7 +403,11 @@ end:
 inline killp(pp,X) {
   atomic {
 #ifndef NOKILL
-    kq=0; do :: kq<NQ -> if :: rSt[kq]==2 && rP[kq]==pp && rX[kq]==X && (PUB(pp,X)<me || rOld[kq]) -> resetreq(kq) :: else fi; kq++ :: else -> break od; kq=0;
+    kq=0; do :: kq<NQ -> if :: rSt[kq]==2 && rP[kq]==pp && rX[kq]==X && (PUB(pp,X)<me || rOld[kq]) -> resetreq(kq)
+#if NOOM>0   /* what would be repeated on the killed connection cannot be: unknown, or not sent */
+             :: rSt[kq]==4 && rP[kq]==pp && rX[kq]==X && PUB(pp,X)<me -> if :: requeue(kq) :: resetreq(kq) fi
+#endif
+             :: else fi; kq++ :: else -> break od; kq=0;
     if :: PUB(pp,X)<me -> conn[2*pp+X]=0 :: else fi
 #else
     skip
