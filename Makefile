@@ -64,12 +64,14 @@ chosen = $(if $(ONLY),$(foreach t,$(1),$(if $(findstring $(ONLY),$(t)),$(t))),$(
 MODULES     := $(B)/proxy.a $(B)/migrator.a $(B)/ctl.a
 SUPPORT     := $(B)/tests/support.a
 UNIT        := $(call programs,tests/unit)
-INTEGRATION := $(call programs,tests/integration) $(call programs,tests/migration)
+INTEGRATION := $(call programs,tests/integration) $(call programs,tests/migration) \
+               $(filter %_test,$(call programs,tests/chaos))
 TOOLS       := $(call programs,tests/tools)
+CHAOS       := $(filter-out %_test,$(call programs,tests/chaos))
 BENCH       := $(call programs,tests/bench)
 FUZZ        := $(call programs,tests/fuzz)
 
-.PHONY: all test integration check lint format fuzz bench install clean help tools model model-full
+.PHONY: all test integration check lint format fuzz bench bench-instructions bench-migration install clean help tools model model-full
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -94,7 +96,7 @@ $(B)/ctl.a:      $(call objects,$(filter-out ctl/main.c,$(call sources,ctl)))
 $(SUPPORT):      $(call objects,$(call sources,tests/support))
 	$(archive)
 
-$(UNIT) $(INTEGRATION) $(TOOLS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
+$(UNIT) $(INTEGRATION) $(TOOLS) $(CHAOS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DEP_LIBS) -lcmocka
 
 $(FUZZ): $(B)/tests/%: $(B)/tests/%.o $(MODULES) $(LIB)
@@ -109,7 +111,8 @@ $(EMBED): $(B)/%.o: % scripts/embed
 	scripts/embed $< > $(@:.o=.c)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $(@:.o=.c)
 
-.PHONY: unit-programs integration-programs
+.PHONY: unit-programs integration-programs chaos-programs chaos
+chaos-programs: $(CHAOS)
 unit-programs: $(UNIT)
 integration-programs: all $(INTEGRATION) $(TOOLS)
 
@@ -120,6 +123,9 @@ test: $(UNIT) ## run the unit tests (ONLY=word: those whose path has it)
 
 integration: all $(INTEGRATION) $(TOOLS) ## run the tests against real redis-servers
 	@for t in $(call chosen,$(INTEGRATION)); do SLUICE_BIN=$(abspath $(B)) $$t || exit 1; done
+
+chaos: ## every step under every fault, and a storm; CHAOS_OPTIONS="--seconds 300 --seed 1" (40 minutes)
+	scripts/chaos $(CHAOS_OPTIONS)
 
 fuzz: ## run every fuzzer for FUZZ_SECONDS (default 20)
 	@$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-run
@@ -137,8 +143,15 @@ model: ## search the protocol's model, the quick cases (scripts/install-deps --m
 model-full: ## all cases of the model: an hour
 	@tests/model/check full $(ONLY)
 
-bench: all $(BENCH) $(TOOLS) ## compare with nutcracker in the same run
-	scripts/bench
+bench: all $(BENCH) ## compare with nutcracker in the same run
+	scripts/bench --syscalls $(BENCH_OPTIONS)
+
+bench-instructions: all $(BENCH) ## user instructions per request, by callgrind; micro-benchmarks
+	scripts/bench-instructions $(BENCH_OPTIONS)
+	$(B)/tests/bench/micro
+
+bench-migration: all $(BENCH) $(TOOLS) ## how fast half a shard moves, and what its clients feel
+	scripts/bench-migration $(BENCH_OPTIONS)
 
 format: ## reformat every source file in place
 	clang-format -i $$(git ls-files '*.c' '*.h')

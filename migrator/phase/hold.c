@@ -42,7 +42,7 @@ enum step_result phase_hold(struct engine *engine)
     phase_hold_began(engine);
     if (cut_over(engine, &result)) {
         phase_hold_ended(engine, false);
-        engine_note(engine, "cutover", "{s:s, s:s}", "from", engine->view.shards[SIDE_SOURCE].name,
+        ENGINE_NOTE(engine, "cutover", "{s:s, s:s}", "from", engine->view.shards[SIDE_SOURCE].name,
                     "to", engine->view.shards[SIDE_TARGET].name);
         return STEP_ADVANCED;
     }
