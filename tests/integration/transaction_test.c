@@ -25,8 +25,9 @@ static struct duel *duel;
 
 static int start(void **state)
 {
+    static const char *const arguments[] = {"--shard-timeout", "2s", NULL};
     (void)state;
-    duel = duel_start((const char *const[]){"--shard-timeout", "2s", NULL});
+    duel = duel_start(arguments);
     return 0;
 }
 
