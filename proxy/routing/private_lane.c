@@ -154,6 +154,11 @@ bool private_lane_is_usable(const struct private_lane *lane, unsigned slot)
     return lane->slot == slot && !lane->is_stale && !lane->is_broken;
 }
 
+bool private_lane_is_stale(const struct private_lane *lane)
+{
+    return lane->is_stale;
+}
+
 bool private_lane_is_ready(const struct private_lane *lane)
 {
     return !lane->is_broken && backend_state(lane->backend) == BACKEND_READY;

@@ -27,6 +27,8 @@ void private_lane_close(struct private_lane *lane);
 
 /* Still fit for a request to this slot: same entry as when it was opened, and not broken. */
 bool private_lane_is_usable(const struct private_lane *lane, unsigned slot);
+/* The slot's entry has changed since. */
+bool private_lane_is_stale(const struct private_lane *lane);
 bool private_lane_is_ready(const struct private_lane *lane);
 struct backend *private_lane_backend(struct private_lane *lane);
 /* request->on_reply is called with an outcome; it may have to wait for the connection first. */
