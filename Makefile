@@ -66,6 +66,7 @@ SUPPORT     := $(B)/tests/support.a
 UNIT        := $(call programs,tests/unit)
 INTEGRATION := $(call programs,tests/integration) $(call programs,tests/migration)
 TOOLS       := $(call programs,tests/tools)
+CHAOS       := $(call programs,tests/chaos)
 BENCH       := $(call programs,tests/bench)
 FUZZ        := $(call programs,tests/fuzz)
 
@@ -94,7 +95,7 @@ $(B)/ctl.a:      $(call objects,$(filter-out ctl/main.c,$(call sources,ctl)))
 $(SUPPORT):      $(call objects,$(call sources,tests/support))
 	$(archive)
 
-$(UNIT) $(INTEGRATION) $(TOOLS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
+$(UNIT) $(INTEGRATION) $(TOOLS) $(CHAOS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DEP_LIBS) -lcmocka
 
 $(FUZZ): $(B)/tests/%: $(B)/tests/%.o $(MODULES) $(LIB)

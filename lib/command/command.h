@@ -34,7 +34,13 @@
     X(HANDLER_INFO, "info")                                                                       \
     X(HANDLER_QUIT, "quit")                                                                       \
     X(HANDLER_RESET, "reset")                                                                     \
-    X(HANDLER_TIME, "time")
+    X(HANDLER_TIME, "time")                                                                       \
+    X(HANDLER_MULTI, "multi")                                                                     \
+    X(HANDLER_EXEC, "exec")                                                                       \
+    X(HANDLER_DISCARD, "discard")                                                                 \
+    X(HANDLER_WATCH, "watch")                                                                     \
+    X(HANDLER_UNWATCH, "unwatch")                                                                 \
+    X(HANDLER_BLOCK, "block") /* waits on a connection of its own: BLPOP and its kin */
 
 enum command_handler {
 #define X(symbol, word) symbol,

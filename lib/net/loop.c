@@ -29,17 +29,6 @@ struct loop *loop_new(void)
     return loop;
 }
 
-void loop_free(struct loop *loop)
-{
-    event_base_free(loop->base);
-    mem_free(loop);
-}
-
-struct event_base *loop_base(struct loop *loop)
-{
-    return loop->base;
-}
-
 /* Tasks may put down others; those run in the same turn. */
 static void run_tasks(struct loop *loop)
 {
@@ -52,6 +41,18 @@ static void run_tasks(struct loop *loop)
         task->is_queued = false;
         task->run(task->context);
     }
+}
+
+void loop_free(struct loop *loop)
+{
+    run_tasks(loop);
+    event_base_free(loop->base);
+    mem_free(loop);
+}
+
+struct event_base *loop_base(struct loop *loop)
+{
+    return loop->base;
 }
 
 void loop_run(struct loop *loop)

@@ -16,6 +16,7 @@
 struct loop;
 
 struct loop *loop_new(void);
+/* What was put down for the end of a turn is still done. */
 void loop_free(struct loop *loop);
 /* Returns after loop_stop. */
 void loop_run(struct loop *loop);

@@ -26,7 +26,7 @@ static enum parse_status end_value(struct framer *framer)
 static enum parse_status end_number(struct framer *framer)
 {
     uint64_t count = framer->is_negative ? 0 : framer->number;
-    if (!framer->has_digits && framer->type != '_') {
+    if (!framer->has_digits) {
         return PARSE_BAD;
     }
     switch (framer->type) {
@@ -64,6 +64,7 @@ static enum parse_status begin_value(struct framer *framer, char type)
     framer->number = 0;
     framer->is_negative = false;
     framer->has_digits = false;
+    framer->has_return = false;
     switch (type) {
     case '+':
     case '-':
@@ -91,6 +92,9 @@ static enum parse_status begin_value(struct framer *framer, char type)
 
 static enum parse_status number_byte(struct framer *framer, char byte)
 {
+    if (framer->has_return) {
+        return byte == '\n' ? end_number(framer) : PARSE_BAD;
+    }
     if (byte >= '0' && byte <= '9') {
         framer->number = framer->number * 10 + (uint64_t)(byte - '0');
         framer->has_digits = true;
@@ -100,10 +104,8 @@ static enum parse_status number_byte(struct framer *framer, char byte)
         framer->is_negative = true;
         return PARSE_MORE;
     }
-    if (byte == '\r') {
-        return PARSE_MORE;
-    }
-    return byte == '\n' ? end_number(framer) : PARSE_BAD;
+    framer->has_return = byte == '\r';
+    return framer->has_return ? PARSE_MORE : PARSE_BAD;
 }
 
 /* Skips to the end of a line; *position is behind it, or at the end of the data. */
@@ -119,17 +121,22 @@ static enum parse_status skip_text(struct framer *framer, const char *data, size
     return end_value(framer);
 }
 
-static enum parse_status skip_body(struct framer *framer, size_t size, size_t *position)
+/* The CRLF behind it is looked at: a wrong length would put all later replies out of step. */
+static enum parse_status skip_body(struct framer *framer, const char *data, size_t size,
+                                   size_t *position)
 {
     size_t there = size - *position;
-    if (framer->body_left > there) {
-        framer->body_left -= there;
-        *position = size;
+    if (framer->body_left > 2) {
+        size_t text = framer->body_left - 2 < there ? (size_t)framer->body_left - 2 : there;
+        framer->body_left -= text;
+        *position += text;
         return PARSE_MORE;
     }
-    *position += (size_t)framer->body_left;
-    framer->body_left = 0;
-    return end_value(framer);
+    if (data[(*position)++] != (framer->body_left == 2 ? '\r' : '\n')) {
+        return PARSE_BAD;
+    }
+    framer->body_left--;
+    return framer->body_left == 0 ? end_value(framer) : PARSE_MORE;
 }
 
 /* The length of one whole flat value at the front of the data, as nearly all replies are; 0 leaves
@@ -191,7 +198,7 @@ enum parse_status framer_feed(struct framer *framer, const char *data, size_t si
             status = number_byte(framer, data[position++]);
             break;
         default:
-            status = skip_body(framer, size, &position);
+            status = skip_body(framer, data, size, &position);
             break;
         }
     }

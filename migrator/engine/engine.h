@@ -103,6 +103,10 @@ bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted
  * (engine_note_barrier). */
 bool engine_barrier(struct engine *engine, enum side side, enum step_result *result)
     __attribute__((warn_unused_result));
+/* The same, with something to do meanwhile (barrier.h; its context is the engine). */
+bool engine_barrier_busy(struct engine *engine, enum side side,
+                         bool (*while_waiting)(void *context), enum step_result *result)
+    __attribute__((warn_unused_result));
 void engine_note_barrier(struct engine *engine);
 
 /* --- journal -----------------------------------------------------------------------------------

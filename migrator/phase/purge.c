@@ -161,7 +161,7 @@ static bool purge_keys(struct engine *engine, enum side victim, enum step_result
         return false;
     }
     engine_note(engine, "purge", "{s:s, s:I}", "shard", engine->view.shards[victim].name, "keys",
-                (journal_int)counter_read(&engine->progress->purged));
+                (journal_int)purged);
     PASS(STEP_PURGE_AFTER_KEYS);
     return true;
 }

@@ -50,14 +50,24 @@ struct backend *backend_new(const struct backend_shared *shared,
     return backend;
 }
 
+static void release_memory(void *context)
+{
+    struct backend *backend = context;
+    buffer_fini(&backend->out);
+    mem_free(backend);
+}
+
 void backend_free(struct backend *backend)
 {
+    ASSERT(!backend->is_freed);
+    backend->is_freed = true;
     if (backend->stream.fd >= 0) {
         backend_lose(backend, "the proxy drops the shard");
     }
+    /* Perhaps from one of its own callbacks: its memory stays until the end of the turn. */
     loop_cancel(backend->shared->loop, &backend->flush_task);
-    buffer_fini(&backend->out);
-    mem_free(backend);
+    turn_task_init(&backend->flush_task, release_memory, backend);
+    loop_at_turn_end(backend->shared->loop, &backend->flush_task);
 }
 
 /* What was not sent keeps its bytes, so that it can go elsewhere. */
@@ -132,7 +142,9 @@ void backend_lose(struct backend *backend, const char *why)
     backend->appended = 0;
     tell_in_flight(backend);
     set_in_flight(backend);
-    backend->events.on_down(backend->events.context, backend);
+    if (!backend->is_freed) { /* by what it has just told */
+        backend->events.on_down(backend->events.context, backend);
+    }
 }
 
 /* --- replies ------------------------------------------------------------------------------- */
@@ -285,6 +297,11 @@ bool backend_has_ended(const struct backend *backend, uint64_t sent)
     return backend->orphans == 0 && backend->ended >= sent;
 }
 
+void backend_orphan(struct backend *backend)
+{
+    backend->orphans++;
+}
+
 void backend_killed(struct backend *backend)
 {
     ASSERT(backend->orphans > 0);
@@ -364,7 +381,16 @@ void backend_retry(struct backend *backend)
 {
     if (backend->state == BACKEND_DOWN && backend->refusal == REFUSAL_FENCED) {
         backend->refusal = REFUSAL_NONE;
+        backend->failures = 0; /* it was no failure: it will be let in now */
         connect_now(backend);
+    }
+}
+
+void backend_expel(struct backend *backend)
+{
+    backend->refusal = REFUSAL_UNFENCED;
+    if (backend->stream.fd >= 0) {
+        backend_lose(backend, "the shard has lost its fence");
     }
 }
 
@@ -372,7 +398,8 @@ static bool is_overdue(const struct backend *backend, uint64_t now_us)
 {
     const struct request *oldest = backend->in_flight.first;
     if (backend->state == BACKEND_READY) {
-        return oldest != NULL && now_us > oldest->sent_at_us + backend->shared->timeout_us;
+        return oldest != NULL && !backend->is_patient &&
+               now_us > oldest->sent_at_us + backend->shared->timeout_us;
     }
     return backend->state != BACKEND_DOWN &&
            now_us > backend->started_at_us + backend->shared->connect_timeout_us;
@@ -386,6 +413,16 @@ void backend_tick(struct backend *backend, uint64_t now_us)
                now_us >= backend->retry_at_us) {
         connect_now(backend);
     }
+}
+
+void backend_set_patient(struct backend *backend)
+{
+    backend->is_patient = true;
+}
+
+uint64_t backend_connection_id(const struct backend *backend)
+{
+    return backend->connection_id;
 }
 
 enum backend_state backend_state(const struct backend *backend)

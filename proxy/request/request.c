@@ -9,6 +9,14 @@
 #define KEPT_REQUESTS 4096u
 #define KEPT_BYTES    ((size_t)2048)
 
+void unit_free(struct unit *unit)
+{
+    if (unit != NULL) {
+        mem_free(unit->commands);
+        mem_free(unit);
+    }
+}
+
 static void request_free(struct request *request)
 {
     buffer_fini(&request->reply);
@@ -55,6 +63,8 @@ void request_give(struct request_pool *pool, struct request *request)
     ASSERT(pool->taken > 0);
     ASSERT(request->work == NULL);
     pool->taken--;
+    unit_free(request->unit);
+    request->unit = NULL;
     if (pool->nfree >= KEPT_REQUESTS) {
         request_free(request);
         return;

@@ -14,6 +14,7 @@
 #define ANSWER_MS 30000
 #define LOAD_MS   60000
 #define END_MS    120000
+#define DOUBT_MS  3000
 
 struct bank_run {
     struct process *process;
@@ -54,6 +55,12 @@ static void wait_for_line(struct bank_run *run, const char *line, unsigned count
 
 struct bank_run *bank_run_start(struct cluster *cluster, unsigned accounts, unsigned rate)
 {
+    return bank_run_start_patiently(cluster, accounts, rate, DOUBT_MS);
+}
+
+struct bank_run *bank_run_start_patiently(struct cluster *cluster, unsigned accounts, unsigned rate,
+                                          unsigned doubt_ms)
+{
     static unsigned number;
     char proxies[512] = "";
     size_t length = 0;
@@ -67,13 +74,16 @@ struct bank_run *bank_run_start(struct cluster *cluster, unsigned accounts, unsi
     char *program = program_path("tests/tools/bank");
     char *accounts_text = mem_printf("%u", accounts);
     char *rate_text = mem_printf("%u", rate);
-    const char *argv[] = {program,  "--proxies", proxies,      "--accounts", accounts_text,
-                          "--rate", rate_text,   "--seconds",  "0",          "--connections",
-                          "12",     "--summary", run->summary, NULL};
+    char *doubt_text = mem_printf("%u", doubt_ms);
+    const char *argv[] = {program,       "--proxies",     proxies,    "--accounts",
+                          accounts_text, "--rate",        rate_text,  "--seconds",
+                          "0",           "--connections", "12",       "--summary",
+                          run->summary,  "--doubt-ms",    doubt_text, NULL};
     run->process = process_start_piped("bank", argv, NULL, run->log);
     mem_free(program);
     mem_free(accounts_text);
     mem_free(rate_text);
+    mem_free(doubt_text);
     wait_for_line(run, "loaded", 1, LOAD_MS);
     return run;
 }

@@ -31,9 +31,11 @@ struct cluster {
     unsigned nshards; /* spares too */
     unsigned nproxies;
     struct redis_server *shards[CLUSTER_SHARDS_MAX];
+    struct forwarder *links[CLUSTER_SHARDS_MAX];
     struct member proxies[CLUSTER_PROXIES_MAX];
     struct member migrator;
     const char *const *proxy_arguments;
+    const char *const *proxy_environment;
 };
 
 char *program_path(const char *name)
@@ -46,14 +48,16 @@ char *program_path(const char *name)
 
 struct command_line {
     size_t count;
-    char *word[WORDS_MAX]; /* owned; the one behind the last is null */
+    char *word[WORDS_MAX];       /* owned */
+    const char *argv[WORDS_MAX]; /* the same, ended by null */
 };
 
 static void add_word(struct command_line *line, char *word)
 {
     ASSERT(line->count + 1 < WORDS_MAX);
-    line->word[line->count++] = word;
-    line->word[line->count] = NULL;
+    line->word[line->count] = word;
+    line->argv[line->count++] = word;
+    line->argv[line->count] = NULL;
 }
 
 static void add_words(struct command_line *line, const char *words)
@@ -69,7 +73,7 @@ static void add_words(struct command_line *line, const char *words)
 
 static const char *const *command_argv(const struct command_line *line)
 {
-    return (const char *const *)(uintptr_t)line->word;
+    return line->argv;
 }
 
 static void free_words(struct command_line *line)
@@ -94,7 +98,7 @@ static void wait_ready(const struct member *member)
     }
 }
 
-static void start_proxy(struct cluster *cluster, unsigned i)
+static void start_proxy(struct cluster *cluster, unsigned i, const char *const *environment)
 {
     struct member *member = &cluster->proxies[i];
     struct command_line line = {0};
@@ -111,7 +115,7 @@ static void start_proxy(struct cluster *cluster, unsigned i)
     char *log = mem_printf("%s/p%u.log", cluster->folder, i + 1);
     char name[16];
     (void)snprintf(name, sizeof(name), "proxy p%u", i + 1);
-    member->process = process_start(name, command_argv(&line), NULL, log);
+    member->process = process_start(name, command_argv(&line), environment, log);
     mem_free(words);
     mem_free(log);
     free_words(&line);
@@ -139,7 +143,7 @@ static void initialise(struct cluster *cluster, unsigned nshards, unsigned nslot
     int length = snprintf(words, sizeof(words), "init");
     for (unsigned i = 0; i < nshards; i++) {
         length += snprintf(words + length, sizeof(words) - (size_t)length, " s%u=127.0.0.1:%u",
-                           i + 1, redis_server_port(cluster->shards[i]));
+                           i + 1, cluster_shard_address(cluster, i));
     }
     (void)snprintf(words + length, sizeof(words) - (size_t)length, " --slots %u", nslots);
     mem_free(cluster_ctl_ok(cluster, words));
@@ -153,16 +157,20 @@ struct cluster *cluster_start(const struct cluster_options *options)
     cluster->nproxies = options->proxies > 0 ? options->proxies : 1;
     ASSERT(cluster->nshards <= CLUSTER_SHARDS_MAX && cluster->nproxies <= CLUSTER_PROXIES_MAX);
     cluster->proxy_arguments = options->proxy_arguments;
+    cluster->proxy_environment = options->proxy_environment;
     cluster->folder = scratch_folder("cluster");
     cluster->store = mem_printf("file:%s/store", cluster->folder);
     for (unsigned i = 0; i < cluster->nshards; i++) {
         cluster->shards[i] = redis_server_start(options->redis_options);
+        if (options->has_links) {
+            cluster->links[i] = forwarder_start(redis_server_port(cluster->shards[i]));
+        }
     }
     initialise(cluster, nshards, options->nslots > 0 ? options->nslots : CLUSTER_NSLOTS);
     for (unsigned i = 0; i < cluster->nproxies; i++) {
         cluster->proxies[i].port = scratch_port();
         cluster->proxies[i].admin_port = scratch_port();
-        start_proxy(cluster, i);
+        start_proxy(cluster, i, options->proxy_environment);
     }
     for (unsigned i = 0; i < cluster->nproxies; i++) {
         wait_ready(&cluster->proxies[i]);
@@ -185,6 +193,7 @@ void cluster_stop(struct cluster *cluster)
         is_good &= process_stop(cluster->proxies[i].process);
     }
     for (unsigned i = 0; i < cluster->nshards; i++) {
+        forwarder_stop(cluster->links[i]);
         redis_server_stop(cluster->shards[i]);
     }
     mem_free(cluster->store);
@@ -211,6 +220,18 @@ struct redis_server *cluster_shard(struct cluster *cluster, unsigned i)
 uint16_t cluster_shard_port(struct cluster *cluster, unsigned i)
 {
     return redis_server_port(cluster_shard(cluster, i));
+}
+
+struct forwarder *cluster_link(struct cluster *cluster, unsigned i)
+{
+    ASSERT(i < cluster->nshards);
+    return cluster->links[i];
+}
+
+uint16_t cluster_shard_address(struct cluster *cluster, unsigned i)
+{
+    struct forwarder *link = cluster_link(cluster, i);
+    return link != NULL ? forwarder_port(link) : cluster_shard_port(cluster, i);
 }
 
 uint16_t cluster_proxy_port(struct cluster *cluster, unsigned i)
@@ -256,7 +277,7 @@ void cluster_restart_proxy(struct cluster *cluster, unsigned i)
 {
     process_kill(cluster_proxy(cluster, i));
     (void)process_stop(cluster->proxies[i].process);
-    start_proxy(cluster, i);
+    start_proxy(cluster, i, cluster->proxy_environment);
     wait_ready(&cluster->proxies[i]);
 }
 
@@ -297,19 +318,27 @@ char *cluster_ctl_ok(struct cluster *cluster, const char *words)
 
 void cluster_compare(struct cluster *cluster, const char *words)
 {
+    if (!cluster_compares_well(cluster, words)) {
+        fail();
+    }
+}
+
+bool cluster_compares_well(struct cluster *cluster, const char *words)
+{
     struct command_line line = {0};
     add_word(&line, program_path("tests/tools/compare"));
     add_word(&line, mem_strdup("--store"));
     add_word(&line, mem_strdup(cluster->store));
     add_words(&line, words);
     for (unsigned i = 0; i < cluster->nshards; i++) {
-        add_word(&line, mem_printf("s%u=127.0.0.1:%u", i + 1, cluster_shard_port(cluster, i)));
+        add_word(&line, mem_printf("s%u=127.0.0.1:%u", i + 1, cluster_shard_address(cluster, i)));
     }
     struct output output = process_run(command_argv(&line), NULL, CTL_MS);
     free_words(&line);
     if (output.code != 0) {
         print_error("compare: code %d\n%s%s\n", output.code, output.out, output.err);
-        fail();
     }
+    bool is_well = output.code == 0;
     output_free(&output);
+    return is_well;
 }

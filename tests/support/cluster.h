@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/support/forwarder.h"
 #include "tests/support/process.h"
 #include "tests/support/redis.h"
 
@@ -19,9 +20,11 @@ struct cluster_options {
     unsigned spares;
     unsigned proxies; /* 0 means 1 */
     bool has_migrator;
+    bool has_links;                   /* a forwarder before each shard, which the topology names */
     unsigned nslots;                  /* 0 means 1024 */
     const char *const *redis_options; /* as redis_server_start */
     const char *const *migrator_environment;
+    const char *const *proxy_environment;
     const char *const *proxy_arguments; /* more words for each proxy, ended by null; or null */
 };
 
@@ -37,6 +40,10 @@ void cluster_stop(struct cluster *cluster);
 unsigned cluster_proxies(struct cluster *cluster);
 struct redis_server *cluster_shard(struct cluster *cluster, unsigned i);
 uint16_t cluster_shard_port(struct cluster *cluster, unsigned i);
+/* Null without has_links. */
+struct forwarder *cluster_link(struct cluster *cluster, unsigned i);
+/* What the topology knows it as: its own port, or that of its link. */
+uint16_t cluster_shard_address(struct cluster *cluster, unsigned i);
 uint16_t cluster_proxy_port(struct cluster *cluster, unsigned i);
 uint16_t cluster_proxy_admin_port(struct cluster *cluster, unsigned i);
 struct process *cluster_proxy(struct cluster *cluster, unsigned i);
@@ -64,5 +71,7 @@ char *cluster_ctl_ok(struct cluster *cluster, const char *words)
 /* Runs the independent enumerator over all shards (tests/tools/compare) with `words` added; fails
  * the test with what it found unless all is well. */
 void cluster_compare(struct cluster *cluster, const char *words);
+/* The same, for those who count on faults: whether all is well; prints what is not. */
+bool cluster_compares_well(struct cluster *cluster, const char *words);
 
 #endif

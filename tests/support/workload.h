@@ -14,6 +14,9 @@ struct bank_run;
 
 /* Starts tests/tools/bank over all proxies and waits until its accounts are loaded. */
 struct bank_run *bank_run_start(struct cluster *cluster, unsigned accounts, unsigned rate);
+/* The same, where what a client gave up may still be executed `doubt_ms` later. */
+struct bank_run *bank_run_start_patiently(struct cluster *cluster, unsigned accounts, unsigned rate,
+                                          unsigned doubt_ms);
 /* "pause", "resume", "mark NAME": waits for the answer. */
 void bank_run_tell(struct bank_run *run, const char *line);
 bool bank_run_is_alive(struct bank_run *run);

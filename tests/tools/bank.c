@@ -1,7 +1,8 @@
 /* bank: a workload that knows at every moment what each balance must be.
  *
  *   bank --proxies HOST:PORT[,HOST:PORT...] [--accounts 10000] [--connections 16] [--writes 50]
- *        [--rate 0] [--seconds 10] [--timeout-ms 30000] [--seed N] [--summary FILE]
+ *        [--rate 0] [--seconds 10] [--timeout-ms 30000] [--doubt-ms 3000] [--seed N]
+ *        [--summary FILE]
  *
  * Loads the accounts (tests/support/bank/account.h), then moves money between and inside them until
  * the seconds are over, or, with --seconds 0, until told to stop. Every reply must be exactly what
@@ -72,7 +73,7 @@ static int usage(void)
 {
     (void)fprintf(stderr, "usage: bank --proxies HOST:PORT[,...] [--accounts N] [--connections N] "
                           "[--writes PERCENT] [--rate N] [--seconds N] [--timeout-ms N] "
-                          "[--seed N] [--summary FILE]\n");
+                          "[--doubt-ms N] [--seed N] [--summary FILE]\n");
     return USAGE;
 }
 
@@ -115,6 +116,9 @@ static bool set_number(struct program *program, int option, uint64_t value)
     case 't':
         bank->timeout_ms = (unsigned)value;
         return value >= 1 && value <= 3600000;
+    case 'd':
+        bank->doubt_ms = (unsigned)value;
+        return value <= 3600000;
     case 'e':
         program->seed = value;
         return true;
@@ -126,11 +130,17 @@ static bool set_number(struct program *program, int option, uint64_t value)
 static bool parse_arguments(struct program *program, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"proxies", required_argument, NULL, 'p'},     {"accounts", required_argument, NULL, 'a'},
-        {"connections", required_argument, NULL, 'c'}, {"writes", required_argument, NULL, 'w'},
-        {"rate", required_argument, NULL, 'r'},        {"seconds", required_argument, NULL, 's'},
-        {"timeout-ms", required_argument, NULL, 't'},  {"seed", required_argument, NULL, 'e'},
-        {"summary", required_argument, NULL, 'f'},     {NULL, 0, NULL, 0},
+        {"doubt-ms", required_argument, NULL, 'd'},
+        {"proxies", required_argument, NULL, 'p'},
+        {"accounts", required_argument, NULL, 'a'},
+        {"connections", required_argument, NULL, 'c'},
+        {"writes", required_argument, NULL, 'w'},
+        {"rate", required_argument, NULL, 'r'},
+        {"seconds", required_argument, NULL, 's'},
+        {"timeout-ms", required_argument, NULL, 't'},
+        {"seed", required_argument, NULL, 'e'},
+        {"summary", required_argument, NULL, 'f'},
+        {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -417,7 +427,11 @@ static void free_workers(struct program *program)
 int main(int argc, char **argv)
 {
     static struct program program = {
-        .bank = {.accounts = 10000, .connections = 16, .write_percent = 50, .timeout_ms = 30000},
+        .bank = {.accounts = 10000,
+                 .connections = 16,
+                 .write_percent = 50,
+                 .timeout_ms = 30000,
+                 .doubt_ms = 3000},
         .seconds = 10,
     };
     static struct worker_report sum;

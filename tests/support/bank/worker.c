@@ -9,8 +9,7 @@
 #include "tests/support/bank/link.h"
 #include "tests/support/bank/operation.h"
 
-#define BATCH_ACCOUNTS   20   /* pipelined while loading and checking */
-#define DOUBT_MS         3000 /* a lost write may still be executed for so long */
+#define BATCH_ACCOUNTS   20 /* pipelined while loading and checking */
 #define DOUBT_POLL_US    50000
 #define SETTLE_MS        60000
 #define WHOLE_READ_EVERY 20 /* every so many operations a whole account is read */
@@ -199,8 +198,8 @@ static void open_doubt(struct worker *worker, uint32_t index, const struct opera
                             .pot_change = operation->pot_change,
                             .since_us = clock_now_us()};
     if (operation->code_ttl_ms != 0) {
-        doubt->next.code_max_ms =
-            (int64_t)clock_wall_ms() + operation->code_ttl_ms + DOUBT_MS + REPLY_SLACK_MS;
+        doubt->next.code_max_ms = (int64_t)clock_wall_ms() + operation->code_ttl_ms +
+                                  worker->bank->doubt_ms + REPLY_SLACK_MS;
     }
     worker->is_unusable[index] = true;
 }
@@ -223,7 +222,7 @@ static bool look_at_doubt(struct worker *worker, const struct doubt *doubt)
         is_over = true;
     } else if (whole_matches(worker, doubt->index, &worker->accounts[doubt->index], &whole,
                              why_old)) {
-        is_over = clock_now_us() - doubt->since_us > DOUBT_MS * UINT64_C(1000);
+        is_over = clock_now_us() - doubt->since_us > worker->bank->doubt_ms * UINT64_C(1000);
         worker->report.doubts_not_executed += is_over;
     } else {
         char why[512];

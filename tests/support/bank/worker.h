@@ -3,7 +3,7 @@
  *
  * When the outcome of a write is unknown (-UNKNOWN, or the connection ended), its account is in
  * doubt: it is not used until a reading shows the new state (executed), or has shown the old one
- * for DOUBT_MS (not executed). Anything else is a violation.
+ * for doubt_ms (not executed). Anything else is a violation.
  *
  * Thread: worker_run is the thread's function; the rest is for the main thread, and the report
  * only after the threads have ended. */
@@ -30,6 +30,7 @@ struct bank {
     unsigned write_percent;
     unsigned operations_per_second; /* of all connections together; 0: as fast as it goes */
     unsigned timeout_ms;
+    unsigned doubt_ms; /* a write of unknown outcome may still be executed for so long */
     bool has_eval;
     unsigned nproxies;
 
@@ -87,7 +88,7 @@ struct worker;
 struct worker *worker_new(struct bank *bank, unsigned index, uint64_t seed);
 void worker_free(struct worker *worker);
 /* The thread: load, read the money, [workload], settle, check; a barrier behind each. */
-void *worker_run(void *worker);
+void *worker_run(void *argument);
 
 const struct worker_report *worker_report(const struct worker *worker);
 const struct histogram *worker_histogram(const struct worker *worker, unsigned interval);

@@ -134,6 +134,36 @@ static void a_late_backfill_does_not_undo_a_mirror(void **state)
     expect_ask(rig.target, "GET a", "new");
 }
 
+static void expect_failure(enum fence_outcome outcome)
+{
+    struct scanner scanner;
+    struct verifier verifier;
+    scanner_init(&scanner);
+    assert_int_equal(copier_run(&rig.pair, &scanner), COPY_FAILED);
+    assert_int_equal(rig.pair.failure.outcome, outcome);
+    assert_false(rig.pair.failure.on_copy);
+    verifier_init(&verifier, rig.slots.nslots);
+    assert_int_equal(verifier_run(&verifier, &rig.pair), COPY_FAILED);
+    assert_int_equal(rig.pair.failure.outcome, outcome);
+    verifier_fini(&verifier);
+}
+
+static void nothing_is_read_from_an_authority_without_its_numbers(void **state)
+{
+    (void)state;
+    expect_ask(rig.source, "SET k x", "+OK");
+    expect_ask(rig.source, "DEL " COPY_RIG_SEQ, ":1");
+    expect_failure(FENCE_LOST);
+}
+
+static void nothing_is_read_from_an_authority_without_a_fence(void **state)
+{
+    (void)state;
+    expect_ask(rig.source, "SET k x", "+OK");
+    expect_ask(rig.source, "DEL " METADATA_FENCE, ":1");
+    expect_failure(FENCE_UNFENCED);
+}
+
 #define TEST(function) cmocka_unit_test_setup(function, reset)
 
 int main(void)
@@ -144,6 +174,8 @@ int main(void)
         TEST(a_key_that_carries_a_mark_is_no_finding),
         TEST(a_wrong_expiry_is_a_finding),
         TEST(a_late_backfill_does_not_undo_a_mirror),
+        TEST(nothing_is_read_from_an_authority_without_its_numbers),
+        TEST(nothing_is_read_from_an_authority_without_a_fence),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

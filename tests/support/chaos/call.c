@@ -1,0 +1,184 @@
+#include "tests/support/chaos/call.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/assert.h"
+#include "lib/base/buffer.h"
+#include "lib/base/memory.h"
+#include "tests/support/client.h"
+
+#define WORDS_MAX     8
+#define SCRIPT_ONE_IN 10
+#define LONG_ONE_IN   20
+#define LONG_VALUE    600
+
+/* %v: a value of its own; %f: one of a few fields; %n: one of a few fields that hold numbers. Each
+ * is as likely as the others of its family, so the frequent ones stand there several times. */
+static const char *const registers[] = {
+    "GET",    "GET",       "GET",      "GET",       "GET", "SET %v", "SET %v",
+    "SET %v", "GETSET %v", "SETNX %v", "APPEND %v", "DEL", "GETDEL", NULL,
+};
+static const char *const counters[] = {
+    "GET", "GET", "GET", "INCR", "INCR", "INCR", "INCR", "INCRBY 7", "INCRBY -3", NULL,
+};
+static const char *const hashes[] = {
+    "HGET %f",      "HGET %f",      "HGET %n", "HSET %f %v", "HSET %f %v", "HDEL %f",
+    "HINCRBY %n 1", "HINCRBY %n 5", "HLEN",    "HSET %f %v", NULL,
+};
+static const char *const lists[] = {
+    "RPUSH %v", "RPUSH %v", "LPUSH %v",    "LPOP",        "RPOP",
+    "LLEN",     "LPOP",     "LRANGE 0 -1", "LRANGE 0 -1", NULL,
+};
+
+static const struct family {
+    const char *name;
+    const char *const *commands;
+    const char *final[7];
+} families[CALL_FAMILIES] = {
+    [CALL_REGISTER] = {"register", registers, {"GET"}},
+    [CALL_COUNTER] = {"counter", counters, {"GET"}},
+    [CALL_HASH] = {"hash", hashes, {"HLEN", "HGET fa", "HGET fb", "HGET fc", "HGET na", "HGET nb"}},
+    [CALL_LIST] = {"list", lists, {"LRANGE 0 -1"}},
+};
+
+const char *call_family_name(enum call_family family)
+{
+    return families[family].name;
+}
+
+const char *call_final(enum call_family family, unsigned i)
+{
+    return families[family].final[i];
+}
+
+bool call_writes(const char *command)
+{
+    return strcmp(command, "GET") != 0 && strncmp(command, "HGET", 4) != 0 &&
+           strcmp(command, "HLEN") != 0 && strcmp(command, "LLEN") != 0 &&
+           strncmp(command, "LRANGE", 6) != 0;
+}
+
+/* --- choosing -------------------------------------------------------------------------------- */
+
+static void add_word(struct buffer *text, char kind, struct random *random, unsigned client,
+                     uint64_t sequence)
+{
+    if (kind == 'f') {
+        buffer_printf(text, "f%c", (char)('a' + random_below(random, 3)));
+    } else if (kind == 'n') {
+        buffer_printf(text, "n%c", (char)('a' + random_below(random, 2)));
+    } else {
+        buffer_printf(text, "%u.%llu", client, (unsigned long long)sequence);
+        if (random_below(random, LONG_ONE_IN) == 0) {
+            buffer_printf(text, "-%0*d", LONG_VALUE, 0);
+        }
+    }
+}
+
+void call_choose(struct call *call, enum call_family family, struct random *random, unsigned client,
+                 uint64_t sequence)
+{
+    const char *const *commands = families[family].commands;
+    unsigned count = 0;
+    struct buffer text;
+    while (commands[count] != NULL) {
+        count++;
+    }
+    buffer_init(&text, SIZE_MAX);
+    for (const char *at = commands[random_below(random, count)]; *at != '\0'; at++) {
+        if (*at == '%') {
+            add_word(&text, *++at, random, client, sequence);
+        } else {
+            buffer_add(&text, at, 1);
+        }
+    }
+    *call = (struct call){.is_scripted = random_below(random, SCRIPT_ONE_IN) == 0};
+    call->command = mem_strndup(buffer_slice(&text).data, buffer_length(&text));
+    buffer_fini(&text);
+}
+
+/* --- sending --------------------------------------------------------------------------------- */
+
+static bool starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static enum call_outcome judge_error(const char *error)
+{
+    /* Redis says these before it executes anything. */
+    static const char *const refusals[] = {"UNAVAILABLE", "OOM ", "BUSY ", "LOADING ", "MISCONF "};
+    if (starts_with(error, "UNKNOWN ")) {
+        return CALL_UNKNOWN;
+    }
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        if (starts_with(error, refusals[i])) {
+            return CALL_REFUSED;
+        }
+    }
+    return CALL_STRANGE;
+}
+
+static int split(char *command, const char *key, bool is_scripted, const char **argv)
+{
+    int argc = 0;
+    char *rest = NULL;
+    char *name = strtok_r(command, " ", &rest);
+    if (is_scripted) {
+        argv[argc++] = "EVAL";
+        argv[argc++] = "return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))";
+        argv[argc++] = "1";
+        argv[argc++] = key;
+        argv[argc++] = name;
+    } else {
+        argv[argc++] = name;
+        argv[argc++] = key;
+    }
+    char *word;
+    while ((word = strtok_r(NULL, " ", &rest)) != NULL) {
+        ASSERT(argc < WORDS_MAX);
+        argv[argc++] = word;
+    }
+    return argc;
+}
+
+void call_append(const struct call *call, redisContext *context, const char *key)
+{
+    const char *argv[WORDS_MAX];
+    char *words = mem_strdup(call->command);
+    int argc = split(words, key, call->is_scripted, argv);
+    /* Only out of memory fails here, and that ends the process. */
+    (void)redisAppendCommandArgv(context, argc, argv, NULL);
+    mem_free(words);
+}
+
+void call_take(struct call *call, redisContext **context)
+{
+    void *answer = NULL;
+    if (*context == NULL || redisGetReply(*context, &answer) != REDIS_OK) {
+        call->outcome = CALL_UNKNOWN;
+        if (*context != NULL) {
+            redisFree(*context);
+            *context = NULL;
+        }
+        return;
+    }
+    redisReply *reply = answer;
+    bool is_error = reply->type == REDIS_REPLY_ERROR;
+    call->outcome = is_error ? judge_error(reply->str) : CALL_ANSWERED;
+    call->result = client_reply_text(reply);
+    freeReplyObject(reply);
+}
+
+void call_send(struct call *call, redisContext **context, const char *key)
+{
+    call_append(call, *context, key);
+    call_take(call, context);
+}
+
+void call_fini(struct call *call)
+{
+    mem_free(call->command);
+    mem_free(call->result);
+}

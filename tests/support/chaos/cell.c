@@ -1,0 +1,448 @@
+#include "tests/support/chaos/cell.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "lib/base/buffer.h"
+#include "lib/base/file.h"
+#include "lib/base/memory.h"
+#include "tests/support/chaos/traffic.h"
+#include "tests/support/http.h"
+#include "tests/support/scratch.h"
+#include "tests/support/wait.h"
+
+#define CLIENTS      6
+#define RATE         200
+#define NSLOTS       64
+#define LIMIT_MS     90000
+#define DEAD_MS      400 /* how long a process that was killed stays away */
+#define TAIL_MS      300 /* clients go on after the end, so that a late wound shows */
+#define STATUS_MS    20
+#define WAKE_MS      20000
+#define SOURCE       0
+#define TARGET       1
+#define VICTIM_PROXY 1
+
+struct cell {
+    struct cluster *cluster;
+    const char *step;
+    enum cell_fault fault;
+    uint64_t hang_ms;
+    struct cell_result *result;
+    struct process *successor;
+    char *id;
+    bool is_struck, is_healed; /* the fault has begun, has ended */
+    uint64_t heal_at_us, healed_us;
+    bool was_told; /* to roll back */
+    bool is_closed, has_debts;
+    char phase[24];
+};
+
+const char *cell_fault_name(enum cell_fault fault)
+{
+    static const char *const names[] = {
+#define X(symbol, name) name,
+        CELL_FAULTS(X)
+#undef X
+    };
+
+    return names[fault];
+}
+
+bool cell_fault_parse(const char *name, enum cell_fault *fault)
+{
+    for (int i = 0; i < CELL_FAULT_COUNT; i++) {
+        if (strcmp(cell_fault_name((enum cell_fault)i), name) == 0) {
+            *fault = (enum cell_fault)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+struct cluster *cell_cluster_start(void)
+{
+    static const char *const arguments[] = {"--shard-timeout", "1s", NULL};
+    const struct cluster_options options = {.shards = 2,
+                                            .proxies = 2,
+                                            .has_migrator = true,
+                                            .has_links = true,
+                                            .nslots = NSLOTS,
+                                            .proxy_arguments = arguments};
+    return cluster_start(&options);
+}
+
+/* --- the fault ------------------------------------------------------------------------------- */
+
+static bool is_stopped(const struct process *process)
+{
+    char *path = mem_printf("/proc/%d/stat", (int)process_pid(process));
+    struct buffer text;
+    bool is_stopped = false;
+    buffer_init(&text, SIZE_MAX);
+    if (file_read(path, &text, NULL, NULL)) {
+        buffer_add(&text, "", 1);
+        const char *name_end = strrchr(buffer_slice(&text).data, ')');
+        is_stopped = name_end != NULL && name_end[2] == 'T';
+    }
+    buffer_fini(&text);
+    mem_free(path);
+    return is_stopped;
+}
+
+static struct process *shard_process(const struct cell *cell, unsigned shard)
+{
+    return redis_server_process(cluster_shard(cell->cluster, shard));
+}
+
+static void signal_proxies(const struct cell *cell, int signal)
+{
+    for (unsigned i = 0; i < cluster_proxies(cell->cluster); i++) {
+        process_signal(cluster_proxy(cell->cluster, i), signal);
+    }
+}
+
+static struct process *start_successor(const struct cell *cell)
+{
+    char *program = program_path("sluice-migrator");
+    char *admin = mem_printf("127.0.0.1:%u", scratch_port());
+    char *log = mem_printf("%s/successor.log", cluster_folder(cell->cluster));
+    const char *argv[] = {
+        program, "--store", cluster_store(cell->cluster), "--admin", admin, "--id", "m2", NULL};
+    struct process *process = process_start("successor", argv, NULL, log);
+    mem_free(program);
+    mem_free(admin);
+    mem_free(log);
+    return process;
+}
+
+/* The folder is gone for a while, as a file server can be. */
+static void show_store(const struct cell *cell, bool is_shown)
+{
+    const char *path = cluster_store(cell->cluster) + strlen("file:");
+    char *hidden = mem_printf("%s.hidden", path);
+    int failed = is_shown ? rename(hidden, path) : rename(path, hidden);
+    assert_int_equal(failed, 0);
+    mem_free(hidden);
+}
+
+/* Returns how long it lasts. */
+static uint64_t begin_fault(struct cell *cell)
+{
+    struct cluster *cluster = cell->cluster;
+    switch (cell->fault) {
+    case CELL_KILL:
+        process_kill(cluster_migrator(cluster));
+        return DEAD_MS;
+    case CELL_HANG:
+        return cell->hang_ms;
+    case CELL_SUCCESSOR:
+        cell->successor = start_successor(cell);
+        return LIMIT_MS; /* until the migration is closed */
+    case CELL_ERROR:
+        (void)forwarder_reset(cluster_link(cluster, SOURCE), "migrator");
+        (void)forwarder_reset(cluster_link(cluster, TARGET), "migrator");
+        return 0;
+    case CELL_STORE_ERROR:
+        show_store(cell, false);
+        return DEAD_MS;
+    case CELL_KILL_PROXY:
+        process_kill(cluster_proxy(cluster, VICTIM_PROXY));
+        return DEAD_MS;
+    case CELL_HANG_PROXY:
+        process_signal(cluster_proxy(cluster, VICTIM_PROXY), SIGSTOP);
+        return cell->hang_ms;
+    case CELL_KILL_PROXIES:
+        signal_proxies(cell, SIGKILL);
+        return DEAD_MS;
+    case CELL_HANG_PROXIES:
+        signal_proxies(cell, SIGSTOP);
+        return cell->hang_ms;
+    case CELL_KILL_SOURCE:
+    case CELL_KILL_TARGET:
+        redis_server_kill(
+            cluster_shard(cluster, cell->fault == CELL_KILL_SOURCE ? SOURCE : TARGET));
+        return DEAD_MS;
+    case CELL_HANG_SOURCE:
+    case CELL_HANG_TARGET:
+    case CELL_FAULT_COUNT:
+        process_signal(shard_process(cell, cell->fault == CELL_HANG_SOURCE ? SOURCE : TARGET),
+                       SIGSTOP);
+        return cell->hang_ms;
+    }
+    return 0;
+}
+
+static void end_fault(struct cell *cell)
+{
+    struct cluster *cluster = cell->cluster;
+    switch (cell->fault) {
+    case CELL_KILL:
+        cluster_restart_migrator(cluster, NULL);
+        break;
+    case CELL_HANG:
+    case CELL_SUCCESSOR:
+    case CELL_ERROR:
+        process_signal(cluster_migrator(cluster), SIGCONT);
+        break;
+    case CELL_STORE_ERROR:
+        show_store(cell, true);
+        break;
+    case CELL_KILL_PROXY:
+        cluster_restart_proxy(cluster, VICTIM_PROXY);
+        break;
+    case CELL_KILL_PROXIES:
+        for (unsigned i = 0; i < cluster_proxies(cluster); i++) {
+            cluster_restart_proxy(cluster, i);
+        }
+        break;
+    case CELL_HANG_PROXY:
+    case CELL_HANG_PROXIES:
+        signal_proxies(cell, SIGCONT);
+        break;
+    case CELL_KILL_SOURCE:
+    case CELL_KILL_TARGET:
+        redis_server_restart(
+            cluster_shard(cluster, cell->fault == CELL_KILL_SOURCE ? SOURCE : TARGET), false);
+        break;
+    case CELL_HANG_SOURCE:
+    case CELL_HANG_TARGET:
+    case CELL_FAULT_COUNT:
+        process_signal(shard_process(cell, SOURCE), SIGCONT);
+        process_signal(shard_process(cell, TARGET), SIGCONT);
+        break;
+    }
+    cell->is_healed = true;
+    cell->healed_us = clock_now_us();
+}
+
+static bool strikes_migrator(enum cell_fault fault)
+{
+    return fault == CELL_KILL || fault == CELL_HANG || fault == CELL_SUCCESSOR;
+}
+
+static void strike(struct cell *cell)
+{
+    cell->is_struck = true;
+    cell->result->was_passed = true;
+    cell->heal_at_us = clock_now_us() + begin_fault(cell) * 1000;
+    if (!strikes_migrator(cell->fault)) {
+        process_signal(cluster_migrator(cell->cluster), SIGCONT);
+    }
+}
+
+/* --- the migration --------------------------------------------------------------------------- */
+
+static bool ends_by_itself(const struct cell *cell)
+{
+    return strstr(cell->step, "finalizing") != NULL;
+}
+
+static bool needs_undoing(const struct cell *cell)
+{
+    return strstr(cell->step, "undo") != NULL;
+}
+
+static void ctl(const struct cell *cell, const char *verb)
+{
+    char *words = mem_printf("%s %s", verb, cell->id);
+    struct output output = cluster_ctl(cell->cluster, words);
+    output_free(&output); /* what is refused now is tried again */
+    mem_free(words);
+}
+
+static void read_status(struct cell *cell)
+{
+    struct output output = cluster_ctl(cell->cluster, "--json status");
+    json_t *root = output.code == 0 ? json_loads(output.out, 0, NULL) : NULL;
+    size_t i;
+    json_t *migration;
+    if (root != NULL) {
+        cell->is_closed = true;
+        cell->has_debts = json_array_size(json_object_get(root, "debts")) > 0;
+        json_array_foreach(json_object_get(root, "migrations"), i, migration)
+        {
+            const char *phase = json_string_value(json_object_get(migration, "phase"));
+            cell->is_closed = false;
+            (void)snprintf(cell->phase, sizeof(cell->phase), "%s", phase);
+        }
+    }
+    json_decref(root);
+    output_free(&output);
+}
+
+static void note_end(const struct cell *cell, const char *how)
+{
+    (void)snprintf(cell->result->end, sizeof(cell->result->end), "%s", how);
+}
+
+/* An operator who wants the slots back where they were. */
+static void steer(struct cell *cell)
+{
+    if (ends_by_itself(cell)) {
+        note_end(cell, "finalized");
+        return;
+    }
+    if (strcmp(cell->phase, "switched") == 0) {
+        ctl(cell, "rollback");
+        note_end(cell, "rolled back");
+    } else if (needs_undoing(cell) && cell->is_healed && strcmp(cell->phase, "dual-write") == 0) {
+        ctl(cell, "abort");
+        note_end(cell, "aborted");
+    }
+}
+
+/* False when the time is over. */
+static bool drive(struct cell *cell, uint64_t deadline_us)
+{
+    while (!cell->is_closed || cell->has_debts || (cell->is_struck && !cell->is_healed)) {
+        if (!cell->is_struck && is_stopped(cluster_migrator(cell->cluster))) {
+            strike(cell);
+        }
+        bool is_time = cell->fault == CELL_SUCCESSOR ? cell->is_closed && !cell->has_debts
+                                                     : deadline_is_over(cell->heal_at_us);
+        if (cell->is_struck && !cell->is_healed && is_time) {
+            end_fault(cell);
+        }
+        read_status(cell);
+        if (!cell->is_closed) {
+            steer(cell);
+        }
+        if (deadline_is_over(deadline_us)) {
+            return false;
+        }
+        clock_sleep_ms(STATUS_MS);
+    }
+    return true;
+}
+
+static void open_migration(struct cell *cell)
+{
+    const char *options = "--hold-max 500ms";
+    if (ends_by_itself(cell)) {
+        options = "--hold-max 500ms --finalize-after 0";
+    } else if (needs_undoing(cell)) {
+        options = "--hold-max 1ms";
+    }
+    char *words = mem_printf("split s%u --to s%u --share 0.5 %s", SOURCE + 1, TARGET + 1, options);
+    char *text = cluster_ctl_ok(cell->cluster, words);
+    cell->id = mem_strndup(text, strcspn(text, "\n"));
+    mem_free(text);
+    mem_free(words);
+}
+
+static void prepare(struct cell *cell)
+{
+    char *setting = mem_printf("SLUICE_FAIL=%s=stop@1", cell->step);
+    const char *environment[] = {setting, NULL};
+    if (strcmp(cell->step, "barrier.after-kill") == 0) {
+        /* A dead incarnation among the fence's peers is what a barrier has to kill. */
+        cluster_restart_proxy(cell->cluster, 0);
+    }
+    cluster_restart_migrator(cell->cluster, environment);
+    mem_free(setting);
+}
+
+/* The step may come behind the end: then it strikes there, and what is open must still heal. */
+static void strike_late(struct cell *cell)
+{
+    if (!cell->is_struck && is_stopped(cluster_migrator(cell->cluster))) {
+        strike(cell);
+        while (!cell->is_healed) {
+            if (deadline_is_over(cell->heal_at_us) || cell->fault == CELL_SUCCESSOR) {
+                end_fault(cell);
+            }
+            clock_sleep_ms(WAIT_POLL_MS);
+        }
+    }
+}
+
+static void come_home(const struct cell *cell)
+{
+    if (ends_by_itself(cell)) {
+        mem_free(cluster_ctl_ok(cell->cluster, "split s2 --to s1 --share 0.5 --wait"));
+        mem_free(cluster_ctl_ok(cell->cluster, "finalize --wait"));
+    }
+}
+
+static void print_logs(const struct cell *cell)
+{
+    process_print_log(cluster_migrator(cell->cluster), 40);
+    for (unsigned i = 0; i < cluster_proxies(cell->cluster); i++) {
+        process_print_log(cluster_proxy(cell->cluster, i), 15);
+    }
+    if (cell->successor != NULL) {
+        process_print_log(cell->successor, 20);
+    }
+}
+
+static bool programs_run(const struct cell *cell)
+{
+    bool is_running = process_is_running(cluster_migrator(cell->cluster));
+    for (unsigned i = 0; i < cluster_proxies(cell->cluster); i++) {
+        is_running = is_running && process_is_running(cluster_proxy(cell->cluster, i));
+    }
+    return is_running;
+}
+
+/* Clients go on for a while, and are served. */
+static void wait_for_tail(struct traffic *traffic)
+{
+    uint64_t until_us = deadline_after_ms(TAIL_MS);
+    uint64_t before = traffic_answered(traffic);
+    uint64_t deadline_us = deadline_after_ms(WAKE_MS);
+    while (!deadline_is_over(until_us) || traffic_answered(traffic) < before + 2 * CLIENTS) {
+        if (deadline_is_over(deadline_us)) {
+            return; /* unread keys will tell */
+        }
+        clock_sleep_ms(WAIT_POLL_MS);
+    }
+}
+
+static bool judge(struct cell *cell, struct traffic *traffic, bool has_ended)
+{
+    struct cell_result *result = cell->result;
+    struct traffic_view view = traffic_look(traffic, 0, UINT64_MAX);
+    if (cell->is_healed && view.last_trouble_us > cell->healed_us) {
+        result->service_ms = (view.last_trouble_us - cell->healed_us) / 1000;
+    }
+    struct traffic_result seen = traffic_end(traffic);
+    result->unknown = seen.unknown;
+    result->refused = seen.refused;
+    bool is_well = has_ended && programs_run(cell) && seen.broken == 0 && seen.undecided == 0 &&
+                   seen.strange == 0 && seen.unread == 0;
+    return cluster_compares_well(cell->cluster, "") && is_well;
+}
+
+void cell_run(struct cluster *cluster, const char *step, enum cell_fault fault, uint64_t hang_ms,
+              uint64_t seed, struct cell_result *result)
+{
+    struct cell cell = {
+        .cluster = cluster, .step = step, .fault = fault, .hang_ms = hang_ms, .result = result};
+    *result = (struct cell_result){.was_passed = false};
+    struct traffic *traffic = traffic_start(cluster, CLIENTS, RATE, seed);
+    prepare(&cell);
+    uint64_t start_us = clock_now_us();
+    open_migration(&cell);
+    bool has_ended = drive(&cell, deadline_after_ms(LIMIT_MS));
+    strike_late(&cell);
+    result->took_ms = (clock_now_us() - start_us) / 1000;
+    wait_for_tail(traffic);
+    result->is_well = judge(&cell, traffic, has_ended);
+    if (!result->is_well) {
+        (void)fprintf(stderr, "NOT WELL: %s at %s; migration %s is %s\n", cell_fault_name(fault),
+                      step, cell.id, cell.is_closed ? "closed" : cell.phase);
+        print_logs(&cell);
+    } else {
+        come_home(&cell);
+    }
+    (void)process_stop(cell.successor);
+    mem_free(cell.id);
+}
