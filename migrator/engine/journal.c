@@ -162,10 +162,16 @@ static uint64_t member(const json_t *record, const char *name)
     return (uint64_t)json_integer_value(json_object_get(record, name));
 }
 
+/* Two migrators may be at it, and one that was stopped notes its phase or base late: what is older
+ * than what has been read says nothing of the present. */
 static void recall_phase(const json_t *record, struct recollection *into)
 {
     const char *to = json_string_value(json_object_get(record, "to"));
-    into->entry_epoch = member(record, "entry_epoch");
+    uint64_t entry_epoch = member(record, "entry_epoch");
+    if (entry_epoch < into->entry_epoch) {
+        return;
+    }
+    into->entry_epoch = entry_epoch;
     if (to != NULL && strcmp(to, phase_name(PHASE_SWITCHED)) == 0 && !into->was_switched) {
         into->was_switched = true;
         into->switched_at_ms = member(record, "time");
@@ -177,9 +183,14 @@ static void recall_phase(const json_t *record, struct recollection *into)
     }
 }
 
+/* The first record of a base counts: only its counters were read before anything was made. */
 static void recall_base(const json_t *record, struct recollection *into)
 {
-    into->base = member(record, "base");
+    uint64_t base = member(record, "base");
+    if (base <= into->base) {
+        return;
+    }
+    into->base = base;
     into->evicted[0] = (int64_t)member(record, "evicted_source");
     into->evicted[1] = (int64_t)member(record, "evicted_target");
 }

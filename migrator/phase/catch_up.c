@@ -53,9 +53,19 @@ static bool remember_evicted(struct engine *engine, enum step_result *result)
         *result = engine_retry(engine, &err);
         return false;
     }
+    /* Another migrator may have been first; then its counters are those of the base. */
+    struct recollection noted;
+    if (!journal_recall(engine->store, engine->id, &noted, &err)) {
+        *result = engine_retry(engine, &err);
+        return false;
+    }
+    if (noted.base != base) {
+        *result = STEP_ADVANCED; /* a newer one has begun */
+        return false;
+    }
     memory->base = base;
-    memory->evicted[SIDE_SOURCE] = evicted[SIDE_SOURCE];
-    memory->evicted[SIDE_TARGET] = evicted[SIDE_TARGET];
+    memory->evicted[SIDE_SOURCE] = noted.evicted[SIDE_SOURCE];
+    memory->evicted[SIDE_TARGET] = noted.evicted[SIDE_TARGET];
     return true;
 }
 
