@@ -158,10 +158,7 @@ void engine_note_phase(struct engine *engine, bool even_in_hold)
     engine->memory.entry_epoch = migration->entry_epoch;
     if (migration->phase == PHASE_SWITCHED && !engine->memory.was_switched) {
         engine->memory.was_switched = true;
-        engine->memory.was_requested = false;
         engine->memory.switched_at_ms = clock_wall_ms();
-        /* The switch was what was asked for; the rollback is another request. */
-        engine->memory.was_requested = false;
     }
 }
 

@@ -175,11 +175,15 @@ static void recall_phase(const json_t *record, struct recollection *into)
     if (to != NULL && strcmp(to, phase_name(PHASE_SWITCHED)) == 0 && !into->was_switched) {
         into->was_switched = true;
         into->switched_at_ms = member(record, "time");
-        into->was_requested = false; /* of the switch; the rollback is another request */
     }
-    if (to != NULL &&
-        (strcmp(to, phase_name(PHASE_HOLD)) == 0 || strcmp(to, phase_name(PHASE_HOLD_BACK)) == 0)) {
-        into->was_requested = true;
+}
+
+static void recall_request(const json_t *record, struct recollection *into)
+{
+    const char *name = json_string_value(json_object_get(record, "request"));
+    enum migration_request request;
+    if (name != NULL && migration_request_parse(name, &request) && request > into->requested) {
+        into->requested = request;
     }
 }
 
@@ -231,6 +235,8 @@ static bool recall_record(void *context, struct slice text)
         recall_phase(record, into);
     } else if (strcmp(kind, "base") == 0) {
         recall_base(record, into);
+    } else if (strcmp(kind, "begun") == 0) {
+        recall_request(record, into);
     } else if (strcmp(kind, "backfill") == 0) {
         into->backfilled = member(record, "base");
     } else if (strcmp(kind, "progress") == 0) {

@@ -27,6 +27,23 @@ bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *res
     return true;
 }
 
+bool phase_remember_request(struct engine *engine, enum migration_request request,
+                            enum step_result *result)
+{
+    if (engine->view.migration.request != request || engine->memory.requested == request) {
+        return true;
+    }
+    struct journal_place place = engine_place(engine);
+    struct error err;
+    if (!journal_append(engine->store, &place, &err, "begun", "{s:s}", "request",
+                        migration_request_name(request))) {
+        *result = engine_retry(engine, &err);
+        return false;
+    }
+    engine->memory.requested = request;
+    return true;
+}
+
 void phase_hold_began(struct engine *engine)
 {
     if (engine->hold_began_us != 0) {

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "lib/base/memory.h"
 #include "lib/shard/metadata.h"
 #include "tests/support/migration_rig.h"
 #include "tests/support/wait.h"
@@ -130,6 +131,39 @@ static void a_hold_that_somebody_undoes_is_begun_again_in_a_new_generation(void 
     rig_enter(rig, PHASE_FINALIZING);
     rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
     rig_expect_equal(rig, true);
+    rig_expect_clean(rig);
+}
+
+static void die_in_a_hold(struct migration_rig *rig, const char *where, enum phase hold,
+                          enum phase undone)
+{
+    char *fail = mem_printf("%s=kill@1", where);
+    rig_start_migrator(rig, fail);
+    mem_free(fail);
+    rig_wait_phase(rig, (int)hold, LONG_MS);
+    WAIT_UNTIL(!process_is_running(rig->migrator), LONG_MS);
+    rig_enter(rig, undone); /* as a proxy does after hold_max */
+    rig_start_migrator(rig, NULL);
+}
+
+/* The hold's compare-and-swap clears the operator's request; the one who knew of it dies. */
+static void what_the_operator_asked_for_outlives_a_hold_whose_migrator_dies(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 3);
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    rig_end_migrator(rig);
+    rig_request(rig, REQUEST_SWITCH);
+    die_in_a_hold(rig, "hold.before-barrier", PHASE_HOLD, PHASE_DUAL_WRITE);
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_end_migrator(rig);
+    rig_request(rig, REQUEST_ROLLBACK);
+    die_in_a_hold(rig, "hold-back.before-barrier", PHASE_HOLD_BACK, PHASE_SWITCHED);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_expect_equal(rig, false);
     rig_expect_clean(rig);
 }
 
@@ -381,6 +415,7 @@ int main(void)
         TEST(an_abort_leaves_the_source_as_it_was),
         TEST(a_manual_switch_waits_for_the_operator),
         TEST(a_hold_that_somebody_undoes_is_begun_again_in_a_new_generation),
+        TEST(what_the_operator_asked_for_outlives_a_hold_whose_migrator_dies),
         TEST(leftovers_on_the_target_keep_a_migration_planned),
         TEST(a_target_that_evicts_keeps_a_migration_planned),
         DURABLE(a_target_less_durable_than_the_source_keeps_a_migration_planned),

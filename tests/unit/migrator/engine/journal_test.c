@@ -60,16 +60,26 @@ static void a_hold_noted_late_is_no_request_to_go_back(void **state)
     struct recollection memory = recall();
     assert_true(memory.was_switched);
     assert_int_equal(memory.entry_epoch, 6);
-    assert_false(memory.was_requested);
+    assert_int_equal(memory.requested, REQUEST_NONE);
 }
 
-static void a_hold_back_asks_for_the_way_back_until_it_is_done(void **state)
+static void note_begun(enum migration_request request)
+{
+    struct journal_place place = {ID, 4, PHASE_DUAL_WRITE};
+    assert_true(journal_append(test.store, &place, NULL, "begun", "{s:s}", "request",
+                               migration_request_name(request)));
+}
+
+static void a_request_that_was_begun_is_recalled_without_its_hold(void **state)
 {
     (void)state;
+    note_begun(REQUEST_SWITCH);
+    assert_int_equal(recall().requested, REQUEST_SWITCH);
     note_phase(PHASE_SWITCHED, 6);
-    note_phase(PHASE_HOLD_BACK, 8);
-    note_phase(PHASE_SWITCHED, 9);
-    assert_true(recall().was_requested);
+    note_begun(REQUEST_ROLLBACK);
+    note_phase(PHASE_SWITCHED, 9); /* its hold was undone */
+    note_begun(REQUEST_SWITCH);    /* by one that was stopped, late */
+    assert_int_equal(recall().requested, REQUEST_ROLLBACK);
 }
 
 /* A migrator that was stopped before it noted its base wakes up after the next base has begun, or
@@ -92,7 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_hold_noted_late_is_no_request_to_go_back),
-        TEST(a_hold_back_asks_for_the_way_back_until_it_is_done),
+        TEST(a_request_that_was_begun_is_recalled_without_its_hold),
         TEST(the_newest_base_and_its_first_counts_are_recalled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
