@@ -107,19 +107,27 @@ static bool drain_meanwhile(void *context)
     return status == COPY_OK;
 }
 
+/* The same step has a name in each direction. */
+static void pass_either(const struct engine *engine, enum fail_step there, enum fail_step back)
+{
+    enum fail_step step = engine->view.migration.phase == PHASE_HOLD ? there : back;
+    (void)step; /* of no use without fail points */
+    PASS(step);
+}
+
 bool phase_silence(struct engine *engine, enum step_result *result)
 {
     struct drain drain = {.remaining = 0};
     if (!engine_barrier_busy(engine, view_authority(&engine->view), drain_meanwhile, result)) {
         return false;
     }
-    PASS(STEP_HOLD_AFTER_BARRIER);
+    pass_either(engine, STEP_HOLD_AFTER_BARRIER, STEP_HOLD_BACK_AFTER_BARRIER);
     do {
         if (!phase_drain(engine, &drain, result)) {
             return false;
         }
     } while (drain.remaining > 0);
-    PASS(STEP_HOLD_AFTER_DRAIN);
+    pass_either(engine, STEP_HOLD_AFTER_DRAIN, STEP_HOLD_BACK_AFTER_DRAIN);
     return true;
 }
 
@@ -137,11 +145,11 @@ bool phase_copy_becomes_owner(struct engine *engine, enum step_result *result)
     if (!phase_guard(engine, authority, GUARD_OWNER, NULL, memory->evicted[authority], result)) {
         return false;
     }
-    PASS(STEP_HOLD_AFTER_SOURCE);
-    PASS(STEP_HOLD_BEFORE_OWNER);
+    pass_either(engine, STEP_HOLD_AFTER_SOURCE, STEP_HOLD_BACK_AFTER_TARGET);
+    pass_either(engine, STEP_HOLD_BEFORE_OWNER, STEP_HOLD_BACK_BEFORE_OWNER);
     if (!phase_guard(engine, copy, GUARD_OWNER, names.ver, memory->evicted[copy], result)) {
         return false;
     }
-    PASS(STEP_HOLD_AFTER_OWNER);
+    pass_either(engine, STEP_HOLD_AFTER_OWNER, STEP_HOLD_BACK_AFTER_OWNER);
     return true;
 }
