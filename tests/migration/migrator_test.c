@@ -7,11 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "lib/base/memory.h"
+#include "lib/cluster/bootstrap.h"
 #include "lib/shard/metadata.h"
 #include "tests/support/migration_rig.h"
 #include "tests/support/wait.h"
@@ -389,6 +391,35 @@ static void a_purge_of_a_dead_shard_becomes_a_debt_that_is_paid_later(void **sta
     rig_expect_clean(rig);
 }
 
+/* Nothing is removed from any copy while the authority awaits acceptance. */
+static void a_debt_is_not_paid_while_the_owner_of_its_slots_awaits_acceptance(void **state)
+{
+    struct migration_rig *rig = *state;
+    struct error err;
+    rig_load_all_types(rig, 5);
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    redisReply *before = redisCommand(rig->on_source, "DBSIZE");
+    redis_server_kill(rig->source);
+    rig_enter(rig, PHASE_FINALIZING);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    freeReplyObject(redisCommand(rig->on_target, "FLUSHALL"));
+    redis_server_restart(rig->source, false);
+    uint64_t deadline_us = deadline_after_ms(3500); /* three looks at the debts */
+    while (!deadline_is_over(deadline_us)) {
+        assert_int_equal(rig_records(rig, "debt-paid"), 0);
+        clock_sleep_ms(50);
+    }
+    rig_reconnect(rig);
+    redisReply *now = redisCommand(rig->on_source, "DBSIZE");
+    assert_true(now->integer >= before->integer - 4); /* not the metadata */
+    freeReplyObject(now);
+    freeReplyObject(before);
+    assert_true(cluster_accept_shard(rig->store, "target", &err));
+    WAIT_UNTIL(rig_records(rig, "debt-paid") == 1, LONG_MS);
+}
+
 static void a_paused_migration_stands_still(void **state)
 {
     struct migration_rig *rig = *state;
@@ -427,7 +458,9 @@ int main(void)
         TEST(a_difference_that_no_mark_explains_is_found_and_repaired),
         TEST(evicted_keys_on_the_target_forbid_the_switch),
         DURABLE(a_purge_of_a_dead_shard_becomes_a_debt_that_is_paid_later),
+        DURABLE(a_debt_is_not_paid_while_the_owner_of_its_slots_awaits_acceptance),
         TEST(a_paused_migration_stands_still),
     };
+    cmocka_set_test_filter(getenv("TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
