@@ -49,6 +49,7 @@ struct engine {
     unsigned holds_undone_in_a_row;
     uint64_t unreachable_since_us; /* the shard to purge; 0: it is there */
     bool is_closed;                /* by us, and journalled */
+    uint64_t preflight_digest;     /* of the findings in the last record of a preflight; 0: none */
     uint64_t epoch_asked_us;
     uint64_t progress_written_us;
     uint64_t rate_since_us, rate_keys;

@@ -141,6 +141,35 @@ void journal_checks_free(struct journal_checks *checks)
     mem_free(checks);
 }
 
+/* Memory in use and the like change with every look: that is no other finding. */
+static void add_without_digits(XXH3_state_t *state, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9') {
+            (void)XXH3_64bits_update(state, text, 1);
+        }
+    }
+}
+
+uint64_t journal_checks_digest(const struct journal_checks *checks)
+{
+    XXH3_state_t *state = XXH3_createState();
+    size_t i;
+    json_t *check;
+    ASSERT(state != NULL);
+    (void)XXH3_64bits_reset(state);
+    json_array_foreach(checks->list, i, check)
+    {
+        if (!json_is_true(json_object_get(check, "ok"))) {
+            add_without_digits(state, json_string_value(json_object_get(check, "check")));
+            add_without_digits(state, json_string_value(json_object_get(check, "note")));
+        }
+    }
+    uint64_t digest = XXH3_64bits_digest(state);
+    (void)XXH3_freeState(state);
+    return digest;
+}
+
 bool journal_checks_append(struct journal_checks *checks, struct store *store,
                            const struct journal_place *place, bool ok, struct error *err)
 {

@@ -45,6 +45,8 @@ struct journal_checks;
 struct journal_checks *journal_checks_new(void);
 void journal_checks_add(struct journal_checks *checks, const char *name, bool ok, const char *note);
 void journal_checks_free(struct journal_checks *checks);
+/* A number for what they found: which failed and why, whatever figures the notes give. */
+uint64_t journal_checks_digest(const struct journal_checks *checks);
 /* Appends the record and frees the list. */
 bool journal_checks_append(struct journal_checks *checks, struct store *store,
                            const struct journal_place *place, bool ok, struct error *err)

@@ -186,8 +186,14 @@ static void leftovers_on_the_target_keep_a_migration_planned(void **state)
     rig_start_migrator(rig, NULL);
     WAIT_UNTIL(rig_journal_has(rig, "already has keys of these slots"), LONG_MS);
     assert_int_equal(rig_phase(rig), PHASE_PLANNED);
+    uint64_t deadline_us = deadline_after_ms(1000); /* some more tries find the same */
+    while (!deadline_is_over(deadline_us)) {
+        assert_int_equal(rig_records(rig, "preflight"), 1);
+        clock_sleep_ms(50);
+    }
     freeReplyObject(redisCommand(rig->on_target, "DEL %s", name));
     rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    assert_int_equal(rig_records(rig, "preflight"), 2);
 }
 
 static void a_target_that_evicts_keeps_a_migration_planned(void **state)
