@@ -41,7 +41,8 @@ static uint64_t payload_bytes(const struct state_group *group)
 
 static enum copy_status end_apply(struct copy_pair *pair, const struct shipment *shipment)
 {
-    enum copy_status status = change_take_apply(pair, &shipment->choice);
+    uint64_t refused = 0; /* found again by the verification, and given a mark */
+    enum copy_status status = change_take_apply(pair, &shipment->choice, &refused);
     if (status != COPY_OK) {
         return status;
     }

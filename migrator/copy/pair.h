@@ -34,6 +34,8 @@ struct copy_hooks {
     void (*verified)(void *context, uint64_t keys);
     void (*found)(void *context, const struct copy_finding *finding);
     void (*large)(void *context, struct slice key, uint64_t size_bytes);
+    /* A key whose repair was refused, or is not behind and yet unequal; may be null. */
+    void (*troubled)(void *context, struct slice key, const char *why);
     void *context;
 };
 

@@ -15,6 +15,7 @@
 #include "migrator/engine/barrier.h"
 #include "migrator/engine/journal.h"
 #include "migrator/engine/settings.h"
+#include "migrator/engine/trouble.h"
 #include "migrator/engine/view.h"
 
 enum step_result {
@@ -54,6 +55,7 @@ struct engine {
     uint64_t progress_written_us;
     uint64_t rate_since_us, rate_keys;
     struct copy_hooks hooks;
+    struct trouble troubles[TROUBLES_MAX];
     struct barrier barrier; /* the last one; its record is still to be written when it has a link */
     enum side barrier_side;
 };

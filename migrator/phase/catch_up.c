@@ -2,6 +2,8 @@
 #include "lib/topology/migration_progress.h"
 #include "migrator/phase/phase_internal.h"
 
+#define TROUBLED_MS UINT64_C(10)
+
 /* --- making ----------------------------------------------------------------------------------- */
 
 static bool set_made(struct engine *engine, struct topology *next, struct migration *migration,
@@ -209,6 +211,9 @@ static bool drain_leftovers(struct engine *engine, enum step_result *result)
     do {
         if (!phase_drain(engine, &drain, result)) {
             return false;
+        }
+        if (drain.troubled > 0) {
+            clock_sleep_ms(TROUBLED_MS);
         }
     } while (drain.remaining > engine->view.migration.options.cutover_keys);
     return true;

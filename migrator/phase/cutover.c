@@ -6,6 +6,8 @@
 #define QUIET_US         UINT64_C(50000)
 #define BACK_OFF_US      UINT64_C(200000)
 #define BACK_OFF_DOUBLES 8u
+/* One new number and its repair are nothing special in a hold. */
+#define HOLD_TROUBLED_PASSES_MAX 3u
 
 bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *result)
 {
@@ -18,7 +20,13 @@ bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *res
             engine->quiet_since_us = 0;
             return false;
         }
-    } while (drain.remaining >= limit);
+    } while (drain.remaining >= limit && drain.troubled == 0);
+    /* What cannot be repaired now could not be in a hold either: it would be begun, and undone, for
+     * ever. */
+    if (drain.troubled > 0) {
+        engine->quiet_since_us = 0;
+        return true;
+    }
     uint64_t now_us = clock_now_us();
     if (engine->quiet_since_us == 0) {
         engine->quiet_since_us = now_us;
@@ -118,12 +126,19 @@ static void pass_either(const struct engine *engine, enum fail_step there, enum 
 bool phase_silence(struct engine *engine, enum step_result *result)
 {
     struct drain drain = {.remaining = 0};
+    unsigned troubled_passes = 0;
     if (!engine_barrier_busy(engine, view_authority(&engine->view), drain_meanwhile, result)) {
         return false;
     }
     pass_either(engine, STEP_HOLD_AFTER_BARRIER, STEP_HOLD_BACK_AFTER_BARRIER);
     do {
         if (!phase_drain(engine, &drain, result)) {
+            return false;
+        }
+        troubled_passes += drain.troubled > 0 ? 1 : 0;
+        if (troubled_passes > HOLD_TROUBLED_PASSES_MAX) {
+            *result =
+                STEP_ADVANCED; /* the hold is undone, and the drains before the next one wait */
             return false;
         }
     } while (drain.remaining > 0);

@@ -15,6 +15,7 @@
 #include "lib/base/memory.h"
 #include "lib/cluster/bootstrap.h"
 #include "lib/shard/metadata.h"
+#include "migrator/value/crc64.h"
 #include "tests/support/migration_rig.h"
 #include "tests/support/wait.h"
 
@@ -426,6 +427,51 @@ static void a_debt_is_not_paid_while_the_owner_of_its_slots_awaits_acceptance(vo
     WAIT_UNTIL(rig_records(rig, "debt-paid") == 1, LONG_MS);
 }
 
+/* A hash with the field `a` twice, in a moving slot: the source took it unlooked at, as from an old
+ * file; a target that looks refuses it. */
+static void load_what_the_target_refuses(struct migration_rig *rig, const char *name)
+{
+    char payload[256];
+    freeReplyObject(redisCommand(rig->on_source, "HSET %s a 1 b 2", name));
+    redisReply *dump = redisCommand(rig->on_source, "DUMP %s", name);
+    assert_true(dump->len < sizeof(payload));
+    memcpy(payload, dump->str, dump->len);
+    char *field = memchr(payload, 'b', dump->len - 8);
+    assert_non_null(field);
+    *field = 'a';
+    uint64_t sum = crc64((struct slice){payload, dump->len - 8});
+    memcpy(payload + dump->len - 8, &sum, 8);
+    redisReply *reply =
+        redisCommand(rig->on_source, "RESTORE %s 0 %b REPLACE", name, payload, dump->len);
+    assert_string_equal(reply->str, "OK");
+    freeReplyObject(reply);
+    freeReplyObject(dump);
+    freeReplyObject(redisCommand(rig->on_target, "CONFIG SET sanitize-dump-payload yes"));
+}
+
+static void a_key_that_the_target_refuses_begins_no_hold_and_is_told_of(void **state)
+{
+    struct migration_rig *rig = *state;
+    char name[32];
+    for (unsigned i = 0;; i++) {
+        (void)snprintf(name, sizeof(name), "refused:%u", i);
+        if (slot_of_key(slice_of(name), RIG_NSLOTS) % 2 == 0) {
+            break;
+        }
+    }
+    rig_load_all_types(rig, 3);
+    load_what_the_target_refuses(rig, name);
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    WAIT_UNTIL(rig_journal_has(rig, "cannot be made equal on shard"), LONG_MS);
+    assert_true(rig_journal_has(rig, "Bad data format"));
+    assert_int_equal(rig_records(rig, "hold"), 0);
+    assert_int_equal(rig_phase(rig), PHASE_DUAL_WRITE);
+    assert_int_equal(rig_records(rig, "error"), 1);
+    freeReplyObject(redisCommand(rig->on_target, "CONFIG SET sanitize-dump-payload no"));
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+}
+
 static void a_paused_migration_stands_still(void **state)
 {
     struct migration_rig *rig = *state;
@@ -465,6 +511,7 @@ int main(void)
         TEST(evicted_keys_on_the_target_forbid_the_switch),
         DURABLE(a_purge_of_a_dead_shard_becomes_a_debt_that_is_paid_later),
         DURABLE(a_debt_is_not_paid_while_the_owner_of_its_slots_awaits_acceptance),
+        TEST(a_key_that_the_target_refuses_begins_no_hold_and_is_told_of),
         TEST(a_paused_migration_stands_still),
     };
     cmocka_set_test_filter(getenv("TEST_FILTER"));
