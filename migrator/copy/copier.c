@@ -63,6 +63,10 @@ static enum copy_status copy_page(struct copy_pair *pair, const struct key_list 
     enum copy_status status = group.count > 0 ? read_group(pair, &group, &shipments[at]) : COPY_OK;
     while (status == COPY_OK && group.count > 0) {
         const struct shipment *applied = &shipments[at];
+        status = pair_await_room(pair);
+        if (status != COPY_OK) {
+            return status;
+        }
         status = begin_apply(pair, applied);
         if (status != COPY_OK) {
             return status;

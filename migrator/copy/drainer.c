@@ -75,6 +75,11 @@ static enum copy_status drain_group(struct copy_pair *pair, const struct key_gro
     enum copy_status status = state_read_both(pair, keys, &authority, &copy);
     if (status == COPY_OK) {
         judge(pair, &authority, &copy, &verdict);
+        if (verdict.behind.count > 0 && !pair_has_room(pair)) {
+            /* The others' marks can be cleared all the same. */
+            drain->troubled += verdict.behind.count;
+            verdict.behind.count = 0;
+        }
         status = carry_out(pair, &verdict, drain);
     }
     state_group_free(&authority);

@@ -12,6 +12,11 @@ static bool may_go_on(void *context)
     return engine_may_go_on(context);
 }
 
+static bool has_room(void *context)
+{
+    return engine_copy_has_room(context);
+}
+
 static void note_rate(struct engine *engine, uint64_t keys)
 {
     uint64_t now_us = clock_now_us();
@@ -104,6 +109,7 @@ struct engine *engine_new(const struct migrator_settings *settings, uint64_t id,
                                         .verified = on_verified,
                                         .found = on_found,
                                         .troubled = on_troubled,
+                                        .has_room = has_room,
                                         .context = engine};
     if (!journal_recall(store, id, &engine->memory, err)) {
         engine_free(engine);

@@ -472,6 +472,42 @@ static void a_key_that_the_target_refuses_begins_no_hold_and_is_told_of(void **s
     rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
 }
 
+static unsigned long long target_memory(struct migration_rig *rig)
+{
+    redisReply *info = redisCommand(rig->on_target, "INFO memory");
+    const char *field = strstr(info->str, "used_memory:");
+    assert_non_null(field);
+    unsigned long long used = strtoull(field + strlen("used_memory:"), NULL, 10);
+    freeReplyObject(info);
+    return used;
+}
+
+static void the_backfill_waits_while_the_target_is_short_of_memory(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 40);
+    rig_open_migration(rig);
+    rig_start_migrator(rig, "copy.after-barrier=stop@1");
+    WAIT_UNTIL(rig_records(rig, "barrier") == 1, LONG_MS);
+    redisReply *before = redisCommand(rig->on_target, "DBSIZE");
+    /* Redis itself would take some 5 percent more. */
+    freeReplyObject(
+        redisCommand(rig->on_target, "CONFIG SET maxmemory %llu", target_memory(rig) * 105 / 100));
+    uint64_t deadline_us = deadline_after_ms(LONG_MS);
+    while (!rig_journal_has(rig, "waits for memory on shard") && !deadline_is_over(deadline_us)) {
+        process_signal(rig->migrator, SIGCONT);
+        clock_sleep_ms(WAIT_POLL_MS);
+    }
+    assert_true(rig_journal_has(rig, "waits for memory on shard"));
+    redisReply *now = redisCommand(rig->on_target, "DBSIZE");
+    assert_int_equal(now->integer, before->integer);
+    freeReplyObject(now);
+    freeReplyObject(before);
+    freeReplyObject(redisCommand(rig->on_target, "CONFIG SET maxmemory 0"));
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_expect_copies_equal(rig);
+}
+
 static void a_paused_migration_stands_still(void **state)
 {
     struct migration_rig *rig = *state;
@@ -512,6 +548,7 @@ int main(void)
         DURABLE(a_purge_of_a_dead_shard_becomes_a_debt_that_is_paid_later),
         DURABLE(a_debt_is_not_paid_while_the_owner_of_its_slots_awaits_acceptance),
         TEST(a_key_that_the_target_refuses_begins_no_hold_and_is_told_of),
+        TEST(the_backfill_waits_while_the_target_is_short_of_memory),
         TEST(a_paused_migration_stands_still),
     };
     cmocka_set_test_filter(getenv("TEST_FILTER"));
