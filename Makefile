@@ -71,7 +71,7 @@ CHAOS       := $(filter-out %_test,$(call programs,tests/chaos))
 BENCH       := $(call programs,tests/bench)
 FUZZ        := $(call programs,tests/fuzz)
 
-.PHONY: all test integration check lint format fuzz bench install clean help tools
+.PHONY: all test integration check lint format fuzz bench bench-instructions bench-migration install clean help tools model model-full
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -137,8 +137,21 @@ fuzz-run: $(FUZZ)
 	  $$f -max_total_time=$(or $(FUZZ_SECONDS),20) -print_final_stats=0 -verbosity=0 \
 	    -artifact_prefix=$(B)/ $(B)/corpus/$$name $(wildcard tests/fuzz/corpus) || exit 1; done
 
-bench: all $(BENCH) $(TOOLS) ## compare with nutcracker in the same run
-	scripts/bench
+model: ## search the protocol's model, the quick cases (scripts/install-deps --model)
+	@tests/model/check quick $(ONLY)
+
+model-full: ## all cases of the model: an hour
+	@tests/model/check full $(ONLY)
+
+bench: all $(BENCH) ## compare with nutcracker in the same run
+	scripts/bench --syscalls $(BENCH_OPTIONS)
+
+bench-instructions: all $(BENCH) ## user instructions per request, by callgrind; micro-benchmarks
+	scripts/bench-instructions $(BENCH_OPTIONS)
+	$(B)/tests/bench/micro
+
+bench-migration: all $(BENCH) $(TOOLS) ## how fast half a shard moves, and what its clients feel
+	scripts/bench-migration $(BENCH_OPTIONS)
 
 format: ## reformat every source file in place
 	clang-format -i $$(git ls-files '*.c' '*.h')

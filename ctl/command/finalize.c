@@ -5,9 +5,7 @@
 
 static const char *const advice[CHANGING_PHASES] = {
     [PHASE_PLANNED] = "it has not switched yet; wait for that, or sluicectl abort",
-    [PHASE_DUAL_WRITE] =
-        "it has not switched yet; wait for that (sluicectl switch, if it was opened "
-        "with --manual-switch), or sluicectl abort",
+    [PHASE_DUAL_WRITE] = "it has not switched yet; wait for that, or sluicectl switch, or abort",
     [PHASE_HOLD] = "it is switching this moment; try again in a second",
     [PHASE_HOLD_BACK] = "it is being rolled back; wait for that",
     [PHASE_FINALIZING] = "it is being finalized already",

@@ -143,7 +143,8 @@ static bool on_record(void *context, struct slice text)
     struct reading *reading = context;
     /* Parsing is most of the work, and slot reports are long: first see whether it can matter. */
     bool may_matter = reading->only_progress
-                          ? contains(text, "\"progress\"") || contains(text, "\"error\"")
+                          ? contains(text, "\"progress\"") || contains(text, "\"error\"") ||
+                                contains(text, "\"preflight\"")
                           : reading->id[0] == '\0' || contains(text, reading->id);
     json_t *record = may_matter ? json_loadb(text.data, text.len, 0, NULL) : NULL;
     if (record == NULL) {

@@ -18,7 +18,7 @@
 void history_add(json_t *history, const json_t *record);
 /* {"m42": {...}, ...} of one migration, or of all (0). Null with a message. Owned by the caller. */
 json_t *history_read(struct store *store, uint64_t migration, struct error *err);
-/* Only the last progress record and the last error of each: cheap enough to ask every second. */
+/* Only the last progress, preflight and error records of each: cheap enough to ask every second. */
 json_t *history_read_progress(struct store *store, struct error *err);
 /* One migration's object; null when the journal knows nothing of it. Borrowed. */
 const json_t *history_of(const json_t *history, uint64_t migration);

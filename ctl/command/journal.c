@@ -22,7 +22,7 @@ static void print_value(const char *name, const json_t *value, FILE *out)
     } else if (json_array_size(value) > 8) {
         (void)fprintf(out, " %s=[%zu of them]", name, json_array_size(value));
     } else {
-        char *dump = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        char *dump = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(12));
         (void)fprintf(out, " %s=%s", name, dump != NULL ? dump : "?");
         free(dump);
     }

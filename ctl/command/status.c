@@ -42,20 +42,21 @@ static void print_progress(const json_t *migration, FILE *out)
 {
     const json_t *progress = view_member(migration, "progress");
     char bytes[HUMAN_TEXT_MAX];
-    char left[HUMAN_TEXT_MAX] = "unknown";
+    char left[HUMAN_TEXT_MAX];
     if (progress == NULL) {
         return;
     }
-    if (json_object_get(progress, "eta_ms") != NULL) {
-        (void)human_duration(view_number(progress, "eta_ms"), left);
-    }
-    (void)fprintf(out,
-                  "    keys %llu, copied %llu, verified %llu, dirty %llu; %s copied; %s left\n",
+    /* The estimate ends when all is verified. */
+    bool has_eta = json_object_get(progress, "eta_ms") != NULL &&
+                   strcmp(view_text(migration, "phase"), phase_name(PHASE_DUAL_WRITE)) == 0;
+    (void)fprintf(out, "    keys %llu, copied %llu, verified %llu, dirty %llu; %s copied%s%s%s\n",
                   (unsigned long long)view_number(progress, "keys_total"),
                   (unsigned long long)view_number(progress, "keys_copied"),
                   (unsigned long long)view_number(progress, "keys_verified"),
                   (unsigned long long)view_number(progress, "dirty"),
-                  human_bytes(view_number(progress, "bytes_copied"), bytes), left);
+                  human_bytes(view_number(progress, "bytes_copied"), bytes), has_eta ? "; " : "",
+                  has_eta ? human_duration(view_number(progress, "eta_ms"), left) : "",
+                  has_eta ? " left" : "");
 }
 
 static void print_migration(const json_t *migration, FILE *out)

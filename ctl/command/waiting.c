@@ -161,6 +161,8 @@ static void make_view(const struct waiting *waiting, struct progress_view *view)
     char id[MIGRATION_ID_TEXT_MAX];
     migration_id_format(shown->id, id);
     view->phase = phase_name(shown->phase);
+    /* The migrator estimates the time until all is verified; afterwards nothing is left. */
+    view->has_eta = view->has_eta && shown->phase <= PHASE_DUAL_WRITE;
     if (waiting->count > 1) {
         (void)snprintf(view->label, sizeof(view->label), "%s and %u more", id, waiting->count - 1);
     } else {
@@ -209,6 +211,30 @@ static enum waiting_state look(struct waiting *waiting, const struct command_run
     return state;
 }
 
+/* A migration that the preflight refuses stays in planned until somebody acts: whoever waits for it
+ * is to know, and not to wait for ever. */
+static bool is_refused(const struct waiting *waiting, struct error *err)
+{
+    for (unsigned i = 0; i < waiting->count; i++) {
+        const struct waited *item = &waiting->items[i];
+        const json_t *history = history_of(waiting->history, item->id);
+        const json_t *preflight = view_member(history, "preflight");
+        bool is_stuck = item->is_open && item->phase == PHASE_PLANNED && preflight != NULL &&
+                        !view_flag(preflight, "ok");
+        if (is_stuck) {
+            char id[MIGRATION_ID_TEXT_MAX];
+            const char *why = view_text(view_member(history, "last_error"), "text");
+            migration_id_format(item->id, id);
+            (void)error_set(err,
+                            "%s cannot begin: %s; put that right and it begins by itself, or "
+                            "sluicectl abort %s",
+                            id, why[0] != '\0' ? why : "its preflight failed", id);
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_over(const struct command_run *run, uint64_t start_us, struct error *err)
 {
     uint64_t timeout_ms = run->settings->timeout_ms;
@@ -219,6 +245,20 @@ static bool is_over(const struct command_run *run, uint64_t start_us, struct err
     return true;
 }
 
+static void note_done(const struct waiting *waiting, struct progress *progress,
+                      const struct waited *item)
+{
+    static const char *const words[] = {
+        [WAITING_SWITCHED] = "has switched; sluicectl finalize makes it final, sluicectl rollback "
+                             "undoes it",
+        [WAITING_FINALIZED] = "is final, and the old copies are purged",
+        [WAITING_UNDONE] = "is undone, and the copies are purged",
+    };
+    char id[MIGRATION_ID_TEXT_MAX];
+    migration_id_format(item->id, id);
+    progress_note(progress, "%s %s", id, words[waiting->goal]);
+}
+
 bool waiting_run(struct waiting *waiting, struct command_run *run, struct error *err)
 {
     struct progress *progress = progress_new(run->notes);
@@ -227,7 +267,7 @@ bool waiting_run(struct waiting *waiting, struct command_run *run, struct error 
     enum waiting_state state = look(waiting, run, &epoch, err);
     while (state == WAITING_GOES_ON) {
         show(waiting, progress, run->store);
-        if (is_over(run, start_us, err)) {
+        if (is_refused(waiting, err) || is_over(run, start_us, err)) {
             state = WAITING_FAILED;
             break;
         }
@@ -235,6 +275,9 @@ bool waiting_run(struct waiting *waiting, struct command_run *run, struct error 
         state = look(waiting, run, &epoch, err);
     }
     show(waiting, progress, run->store);
+    for (unsigned i = 0; state == WAITING_DONE && i < waiting->count; i++) {
+        note_done(waiting, progress, &waiting->items[i]);
+    }
     progress_free(progress);
     return state == WAITING_DONE;
 }

@@ -80,6 +80,6 @@ void json_append_line(const json_t *value, struct buffer *text)
 
 void json_print(const json_t *value, FILE *out)
 {
-    (void)json_dumpf(value, out, JSON_INDENT(2));
+    (void)json_dumpf(value, out, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     (void)fputc('\n', out);
 }

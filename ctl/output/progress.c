@@ -75,19 +75,18 @@ void progress_format_bar(const struct progress_view *view, unsigned columns, cha
 
 void progress_format_line(const struct progress_view *view, char *text, size_t size)
 {
-    char left[HUMAN_TEXT_MAX] = "unknown";
+    char left[HUMAN_TEXT_MAX];
     char counts[160] = "";
-    if (view->has_eta) {
-        (void)human_duration(view->eta_ms, left);
-    }
     if (view->has_counts) {
-        (void)snprintf(
-            counts, sizeof(counts), " percent=%u keys=%llu/%llu verified=%llu dirty=%llu left=%s",
-            progress_percent(view), (unsigned long long)view->keys_copied,
-            (unsigned long long)view->keys_total, (unsigned long long)view->keys_verified,
-            (unsigned long long)view->dirty, left);
+        (void)snprintf(counts, sizeof(counts),
+                       " percent=%u keys=%llu/%llu verified=%llu dirty=%llu",
+                       progress_percent(view), (unsigned long long)view->keys_copied,
+                       (unsigned long long)view->keys_total,
+                       (unsigned long long)view->keys_verified, (unsigned long long)view->dirty);
     }
-    (void)snprintf(text, size, "%s phase=%s%s%s", view->label, view->phase, counts,
+    (void)snprintf(text, size, "%s phase=%s%s%s%s%s", view->label, view->phase, counts,
+                   view->has_eta ? " left=" : "",
+                   view->has_eta ? human_duration(view->eta_ms, left) : "",
                    view->is_paused ? " paused" : "");
 }
 

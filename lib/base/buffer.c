@@ -50,7 +50,7 @@ static char *make_room(struct buffer *buffer, size_t size_bytes)
     return buffer->data + buffer->end;
 }
 
-char *buffer_reserve(struct buffer *buffer, size_t size_bytes)
+char *buffer_reserve_more(struct buffer *buffer, size_t size_bytes)
 {
     if (size_bytes > buffer->limit || buffer_length(buffer) > buffer->limit - size_bytes) {
         return NULL;
@@ -72,7 +72,7 @@ bool buffer_append(struct buffer *buffer, const void *data, size_t size_bytes)
     return true;
 }
 
-void buffer_add(struct buffer *buffer, const void *data, size_t size_bytes)
+void buffer_add_more(struct buffer *buffer, const void *data, size_t size_bytes)
 {
     bool fits = buffer_append(buffer, data, size_bytes);
     ASSERT(fits);
@@ -106,17 +106,4 @@ void buffer_consume(struct buffer *buffer, size_t size_bytes)
     if (buffer->start == buffer->end) {
         buffer->start = buffer->end = 0;
     }
-}
-
-void buffer_clear(struct buffer *buffer)
-{
-    buffer->start = buffer->end = 0;
-}
-
-void buffer_recycle(struct buffer *buffer, size_t keep_bytes)
-{
-    if (buffer->capacity > keep_bytes) {
-        buffer_fini(buffer);
-    }
-    buffer_clear(buffer);
 }

@@ -94,6 +94,15 @@ unsigned number_format_u64(char *text, uint64_t value)
 {
     char digits[20];
     unsigned count = 0;
+    if (value < 10) {
+        text[0] = (char)('0' + value);
+        return 1;
+    }
+    if (value < 100) {
+        text[0] = (char)('0' + value / 10);
+        text[1] = (char)('0' + value % 10);
+        return 2;
+    }
     do {
         digits[count++] = (char)('0' + value % 10);
         value /= 10;

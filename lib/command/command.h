@@ -34,7 +34,13 @@
     X(HANDLER_INFO, "info")                                                                       \
     X(HANDLER_QUIT, "quit")                                                                       \
     X(HANDLER_RESET, "reset")                                                                     \
-    X(HANDLER_TIME, "time")
+    X(HANDLER_TIME, "time")                                                                       \
+    X(HANDLER_MULTI, "multi")                                                                     \
+    X(HANDLER_EXEC, "exec")                                                                       \
+    X(HANDLER_DISCARD, "discard")                                                                 \
+    X(HANDLER_WATCH, "watch")                                                                     \
+    X(HANDLER_UNWATCH, "unwatch")                                                                 \
+    X(HANDLER_BLOCK, "block") /* waits on a connection of its own: BLPOP and its kin */
 
 enum command_handler {
 #define X(symbol, word) symbol,
@@ -110,6 +116,7 @@ struct command_info {
     unsigned id;        /* dense, 0 .. command_table_count - 1: index for counters */
     const struct key_spec *specs;
     unsigned nspecs;
+    unsigned single_key; /* where the only key stands; 0: it has none, or more, or somewhere else */
     unsigned nsubcommands;
     const struct command_info *subcommands;
 };

@@ -12,8 +12,10 @@
 #define ID_NONE UINT32_MAX
 
 struct name_slot {
-    uint32_t hash;
+    uint64_t word;                   /* see word_of_name */
     const struct command_info *info; /* null: free */
+    uint32_t length;
+    bool is_word_enough; /* no other text of this length has this word, but for the case */
 };
 
 struct command_table {
@@ -118,14 +120,41 @@ static unsigned char lower(char c)
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
-/* FNV-1a of the name in lower case. */
-static uint32_t hash_name(const char *data, size_t length)
+/* The bytes of a name of up to eight letters, FNV-1a of a longer one; the case does not count. */
+static inline uint64_t word_of_name(const char *data, size_t length)
 {
-    uint32_t hash = 2166136261U;
-    for (size_t i = 0; i < length; i++) {
-        hash = (hash ^ lower(data[i])) * 16777619U;
+    uint64_t word = 14695981039346656037U;
+    if (length >= 4 && length <= 8) {
+        uint32_t front, back;
+        memcpy(&front, data, 4);
+        memcpy(&back, data + length - 4, 4);
+        return ((uint64_t)back << 32 | front) | UINT64_C(0x2020202020202020);
     }
-    return hash ^ (hash >> 15);
+    if (length > 0 && length < 4) {
+        return ((uint64_t)(unsigned char)data[0] | (uint64_t)(unsigned char)data[length / 2] << 8 |
+                (uint64_t)(unsigned char)data[length - 1] << 16) |
+               UINT64_C(0x202020);
+    }
+    for (size_t i = 0; i < length; i++) {
+        word = (word ^ lower(data[i])) * 1099511628211U;
+    }
+    return word;
+}
+
+static inline unsigned first_place(uint64_t word, unsigned mask)
+{
+    return (unsigned)(word * UINT64_C(0x9E3779B97F4A7C15) >> 40) & mask;
+}
+
+/* With other bytes than letters, setting the bit of the case could make two texts one. */
+static bool is_word_enough(const char *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (name[i] < 'a' || name[i] > 'z') {
+            return false;
+        }
+    }
+    return length > 0 && length <= 8;
 }
 
 /* `name` is in lower case and terminated. */
@@ -141,13 +170,14 @@ static bool name_equal(const char *name, struct slice text)
 
 static const struct command_info *find_command(const struct command_table *table, struct slice name)
 {
-    uint32_t hash = hash_name(name.data, name.len);
-    for (unsigned i = hash & table->mask;; i = (i + 1) & table->mask) {
+    uint64_t word = word_of_name(name.data, name.len);
+    for (unsigned i = first_place(word, table->mask);; i = (i + 1) & table->mask) {
         const struct name_slot *slot = &table->slots[i];
         if (slot->info == NULL) {
             return NULL;
         }
-        if (slot->hash == hash && name_equal(slot->info->name, name)) {
+        if (slot->word == word && slot->length == name.len &&
+            (slot->is_word_enough || name_equal(slot->info->name, name))) {
             return slot->info;
         }
     }
@@ -190,12 +220,16 @@ static void hash_names(struct command_table *table)
     table->slots = arena_alloc(&table->arena, size * sizeof(*table->slots));
     for (unsigned row = 0; row < table->nrows; row++) {
         const struct command_info *info = &table->rows[row];
-        uint32_t hash = hash_name(info->name, strlen(info->name));
-        unsigned i = hash & table->mask;
+        size_t length = strlen(info->name);
+        uint64_t word = word_of_name(info->name, length);
+        unsigned i = first_place(word, table->mask);
         while (table->slots[i].info != NULL) {
             i = (i + 1) & table->mask;
         }
-        table->slots[i] = (struct name_slot){hash, info};
+        table->slots[i] = (struct name_slot){.word = word,
+                                             .info = info,
+                                             .length = (uint32_t)length,
+                                             .is_word_enough = is_word_enough(info->name, length)};
     }
 }
 
@@ -216,10 +250,20 @@ static unsigned count_rows(struct command_table *table)
     return known;
 }
 
+static unsigned single_key(const struct command_info *info)
+{
+    const struct key_spec *spec = info->specs;
+    bool is_single = info->nspecs == 1 && info->finder == FINDER_SPECS &&
+                     spec->begin == KEY_BEGIN_INDEX && spec->find == KEY_FIND_RANGE &&
+                     spec->last == 0 && spec->index > 0;
+    return is_single ? (unsigned)spec->index : 0;
+}
+
 static void finish_row(struct command_table *table, struct command_info *info,
                        const struct command_info *container, unsigned *next_id)
 {
     command_override(info, container, &table->arena);
+    info->single_key = single_key(info);
     if (info->id == ID_NONE) {
         info->id = (*next_id)++;
     }

@@ -11,6 +11,7 @@ struct loop {
     struct event_base *base;
     struct turn_task *first, **last;
     uint64_t now_us;
+    bool is_now_old; /* of an earlier turn */
     bool is_stopped;
 };
 
@@ -28,17 +29,6 @@ struct loop *loop_new(void)
     return loop;
 }
 
-void loop_free(struct loop *loop)
-{
-    event_base_free(loop->base);
-    mem_free(loop);
-}
-
-struct event_base *loop_base(struct loop *loop)
-{
-    return loop->base;
-}
-
 /* Tasks may put down others; those run in the same turn. */
 static void run_tasks(struct loop *loop)
 {
@@ -53,11 +43,24 @@ static void run_tasks(struct loop *loop)
     }
 }
 
+void loop_free(struct loop *loop)
+{
+    run_tasks(loop);
+    event_base_free(loop->base);
+    mem_free(loop);
+}
+
+struct event_base *loop_base(struct loop *loop)
+{
+    return loop->base;
+}
+
 void loop_run(struct loop *loop)
 {
     loop->is_stopped = false;
     run_tasks(loop);
     while (!loop->is_stopped) {
+        loop->is_now_old = true;
         int result = event_base_loop(loop->base, EVLOOP_ONCE);
         ASSERT(result >= 0);
         run_tasks(loop);
@@ -77,7 +80,15 @@ uint64_t loop_now_us(const struct loop *loop)
 
 uint64_t loop_update_now(struct loop *loop)
 {
+    loop->is_now_old = false;
     return loop->now_us = clock_now_us();
+}
+
+static void refresh_now(struct loop *loop)
+{
+    if (loop->is_now_old) {
+        (void)loop_update_now(loop);
+    }
 }
 
 static void on_read_event(evutil_socket_t fd, short what, void *context)
@@ -85,6 +96,7 @@ static void on_read_event(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct io *io = context;
+    refresh_now(io->loop);
     io->on_readable(io->context);
 }
 
@@ -93,6 +105,7 @@ static void on_write_event(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct io *io = context;
+    refresh_now(io->loop);
     io->is_writing = false;
     io->on_writable(io->context);
 }
@@ -100,7 +113,8 @@ static void on_write_event(evutil_socket_t fd, short what, void *context)
 void io_start(struct io *io, struct loop *loop, int fd, io_fn *on_readable, io_fn *on_writable,
               void *context)
 {
-    *io = (struct io){.on_readable = on_readable, .on_writable = on_writable, .context = context};
+    *io = (struct io){
+        .on_readable = on_readable, .on_writable = on_writable, .context = context, .loop = loop};
     int assigned =
         event_assign(&io->read_event, loop->base, fd, EV_READ | EV_PERSIST, on_read_event, io) +
         event_assign(&io->write_event, loop->base, fd, EV_WRITE, on_write_event, io);

@@ -16,11 +16,13 @@
 struct loop;
 
 struct loop *loop_new(void);
+/* What was put down for the end of a turn is still done. */
 void loop_free(struct loop *loop);
 /* Returns after loop_stop. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
-/* Monotonic microseconds, read once a turn and after loop_update_now: good enough for time-outs. */
+/* Monotonic microseconds, read once a turn, before its first io callback, and by loop_update_now:
+ * good enough for time-outs, and for latencies of more than one turn. */
 uint64_t loop_now_us(const struct loop *loop);
 uint64_t loop_update_now(struct loop *loop);
 
@@ -34,6 +36,7 @@ struct io {
     io_fn *on_readable;
     io_fn *on_writable;
     void *context;
+    struct loop *loop;
     bool is_reading;
     bool is_writing;
 };

@@ -7,8 +7,10 @@
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
 #include "lib/base/number.h"
+#include "lib/resp/length.h"
 
-#define KEPT_ARGS 64u
+#define KEPT_ARGS    64u
+#define SMALLEST_ARG 6u /* "$0" CRLF CRLF */
 
 void command_parser_init(struct command_parser *parser, uint64_t bulk_max)
 {
@@ -96,8 +98,9 @@ static enum parse_status header(struct command_parser *parser, const char *data,
         return size - parser->position > COMMAND_INLINE_MAX ? bad(parser, too_big) : PARSE_MORE;
     }
     struct slice text = {data + at, (size_t)(end - data) - at};
+    /* As Redis' string2ll: "01", "-0" and "-01" are no numbers. */
     *is_number = number_parse_i64(text, value) &&
-                 !(text.len > 1 && (text.data[0] == '0' || (text.data[0] == '-' && *value >= 0)));
+                 !(text.len > 1 && (text.data[0] == '0' || memcmp(text.data, "-0", 2) == 0));
     parser->position = (size_t)(end - data) + 2;
     return PARSE_OK;
 }
@@ -135,8 +138,9 @@ static enum parse_status begin_bulk(struct command_parser *parser, const char *d
                        ? bad(parser, "too big bulk count string")
                        : PARSE_MORE;
         }
+        /* No line break may get into an error's line. */
         (void)snprintf(parser->error_text, sizeof(parser->error_text), "expected '$', got '%c'",
-                       mark);
+                       mark == '\r' || mark == '\n' ? ' ' : mark);
         return bad(parser, parser->error_text);
     }
     enum parse_status status =
@@ -174,20 +178,29 @@ static enum parse_status parse_multibulk(struct command_parser *parser, const ch
     return finish(parser, data, false, command);
 }
 
+static unsigned hex_digit(char digit)
+{
+    return digit <= '9' ? (unsigned)(digit - '0') : (unsigned)((digit | 0x20) - 'a') + 10;
+}
+
 /* What an escape in a double-quoted word stands for; *length is how much of text it used. */
 static char unescape(const char *text, size_t left, size_t *length)
 {
     static const char from[] = "nrtba", to[] = "\n\r\t\b\a";
     if (left >= 4 && text[1] == 'x' && isxdigit((unsigned char)text[2]) &&
         isxdigit((unsigned char)text[3])) {
-        unsigned byte = 0;
-        (void)sscanf(text + 2, "%2x", &byte);
         *length = 4;
-        return (char)byte;
+        return (char)(hex_digit(text[2]) << 4 | hex_digit(text[3]));
     }
     const char *known = text[1] != '\0' ? strchr(from, text[1]) : NULL;
     *length = 2;
     return known != NULL ? to[known - from] : text[1];
+}
+
+/* Redis ends a word at fewer bytes than it skips between two words. */
+static bool ends_word(char byte)
+{
+    return byte == ' ' || byte == '\r' || byte == '\t';
 }
 
 /* One word of an inline command, as Redis' sdssplitargs reads it, appended to `unquoted`.
@@ -197,7 +210,7 @@ static bool read_word(struct command_parser *parser, struct slice line, size_t *
     size_t from = buffer_length(&parser->unquoted);
     char quote = '\0';
     size_t i = *at;
-    for (; i < line.len && (quote != '\0' || !isspace((unsigned char)line.data[i]));) {
+    for (; i < line.len && (quote != '\0' || !ends_word(line.data[i]));) {
         char byte = line.data[i];
         size_t used = 1;
         if (quote == '"' && byte == '\\' && i + 1 < line.len) {
@@ -211,7 +224,7 @@ static bool read_word(struct command_parser *parser, struct slice line, size_t *
             }
             quote = '\0';
             i++;
-            continue;
+            break;
         } else if (quote == '\0' && (byte == '"' || byte == '\'')) {
             quote = byte;
             i++;
@@ -251,6 +264,41 @@ static enum parse_status parse_inline(struct command_parser *parser, const char 
     return finish(parser, data, true, command);
 }
 
+static void make_room_for(struct command_parser *parser, size_t count)
+{
+    if (count > parser->capacity) {
+        parser->capacity = (unsigned)mem_grown(parser->capacity, count);
+        parser->args = mem_realloc(parser->args, parser->capacity * sizeof(*parser->args));
+    }
+}
+
+/* A whole command, written as clients do, in one pass. False leaves it, from its start, to the
+ * careful way, which knows the errors and remembers where a part ends. */
+static bool parse_whole(struct command_parser *parser, const char *data, size_t size,
+                        struct command *command)
+{
+    const char *end = data + size;
+    size_t count;
+    const char *at = length_read(data + 1, end, &count);
+    if (at == NULL || count == 0 || count > size / SMALLEST_ARG) {
+        return false;
+    }
+    make_room_for(parser, count);
+    struct slice *args = parser->args;
+    for (size_t i = 0; i < count; i++) {
+        size_t length;
+        if (at >= end || *at != '$' || (at = length_read(at + 1, end, &length)) == NULL ||
+            length > parser->bulk_max || (size_t)(end - at) < length + 2) {
+            return false;
+        }
+        args[i] = (struct slice){at, length};
+        at += length + 2;
+    }
+    *command =
+        (struct command){.argv = args, .argc = (unsigned)count, .raw = {data, (size_t)(at - data)}};
+    return true;
+}
+
 enum parse_status command_parse(struct command_parser *parser, const char *data, size_t size,
                                 struct command *command)
 {
@@ -262,6 +310,9 @@ enum parse_status command_parse(struct command_parser *parser, const char *data,
     }
     if (data[0] != '*') {
         return parse_inline(parser, data, size, command);
+    }
+    if (parse_whole(parser, data, size, command)) {
+        return PARSE_OK;
     }
     enum parse_status status = begin_multibulk(parser, data, size);
     return status == PARSE_OK ? parse_multibulk(parser, data, size, command) : status;

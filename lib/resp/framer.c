@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lib/resp/length.h"
+
 enum {
     AT_TYPE,
     IN_TEXT,
@@ -24,7 +26,7 @@ static enum parse_status end_value(struct framer *framer)
 static enum parse_status end_number(struct framer *framer)
 {
     uint64_t count = framer->is_negative ? 0 : framer->number;
-    if (!framer->has_digits && framer->type != '_') {
+    if (!framer->has_digits) {
         return PARSE_BAD;
     }
     switch (framer->type) {
@@ -62,6 +64,7 @@ static enum parse_status begin_value(struct framer *framer, char type)
     framer->number = 0;
     framer->is_negative = false;
     framer->has_digits = false;
+    framer->has_return = false;
     switch (type) {
     case '+':
     case '-':
@@ -89,6 +92,9 @@ static enum parse_status begin_value(struct framer *framer, char type)
 
 static enum parse_status number_byte(struct framer *framer, char byte)
 {
+    if (framer->has_return) {
+        return byte == '\n' ? end_number(framer) : PARSE_BAD;
+    }
     if (byte >= '0' && byte <= '9') {
         framer->number = framer->number * 10 + (uint64_t)(byte - '0');
         framer->has_digits = true;
@@ -98,10 +104,8 @@ static enum parse_status number_byte(struct framer *framer, char byte)
         framer->is_negative = true;
         return PARSE_MORE;
     }
-    if (byte == '\r') {
-        return PARSE_MORE;
-    }
-    return byte == '\n' ? end_number(framer) : PARSE_BAD;
+    framer->has_return = byte == '\r';
+    return framer->has_return ? PARSE_MORE : PARSE_BAD;
 }
 
 /* Skips to the end of a line; *position is behind it, or at the end of the data. */
@@ -117,17 +121,57 @@ static enum parse_status skip_text(struct framer *framer, const char *data, size
     return end_value(framer);
 }
 
-static enum parse_status skip_body(struct framer *framer, size_t size, size_t *position)
+/* The CRLF behind it is looked at: a wrong length would put all later replies out of step. */
+static enum parse_status skip_body(struct framer *framer, const char *data, size_t size,
+                                   size_t *position)
 {
     size_t there = size - *position;
-    if (framer->body_left > there) {
-        framer->body_left -= there;
-        *position = size;
+    if (framer->body_left > 2) {
+        size_t text = framer->body_left - 2 < there ? (size_t)framer->body_left - 2 : there;
+        framer->body_left -= text;
+        *position += text;
         return PARSE_MORE;
     }
-    *position += (size_t)framer->body_left;
-    framer->body_left = 0;
-    return end_value(framer);
+    if (data[(*position)++] != (framer->body_left == 2 ? '\r' : '\n')) {
+        return PARSE_BAD;
+    }
+    framer->body_left--;
+    return framer->body_left == 0 ? end_value(framer) : PARSE_MORE;
+}
+
+/* The length of one whole flat value at the front of the data, as nearly all replies are; 0 leaves
+ * it to the careful way: it is not whole, or another type, or odd. */
+static inline size_t flat_value(const char *data, size_t size)
+{
+    if (data[0] == '$') {
+        size_t length;
+        const char *body = length_read(data + 1, data + size, &length);
+        bool is_whole = body != NULL && (size_t)(data + size - body) >= length + 2 &&
+                        body[length] == '\r' && body[length + 1] == '\n';
+        return is_whole ? (size_t)(body - data) + length + 2 : 0;
+    }
+    if (data[0] == '+' || data[0] == ':' || data[0] == '-') {
+        const char *newline = memchr(data, '\n', size);
+        return newline != NULL ? (size_t)(newline - data) + 1 : 0;
+    }
+    return 0;
+}
+
+/* All flat values from *position on, and then the beginning of one that is not. */
+static enum parse_status next_values(struct framer *framer, const char *data, size_t size,
+                                     size_t *position)
+{
+    while (*position < size) {
+        size_t flat = flat_value(data + *position, size - *position);
+        if (flat == 0) {
+            return begin_value(framer, data[(*position)++]);
+        }
+        *position += flat;
+        if (--framer->values_left == 0) {
+            return PARSE_OK;
+        }
+    }
+    return PARSE_MORE;
 }
 
 enum parse_status framer_feed(struct framer *framer, const char *data, size_t size,
@@ -135,13 +179,17 @@ enum parse_status framer_feed(struct framer *framer, const char *data, size_t si
 {
     size_t position = 0;
     enum parse_status status = PARSE_MORE;
-    if (framer->values_left == 0) {
+    if (framer->values_left == 0 && size > 0) {
+        *consumed = flat_value(data, size);
+        if (*consumed > 0) {
+            return PARSE_OK;
+        }
         framer->values_left = 1;
     }
     while (status == PARSE_MORE && position < size) {
         switch (framer->state) {
         case AT_TYPE:
-            status = begin_value(framer, data[position++]);
+            status = next_values(framer, data, size, &position);
             break;
         case IN_TEXT:
             status = skip_text(framer, data, size, &position);
@@ -150,7 +198,7 @@ enum parse_status framer_feed(struct framer *framer, const char *data, size_t si
             status = number_byte(framer, data[position++]);
             break;
         default:
-            status = skip_body(framer, size, &position);
+            status = skip_body(framer, data, size, &position);
             break;
         }
     }

@@ -23,6 +23,7 @@ struct framer {
     char type;
     bool is_negative;
     bool has_digits;
+    bool has_return;
 };
 
 /* Reads on from data. *consumed says how many bytes belong to the current value; after PARSE_OK the

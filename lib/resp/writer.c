@@ -3,6 +3,8 @@
 #include "lib/base/assert.h"
 #include "lib/base/number.h"
 
+#define HEAD_MAX 23u /* "$", 20 digits, CRLF */
+
 static void write_line(struct buffer *out, char mark, struct slice text)
 {
     char *room = buffer_reserve(out, text.len + 3);
@@ -41,16 +43,32 @@ void write_integer(struct buffer *out, int64_t value)
     write_line(out, ':', (struct slice){digits, count + 1});
 }
 
+/* "$N" CRLF with room for it at `room`; where it ends. Most lengths have one digit or two. */
+static inline char *put_length(char *room, size_t length)
+{
+    *room++ = '$';
+    if (length >= 100) {
+        room += number_format_u64(room, length);
+    } else {
+        if (length >= 10) {
+            *room++ = (char)('0' + length / 10);
+        }
+        *room++ = (char)('0' + length % 10);
+    }
+    memcpy(room, "\r\n", 2);
+    return room + 2;
+}
+
 void write_bulk(struct buffer *out, struct slice text)
 {
-    write_number(out, '$', text.len);
-    char *room = buffer_reserve(out, text.len + 2);
+    char *room = buffer_reserve(out, HEAD_MAX + text.len + 2);
     ASSERT(room != NULL);
+    char *at = put_length(room, text.len);
     if (text.len > 0) {
-        memcpy(room, text.data, text.len);
+        memcpy(at, text.data, text.len);
     }
-    memcpy(room + text.len, "\r\n", 2);
-    buffer_commit(out, text.len + 2);
+    memcpy(at + text.len, "\r\n", 2);
+    buffer_commit(out, (size_t)(at - room) + text.len + 2);
 }
 
 void write_nil(struct buffer *out)

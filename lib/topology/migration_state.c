@@ -139,6 +139,7 @@ void migration_enter(struct topology *next, struct migration *migration, enum ph
     }
     migration->phase = to;
     migration->entry_epoch = next->epoch;
+    /* Model: BACKSAMEGEN, NOGENCHECK; what survives an undone hold: VOIDMARKS, VERRESET. */
     if ((edge->effects & EDGE_RAISES_GENERATION) != 0) {
         migration->generation = next->epoch;
     }
@@ -182,6 +183,7 @@ void migration_close(struct topology *next, struct migration *migration, int deb
     memmove(migration, migration + 1, (next->nmigrations - index) * sizeof(*migration));
 }
 
+/* In the same change as the new identity. Model: TLOSS_nobase. */
 static void begin_base(struct topology *next, struct migration *migration)
 {
     if (migration->phase == PHASE_PLANNED) {

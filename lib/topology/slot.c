@@ -3,7 +3,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-struct slice slot_tag_of_key(struct slice key)
+static inline struct slice tag_of(struct slice key)
 {
     const char *open = key.len > 0 ? memchr(key.data, '{', key.len) : NULL;
     if (open == NULL) {
@@ -17,8 +17,13 @@ struct slice slot_tag_of_key(struct slice key)
     return (struct slice){tag, (size_t)(close - tag)};
 }
 
+struct slice slot_tag_of_key(struct slice key)
+{
+    return tag_of(key);
+}
+
 unsigned slot_of_key(struct slice key, unsigned nslots)
 {
-    struct slice tag = slot_tag_of_key(key);
+    struct slice tag = tag_of(key);
     return (unsigned)XXH3_64bits(tag.data, tag.len) & (nslots - 1);
 }

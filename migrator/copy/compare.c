@@ -34,6 +34,7 @@ bool groups_equal_at(const struct state_group *authority, const struct state_gro
 bool groups_verified_at(const struct state_group *authority, const struct state_group *copy,
                         size_t i, uint64_t max_skew_ms)
 {
+    /* Equal is not enough. Model: ABACLEAR, BFNOENTER. */
     return copy->states[i].number >= authority->states[i].number &&
            groups_equal_at(authority, copy, i, max_skew_ms);
 }

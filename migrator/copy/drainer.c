@@ -6,13 +6,15 @@
 
 /* Marks of one pass, the sentinel among them. SRANDMEMBER's choice also means that a key that is
  * written all the time cannot keep the others waiting. */
-#define PASS_MARKS "513"
+#define PASS_MARKS     "513"
+#define UNMEASURED_MAX 16u
 
 /* What one group's comparison asks for. */
 struct verdict {
-    struct key_choice behind;  /* apply with the number that was read */
-    struct key_choice unequal; /* not behind: a new number first, then behind in the next pass */
-    struct key_choice done;    /* clear */
+    struct key_choice behind; /* apply with the number that was read */
+    /* Not behind: a new number first, then behind in the next pass. Model: NOBUMP. */
+    struct key_choice unequal;
+    struct key_choice done; /* clear */
 };
 
 static void judge(const struct copy_pair *pair, const struct state_group *authority,
@@ -69,78 +71,125 @@ static enum copy_status drain_group(struct copy_pair *pair, const struct key_gro
     return status;
 }
 
-/* The number of marks beside the sentinel. The sentinel is looked for in the same MULTI: a set
- * without it is lost, not empty. */
-static enum copy_status count_marks(struct copy_pair *pair, uint64_t *marks)
+/* Fence, sentinel, number of marks and some of them, as they are at one moment: a set that lost its
+ * sentinel is lost, not empty, however few members it has. */
+static void append_pick(struct copy_pair *pair)
 {
-    struct key_list none;
-    struct state_group proof = {.reply = NULL};
-    key_list_init(&none);
-    struct key_group keys = {&none, 0, 0};
-    state_append(pair, false, &keys);
-    struct slice argv[] = {SLICE("SCARD"), slice_of(pair->names.dirty)};
-    shard_append(pair->authority.link, argv, 2);
-    enum copy_status status = pair_flush(pair, false);
-    if (status == COPY_OK) {
-        status = state_take(pair, false, &keys, &proof);
-    }
-    struct copy_failure failure = pair->failure;
-    struct shard_reply *reply =
-        shard_is_broken(pair->authority.link) ? NULL : pair_take(pair, false, "SCARD");
-    if (status != COPY_OK) {
-        pair->failure = failure;
-    } else if (reply == NULL) {
-        status = COPY_FAILED;
-    } else {
-        int64_t members = shard_reply_integer(reply);
-        *marks = members > 0 ? (uint64_t)members - 1 : 0;
-    }
-    shard_reply_free(reply);
-    state_group_free(&proof);
-    return status;
+    struct shard_link *link = pair->authority.link;
+    struct slice dirty = slice_of(pair->names.dirty);
+    struct slice multi = SLICE("MULTI");
+    struct slice exec = SLICE("EXEC");
+    struct slice fence[] = {SLICE("HMGET"), SLICE(METADATA_FENCE), SLICE("run_id"),
+                            SLICE("replid")};
+    struct slice sentinel[] = {SLICE("SISMEMBER"), dirty, SLICE(METADATA_SENTINEL)};
+    struct slice count[] = {SLICE("SCARD"), dirty};
+    struct slice pick[] = {SLICE("SRANDMEMBER"), dirty, SLICE(PASS_MARKS)};
+    shard_append(link, &multi, 1);
+    shard_append(link, fence, 4);
+    shard_append(link, sentinel, 3);
+    shard_append(link, count, 2);
+    shard_append(link, pick, 3);
+    shard_append(link, &exec, 1);
 }
 
-static enum copy_status pick_marks(struct copy_pair *pair, struct key_list *keys)
+static struct shard_reply *take_pick(struct copy_pair *pair)
 {
-    struct slice argv[] = {SLICE("SRANDMEMBER"), slice_of(pair->names.dirty), SLICE(PASS_MARKS)};
-    shard_append(pair->authority.link, argv, 3);
-    if (pair_flush(pair, false) != COPY_OK) {
-        return COPY_FAILED;
+    bool ok = true;
+    for (unsigned i = 0; i < 5; i++) { /* MULTI and four QUEUED */
+        struct shard_reply *reply = pair_take(pair, false, "MULTI");
+        ok = reply != NULL && ok;
+        shard_reply_free(reply);
+        if (shard_is_broken(pair->authority.link)) {
+            return NULL;
+        }
     }
-    struct shard_reply *reply = pair_take(pair, false, "SRANDMEMBER");
-    if (reply == NULL) {
-        return COPY_FAILED;
+    struct copy_failure first = pair->failure;
+    struct shard_reply *exec = pair_take(pair, false, "EXEC");
+    if (!ok) {
+        shard_reply_free(exec);
+        pair->failure = first;
+        return NULL;
     }
-    for (size_t i = 0; i < shard_reply_count(reply); i++) {
-        struct slice key = shard_reply_text(shard_reply_at(reply, i));
+    return exec;
+}
+
+static enum copy_status read_pick(struct copy_pair *pair, const struct shard_reply *exec,
+                                  struct key_list *keys, uint64_t *marks)
+{
+    const struct shard_reply *fence = shard_reply_at(exec, 0);
+    const struct copy_side *side = &pair->authority;
+    struct error err;
+    if (!slice_equal(shard_reply_text(shard_reply_at(fence, 0)),
+                     slice_of(side->identity->run_id)) ||
+        !slice_equal(shard_reply_text(shard_reply_at(fence, 1)),
+                     slice_of(side->identity->replid))) {
+        (void)error_set(&err, "%s: the fence is absent or names another process",
+                        shard_address(side->link));
+        return pair_fail(pair, false, FENCE_UNFENCED, &err);
+    }
+    int64_t members = shard_reply_integer(shard_reply_at(exec, 2));
+    if (shard_reply_integer(shard_reply_at(exec, 1)) != 1 || members < 1) {
+        (void)error_set(&err, "%s: LOST %s", shard_address(side->link), pair->names.dirty);
+        return pair_fail(pair, false, FENCE_LOST, &err);
+    }
+    *marks = (uint64_t)members - 1;
+    const struct shard_reply *picked = shard_reply_at(exec, 3);
+    for (size_t i = 0; i < shard_reply_count(picked); i++) {
+        struct slice key = shard_reply_text(shard_reply_at(picked, i));
         if (!slice_equal(key, SLICE(METADATA_SENTINEL))) {
             key_list_add(keys, key, 0);
         }
     }
-    shard_reply_free(reply);
     return COPY_OK;
 }
 
-enum copy_status drain_pass(struct copy_pair *pair, struct drain *drain)
+static enum copy_status pick_marks(struct copy_pair *pair, struct key_list *keys, uint64_t *marks)
 {
-    struct key_list keys;
-    key_list_init(&keys);
-    enum copy_status status = pair_check(pair);
-    if (status == COPY_OK) {
-        status = pick_marks(pair, &keys);
+    append_pick(pair);
+    if (pair_flush(pair, false) != COPY_OK) {
+        return COPY_FAILED;
     }
-    if (status == COPY_OK) {
-        status = scanner_measure(pair, false, &keys);
-    }
+    struct shard_reply *exec = take_pick(pair);
+    enum copy_status status = exec != NULL ? read_pick(pair, exec, keys, marks) : COPY_FAILED;
+    shard_reply_free(exec);
+    return status;
+}
+
+static enum copy_status drain_keys(struct copy_pair *pair, const struct key_list *keys,
+                                   struct drain *drain)
+{
+    enum copy_status status = COPY_OK;
     size_t next = 0;
-    while (status == COPY_OK && next < keys.count) {
-        struct key_group group = key_list_group(&keys, next);
+    while (status == COPY_OK && next < keys->count) {
+        struct key_group group = key_list_group(keys, next);
         next += group.count;
         status = drain_group(pair, &group, drain);
         if (status == COPY_OK) {
             status = pair_check(pair);
         }
     }
+    return status;
+}
+
+enum copy_status drain_pass(struct copy_pair *pair, struct drain *drain)
+{
+    struct key_list keys;
+    uint64_t marks = 0;
+    uint64_t cleared_before = drain->cleared;
+    key_list_init(&keys);
+    enum copy_status status = pair_check(pair);
+    if (status == COPY_OK) {
+        status = pick_marks(pair, &keys, &marks);
+    }
+    /* A few keys are read without asking for their sizes: in a hold a round trip counts. */
+    if (status == COPY_OK && keys.count > UNMEASURED_MAX) {
+        status = scanner_measure(pair, false, &keys);
+    }
+    if (status == COPY_OK) {
+        status = drain_keys(pair, &keys, drain);
+    }
     key_list_fini(&keys);
-    return status == COPY_OK ? count_marks(pair, &drain->remaining) : status;
+    uint64_t cleared = drain->cleared - cleared_before;
+    drain->remaining = marks > cleared ? marks - cleared : marks > 0 ? 1 : 0;
+    return status;
 }

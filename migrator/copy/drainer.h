@@ -9,11 +9,12 @@ struct drain {
     uint64_t cleared;
     uint64_t repaired;   /* states applied because the copy was behind */
     uint64_t renumbered; /* copies that were not behind and yet unequal */
-    uint64_t remaining;  /* marks beside the sentinel at the end of the last pass */
+    /* Marks beside the sentinel that the last pass found and left. 0 only when it found none: what
+     * was written since it looked is seen by the next one. */
+    uint64_t remaining;
 };
 
-/* One pass over at most some hundred marks, then counts those that remain; adds to the other
- * numbers of `drain`. */
+/* One pass over at most some hundred marks; adds to the numbers of `drain`. */
 enum copy_status drain_pass(struct copy_pair *pair, struct drain *drain);
 
 #endif

@@ -11,8 +11,9 @@
 #define POLL_MS            UINT64_C(1)
 #define MEMBERS_AGE_MAX_US UINT64_C(200000)
 
-/* Who is alive, asked of the store now and then only. */
+/* Who is alive, asked of the store now and then only, and since when it matters. */
 struct roll {
+    uint64_t start_us; /* of the barrier */
     struct store_member *members;
     unsigned count;
     uint64_t read_us; /* 0: never */
@@ -59,7 +60,7 @@ static void note_killed(struct barrier *barrier, const char *name)
 }
 
 /* Kills the peer's connections, then forgets it, if it has not said hello again since it was
- * read. If it has, the next round sees it anew. */
+ * read. If it has, the next round sees it anew. Model: NOKILL. */
 static enum fence_outcome kill_peer(struct barrier *barrier, const struct fence_peer *peer,
                                     struct error *err)
 {
@@ -76,24 +77,17 @@ static enum fence_outcome kill_peer(struct barrier *barrier, const struct fence_
     return outcome == FENCE_STALE ? FENCE_OK : outcome;
 }
 
-/* One round over those that are behind; *behind counts them. */
-static enum fence_outcome round_over(struct barrier *barrier, const struct fence_peer *peers,
-                                     unsigned count, struct roll *roll, bool in_time,
-                                     unsigned *behind, struct error *err)
+/* Whoever is behind and not worth waiting for (any more) is killed; *behind counts all of them. */
+static enum fence_outcome look_after(struct barrier *barrier, const struct fence_peer *peer,
+                                     struct roll *roll, unsigned *behind, struct error *err)
 {
-    enum fence_outcome outcome = FENCE_OK;
-    *behind = 0;
-    for (unsigned i = 0; i < count && outcome == FENCE_OK; i++) {
-        if (peers[i].epoch >= barrier->epoch) {
-            continue;
-        }
-        (*behind)++;
-        refresh_roll(roll, barrier->store);
-        if (!in_time || !is_alive(roll, peers[i].name)) {
-            outcome = kill_peer(barrier, &peers[i], err);
-        }
+    if (peer->epoch >= barrier->epoch) {
+        return FENCE_OK;
     }
-    return outcome;
+    (*behind)++;
+    refresh_roll(roll, barrier->store);
+    bool is_in_time = clock_now_us() - roll->start_us < barrier->timeout_ms * 1000;
+    return is_in_time && is_alive(roll, peer->name) ? FENCE_OK : kill_peer(barrier, peer, err);
 }
 
 static bool is_busy(const struct error *err)
@@ -101,28 +95,36 @@ static bool is_busy(const struct error *err)
     return strstr(err->text, "BUSY") != NULL;
 }
 
-static enum fence_outcome one_round(struct barrier *barrier, struct roll *roll, uint64_t start_us,
-                                    unsigned *behind, struct error *err)
+static enum fence_outcome one_round(struct barrier *barrier, struct roll *roll, unsigned *behind,
+                                    struct error *err)
 {
     struct fence_peer *peers = NULL;
     unsigned count = 0;
     enum fence_outcome outcome =
         fence_raise(barrier->link, barrier->identity, barrier->epoch, &peers, &count, err);
     PASS(STEP_BARRIER_AFTER_RAISE);
-    if (outcome == FENCE_OK) {
-        bool in_time = clock_now_us() - start_us < barrier->timeout_ms * 1000;
-        outcome = round_over(barrier, peers, count, roll, in_time, behind, err);
-        mem_free(peers);
-        /* A test of the tests: a hold that does not wait for those who are still writing. */
-        *behind = FAIL_POINT("rule.no-barrier") ? 0 : *behind;
+    *behind = 0;
+    for (unsigned i = 0; i < count && outcome == FENCE_OK; i++) {
+        outcome = look_after(barrier, &peers[i], roll, behind, err);
     }
+    /* A test of the tests: a hold that does not wait for those who are still writing. */
+    *behind = FAIL_POINT("rule.no-barrier") ? 0 : *behind;
+    mem_free(peers);
     return outcome;
+}
+
+static bool pass_time(struct barrier *barrier)
+{
+    if (barrier->while_waiting != NULL) {
+        return barrier->while_waiting(barrier->context);
+    }
+    clock_sleep_ms(POLL_MS);
+    return true;
 }
 
 enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
 {
-    struct roll roll = {.members = NULL};
-    uint64_t start_us = clock_now_us();
+    struct roll roll = {.start_us = clock_now_us()};
     unsigned behind = 0;
     enum fence_outcome outcome;
     barrier->killed = 0;
@@ -130,7 +132,7 @@ enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
     barrier->was_interrupted = false;
     PASS(STEP_BARRIER_BEFORE_RAISE);
     for (;;) {
-        outcome = one_round(barrier, &roll, start_us, &behind, err);
+        outcome = one_round(barrier, &roll, &behind, err);
         /* During a long script CLIENT LIST and CLIENT KILL answer BUSY, and so do our scripts. */
         bool is_over = outcome == FENCE_OK ? behind == 0
                                            : outcome != FENCE_FAILED || !is_busy(err) ||
@@ -138,13 +140,12 @@ enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
         if (is_over) {
             break;
         }
-        if (!barrier->may_go_on(barrier->context)) {
+        if (!barrier->may_go_on(barrier->context) || !pass_time(barrier)) {
             barrier->was_interrupted = true;
             break;
         }
-        clock_sleep_ms(POLL_MS);
     }
     mem_free(roll.members);
-    barrier->took_us = clock_now_us() - start_us;
+    barrier->took_us = clock_now_us() - roll.start_us;
     return outcome;
 }

@@ -17,6 +17,9 @@ struct barrier {
     uint64_t epoch;
     uint64_t timeout_ms; /* a live proxy gets so long, others nothing */
     bool (*may_go_on)(void *context);
+    /* Called instead of sleeping between two looks at the peers; may be null. False: as if
+     * may_go_on had said no. It may use the link. */
+    bool (*while_waiting)(void *context);
     void *context;
     /* What became of it: */
     uint64_t took_us;

@@ -103,6 +103,10 @@ bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted
  * (engine_note_barrier). */
 bool engine_barrier(struct engine *engine, enum side side, enum step_result *result)
     __attribute__((warn_unused_result));
+/* The same, with something to do meanwhile (barrier.h; its context is the engine). */
+bool engine_barrier_busy(struct engine *engine, enum side side,
+                         bool (*while_waiting)(void *context), enum step_result *result)
+    __attribute__((warn_unused_result));
 void engine_note_barrier(struct engine *engine);
 
 /* --- journal -----------------------------------------------------------------------------------
@@ -114,7 +118,7 @@ struct journal_place engine_place(const struct engine *engine);
 /* Writes progress if `now` or its time has come. */
 void engine_publish_progress(struct engine *engine, bool now);
 /* journal_append with the engine's place; a failure is logged, not returned. */
-#define engine_note(engine, kind, ...)                                                     \
+#define ENGINE_NOTE(engine, kind, ...)                                                     \
     do {                                                                                   \
         struct journal_place place_ = engine_place(engine);                                \
         struct error err_;                                                                 \

@@ -164,7 +164,7 @@ void engine_note_barrier(struct engine *engine)
     }
     barrier->link = NULL;
     journal_clean(barrier->killed_names);
-    engine_note(engine, "barrier", "{s:s, s:I, s:f, s:i, s:s}", "shard",
+    ENGINE_NOTE(engine, "barrier", "{s:s, s:I, s:f, s:i, s:s}", "shard",
                 engine->view.shards[engine->barrier_side].name, "barrier_epoch",
                 (journal_int)barrier->epoch, "ms", (double)barrier->took_us / 1000, "killed",
                 (int)barrier->killed, "killed_names", barrier->killed_names);
@@ -177,6 +177,12 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 bool engine_barrier(struct engine *engine, enum side side, enum step_result *result)
 {
+    return engine_barrier_busy(engine, side, NULL, result);
+}
+
+bool engine_barrier_busy(struct engine *engine, enum side side,
+                         bool (*while_waiting)(void *context), enum step_result *result)
+{
     const struct migration *migration = &engine->view.migration;
     struct barrier *barrier = &engine->barrier;
     struct error err;
@@ -185,6 +191,7 @@ bool engine_barrier(struct engine *engine, enum side side, enum step_result *res
                                 .store = engine->store,
                                 .timeout_ms = migration->options.barrier_timeout_ms,
                                 .may_go_on = barrier_may_go_on,
+                                .while_waiting = while_waiting,
                                 .context = engine};
     /* A new base, or generation, in the same phase is an epoch that proxies must have seen too. */
     barrier->epoch = larger(migration->entry_epoch, larger(migration->base, migration->generation));

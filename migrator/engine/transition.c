@@ -80,7 +80,7 @@ enum step_result engine_new_base(struct engine *engine, enum side side, const ch
     if (was_done) {
         log_warn("a new base begins migration=m%llu shard=%s reason=\"%s\"",
                  (unsigned long long)engine->id, engine->view.shards[side].name, reason);
-        engine_note(engine, "new-base", "{s:s, s:s}", "shard", engine->view.shards[side].name,
+        ENGINE_NOTE(engine, "new-base", "{s:s, s:s}", "shard", engine->view.shards[side].name,
                     "reason", text.text);
     }
     return result;

@@ -27,6 +27,7 @@ void view_fini(struct view *view)
     *view = (struct view){.is_set = false};
 }
 
+/* Model: CASPHASE. */
 bool view_permits(const struct view *view, const struct migration *now)
 {
     const struct migration *then = &view->migration;

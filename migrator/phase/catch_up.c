@@ -134,7 +134,7 @@ static bool backfill(struct engine *engine, struct copy_pair *pair, enum step_re
     }
     uint64_t keys = counter_read(&engine->progress->keys_copied);
     counter_set(&engine->progress->keys_total, keys);
-    engine_note(engine, "backfill", "{s:I, s:I, s:I, s:I}", "base", (journal_int)base, "keys",
+    ENGINE_NOTE(engine, "backfill", "{s:I, s:I, s:I, s:I}", "base", (journal_int)base, "keys",
                 (journal_int)keys, "bytes",
                 (journal_int)counter_read(&engine->progress->bytes_copied), "ms",
                 (journal_int)((clock_now_us() - start_us) / 1000));
@@ -148,7 +148,7 @@ static void note_verified(struct engine *engine, uint64_t took_us)
     const struct verifier *verifier = &engine->verifier;
     struct journal_place place = engine_place(engine);
     struct error err;
-    engine_note(engine, "verify", "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "base",
+    ENGINE_NOTE(engine, "verify", "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "base",
                 (journal_int)engine->view.migration.base, "keys", (journal_int)verifier->keys,
                 "equal", (journal_int)verifier->tally.keys, "moving",
                 (journal_int)verifier->tally.moving, "keys_on_copy",
@@ -218,6 +218,7 @@ enum step_result phase_catch_up(struct engine *engine)
     enum step_result result;
     struct copy_pair pair;
     begin_walks(engine);
+    /* Before the first reading. Model: NODWBARRIER. */
     if (!engine_barrier(engine, view_authority(&engine->view), &result)) {
         return result;
     }

@@ -69,14 +69,32 @@ void phase_hold_ended(struct engine *engine, bool was_undone)
              (double)took_us / 1000, (int)was_undone);
     engine_note_phase(engine, true);
     engine_note_barrier(engine);
-    engine_note(engine, "hold", "{s:f, s:b}", "ms", (double)took_us / 1000, "undone",
+    ENGINE_NOTE(engine, "hold", "{s:f, s:b}", "ms", (double)took_us / 1000, "undone",
                 (int)was_undone);
+}
+
+/* While the last proxies let their requests end, the marks of the others are worked off. A failure
+ * undoes the hold, and shows again, with its reason, in the phase before. */
+static bool drain_meanwhile(void *context)
+{
+    struct engine *engine = context;
+    struct copy_pair pair;
+    struct drain drain = {.remaining = 0};
+    engine_pair(engine, &pair);
+    enum copy_status status = drain_pass(&pair, &drain);
+    if (status == COPY_FAILED) {
+        /* Replies may be outstanding. */
+        engine_disconnect(engine, SIDE_SOURCE);
+        engine_disconnect(engine, SIDE_TARGET);
+    }
+    return status == COPY_OK;
 }
 
 bool phase_silence(struct engine *engine, enum step_result *result)
 {
     struct drain drain = {.remaining = 0};
-    if (!engine_barrier(engine, view_authority(&engine->view), result)) {
+    /* Model: NOHOLDBARRIER. */
+    if (!engine_barrier_busy(engine, view_authority(&engine->view), drain_meanwhile, result)) {
         return false;
     }
     PASS(STEP_HOLD_AFTER_BARRIER);
@@ -105,6 +123,7 @@ bool phase_copy_becomes_owner(struct engine *engine, enum step_result *result)
     }
     PASS(STEP_HOLD_AFTER_SOURCE);
     PASS(STEP_HOLD_BEFORE_OWNER);
+    /* Model: NOFLIP. */
     if (!phase_guard(engine, copy, GUARD_OWNER, names.ver, memory->evicted[copy], result)) {
         return false;
     }

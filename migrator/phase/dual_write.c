@@ -7,7 +7,7 @@
 #define DRAIN_MS  UINT64_C(10)
 
 /* After a hold was undone the generation is another one: without this no repair and no mirror
- * would be let in any more. */
+ * would be let in any more. Model: BACKSAMEGEN. */
 static bool open_guards(struct engine *engine, enum step_result *result)
 {
     PASS(STEP_DUAL_WRITE_BEFORE_OPEN);

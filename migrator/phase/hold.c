@@ -3,7 +3,7 @@
 #include "migrator/phase/phase_internal.h"
 
 /* The way back is made before the switch: T counts and marks from its first write on. The guard of
- * S stays as it is (owner); `switched` opens it. */
+ * S stays as it is (owner); `switched` opens it. Model: MAKERESETS, NOOWNER, LATEOPEN. */
 static bool make_reverse(struct engine *engine, enum step_result *result)
 {
     struct metadata_names names;
@@ -42,7 +42,7 @@ enum step_result phase_hold(struct engine *engine)
     phase_hold_began(engine);
     if (cut_over(engine, &result)) {
         phase_hold_ended(engine, false);
-        engine_note(engine, "cutover", "{s:s, s:s}", "from", engine->view.shards[SIDE_SOURCE].name,
+        ENGINE_NOTE(engine, "cutover", "{s:s, s:s}", "from", engine->view.shards[SIDE_SOURCE].name,
                     "to", engine->view.shards[SIDE_TARGET].name);
         return STEP_ADVANCED;
     }

@@ -22,7 +22,7 @@ enum step_result phase_hold_back(struct engine *engine)
     phase_hold_began(engine);
     if (cut_back(engine, &result)) {
         phase_hold_ended(engine, false);
-        engine_note(engine, "cutover", "{s:s, s:s}", "from", engine->view.shards[SIDE_TARGET].name,
+        ENGINE_NOTE(engine, "cutover", "{s:s, s:s}", "from", engine->view.shards[SIDE_TARGET].name,
                     "to", engine->view.shards[SIDE_SOURCE].name);
         return STEP_ADVANCED;
     }

@@ -2,7 +2,9 @@
  * the metadata go, the guards are closed, and the migration with them.
  *
  * The barrier on the shard that keeps the slots comes first: a dual write that is still under way
- * would re-create the metadata after they were dropped. */
+ * would re-create the metadata after they were dropped. The guards are closed before the change
+ * that removes the migration: nobody looks after them any more.
+ * Model: NOCLOSE, DROPGUARD, DROPRAW. */
 #include <stdio.h>
 
 #include "lib/base/assert.h"
@@ -92,7 +94,7 @@ static bool close_it(struct engine *engine, struct topology *next, struct migrat
 static void note_end(struct engine *engine, const char *kind, bool with_debt)
 {
     const struct progress *progress = engine->progress;
-    engine_note(engine, kind, "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "outcome",
+    ENGINE_NOTE(engine, kind, "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "outcome",
                 outcome_name(engine), "keys", (journal_int)counter_read(&progress->keys_copied),
                 "bytes", (journal_int)counter_read(&progress->bytes_copied), "verified",
                 (journal_int)counter_read(&progress->keys_verified), "findings",
@@ -160,8 +162,8 @@ static bool purge_keys(struct engine *engine, enum side victim, enum step_result
         *result = engine_copy_failed(engine, &pair, status);
         return false;
     }
-    engine_note(engine, "purge", "{s:s, s:I}", "shard", engine->view.shards[victim].name, "keys",
-                (journal_int)counter_read(&engine->progress->purged));
+    ENGINE_NOTE(engine, "purge", "{s:s, s:I}", "shard", engine->view.shards[victim].name, "keys",
+                (journal_int)purged);
     PASS(STEP_PURGE_AFTER_KEYS);
     return true;
 }

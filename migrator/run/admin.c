@@ -63,7 +63,7 @@ static int serve_stats(void *context, struct buffer *body)
     const struct roster *roster = admin->view->roster;
     json_t *list = json_array();
     for (unsigned i = 0; i < roster->count; i++) {
-        (void)json_array_append_new(list, migration_json(roster->runners[i]));
+        (void)json_array_append_new(list, migration_json(roster->entries[i].runner));
     }
     json_int_t epoch = admin->view->topology != NULL ? (json_int_t)admin->view->topology->epoch : 0;
     json_t *stats =
@@ -84,7 +84,7 @@ static void expose_number(struct exposition *exposition, const struct roster *ro
 {
     for (unsigned i = 0; i < roster->count; i++) {
         char id[MIGRATION_ID_TEXT_MAX];
-        const struct runner *runner = roster->runners[i];
+        const struct runner *runner = roster->entries[i].runner;
         const struct counter *counter =
             (const void *)((const char *)runner_progress(runner) + offset);
         migration_id_format(runner_migration(runner), id);
@@ -107,9 +107,9 @@ static int serve_metrics(void *context, struct buffer *body)
     exposition_metric(&exposition, "sluice_purge_debts", METRIC_GAUGE,
                       "Purges that wait for a dead shard.");
     exposition_sample(&exposition, NO_LABELS, topology != NULL ? topology->ndebts : 0);
-#define X(field, name, is_counter, help)                                 \
-    exposition_metric(&exposition, "sluice_migration_" name,             \
-                      is_counter ? METRIC_COUNTER : METRIC_GAUGE, help); \
+#define X(field, name, is_counter, help)                                   \
+    exposition_metric(&exposition, "sluice_migration_" name,               \
+                      (is_counter) ? METRIC_COUNTER : METRIC_GAUGE, help); \
     expose_number(&exposition, admin->view->roster, offsetof(struct progress, field));
     PROGRESS_NUMBERS(X)
 #undef X

@@ -12,9 +12,9 @@ static void remove_done(struct roster *roster)
 {
     unsigned kept = 0;
     for (unsigned i = 0; i < roster->count; i++) {
-        struct runner *runner = roster->runners[i];
+        struct runner *runner = roster->entries[i].runner;
         if (!runner_is_done(runner) || !runner_end(runner, UINT64_MAX)) {
-            roster->runners[kept++] = runner;
+            roster->entries[kept++].runner = runner;
         }
     }
     roster->count = kept;
@@ -23,7 +23,7 @@ static void remove_done(struct roster *roster)
 static bool has(const struct roster *roster, uint64_t id)
 {
     for (unsigned i = 0; i < roster->count; i++) {
-        if (runner_migration(roster->runners[i]) == id) {
+        if (runner_migration(roster->entries[i].runner) == id) {
             return true;
         }
     }
@@ -45,8 +45,8 @@ void roster_update(struct roster *roster, const struct topology *topology,
             log_error("migration cannot be started reason=\"%s\"", err.text);
             return;
         }
-        MEM_GROW(roster->runners, roster->count, roster->capacity);
-        roster->runners[roster->count++] = runner;
+        MEM_GROW(roster->entries, roster->count, roster->capacity);
+        roster->entries[roster->count++].runner = runner;
     }
 }
 
@@ -54,9 +54,9 @@ bool roster_end(struct roster *roster, uint64_t deadline_us)
 {
     bool all_ended = true;
     for (unsigned i = 0; i < roster->count; i++) {
-        all_ended = runner_end(roster->runners[i], deadline_us) && all_ended;
+        all_ended = runner_end(roster->entries[i].runner, deadline_us) && all_ended;
     }
-    mem_free(roster->runners);
+    mem_free(roster->entries);
     roster_init(roster);
     return all_ended;
 }

@@ -4,8 +4,12 @@
 
 #include "migrator/run/runner.h"
 
+struct roster_entry {
+    struct runner *runner;
+};
+
 struct roster {
-    struct runner **runners;
+    struct roster_entry *entries;
     unsigned count;
     size_t capacity;
 };

@@ -60,7 +60,7 @@ static void note_failure(struct engine *engine, struct failing *failing)
              engine->why.text);
     if (engine->view.is_set) {
         journal_clean(engine->why.text);
-        engine_note(engine, "error", "{s:s}", "text", engine->why.text);
+        ENGINE_NOTE(engine, "error", "{s:s}", "text", engine->why.text);
     }
 }
 

@@ -50,14 +50,24 @@ struct backend *backend_new(const struct backend_shared *shared,
     return backend;
 }
 
+static void release_memory(void *context)
+{
+    struct backend *backend = context;
+    buffer_fini(&backend->out);
+    mem_free(backend);
+}
+
 void backend_free(struct backend *backend)
 {
+    ASSERT(!backend->is_freed);
+    backend->is_freed = true;
     if (backend->stream.fd >= 0) {
         backend_lose(backend, "the proxy drops the shard");
     }
+    /* Perhaps from one of its own callbacks: its memory stays until the end of the turn. */
     loop_cancel(backend->shared->loop, &backend->flush_task);
-    buffer_fini(&backend->out);
-    mem_free(backend);
+    turn_task_init(&backend->flush_task, release_memory, backend);
+    loop_at_turn_end(backend->shared->loop, &backend->flush_task);
 }
 
 /* What was not sent keeps its bytes, so that it can go elsewhere. */
@@ -77,6 +87,7 @@ static void judge_in_flight(struct backend *backend, bool *was_any_sent)
     for (struct request *request = backend->in_flight.first; request != NULL;
          request = request->next) {
         uint64_t end = request->next != NULL ? request->next->begin_offset : total;
+        /* One byte written is too many to send it again. Model: RESEND. */
         bool is_unsent = request->begin_offset >= backend->written;
         request->outcome = is_unsent ? OUTCOME_NOT_SENT : OUTCOME_UNKNOWN;
         if (is_unsent) {
@@ -132,7 +143,9 @@ void backend_lose(struct backend *backend, const char *why)
     backend->appended = 0;
     tell_in_flight(backend);
     set_in_flight(backend);
-    backend->events.on_down(backend->events.context, backend);
+    if (!backend->is_freed) { /* by what it has just told */
+        backend->events.on_down(backend->events.context, backend);
+    }
 }
 
 /* --- replies ------------------------------------------------------------------------------- */
@@ -187,7 +200,6 @@ static void on_readable(void *context)
     struct backend *backend = context;
     const struct backend_shared *shared = backend->shared;
     uint64_t incarnation = backend->incarnation;
-    (void)loop_update_now(shared->loop);
     for (int reads = 0; reads < READS_PER_TURN; reads++) {
         size_t count;
         enum stream_result result =
@@ -283,7 +295,13 @@ uint64_t backend_sent(const struct backend *backend)
 
 bool backend_has_ended(const struct backend *backend, uint64_t sent)
 {
+    /* Given-up connections count until they are killed. Model: ORPHANPUB. */
     return backend->orphans == 0 && backend->ended >= sent;
+}
+
+void backend_orphan(struct backend *backend)
+{
+    backend->orphans++;
 }
 
 void backend_killed(struct backend *backend)
@@ -365,7 +383,16 @@ void backend_retry(struct backend *backend)
 {
     if (backend->state == BACKEND_DOWN && backend->refusal == REFUSAL_FENCED) {
         backend->refusal = REFUSAL_NONE;
+        backend->failures = 0; /* it was no failure: it will be let in now */
         connect_now(backend);
+    }
+}
+
+void backend_expel(struct backend *backend)
+{
+    backend->refusal = REFUSAL_UNFENCED;
+    if (backend->stream.fd >= 0) {
+        backend_lose(backend, "the shard has lost its fence");
     }
 }
 
@@ -373,7 +400,8 @@ static bool is_overdue(const struct backend *backend, uint64_t now_us)
 {
     const struct request *oldest = backend->in_flight.first;
     if (backend->state == BACKEND_READY) {
-        return oldest != NULL && now_us > oldest->sent_at_us + backend->shared->timeout_us;
+        return oldest != NULL && !backend->is_patient &&
+               now_us > oldest->sent_at_us + backend->shared->timeout_us;
     }
     return backend->state != BACKEND_DOWN &&
            now_us > backend->started_at_us + backend->shared->connect_timeout_us;
@@ -387,6 +415,16 @@ void backend_tick(struct backend *backend, uint64_t now_us)
                now_us >= backend->retry_at_us) {
         connect_now(backend);
     }
+}
+
+void backend_set_patient(struct backend *backend)
+{
+    backend->is_patient = true;
+}
+
+uint64_t backend_connection_id(const struct backend *backend)
+{
+    return backend->connection_id;
 }
 
 enum backend_state backend_state(const struct backend *backend)

@@ -57,15 +57,23 @@ struct backend_events {
 
 struct backend *backend_new(const struct backend_shared *shared,
                             const struct backend_events *events);
-/* Closes; requests in flight are told OUTCOME_UNKNOWN or OUTCOME_NOT_SENT. */
+/* From anywhere but the other events' callbacks of a lane that is freed with it. Closes; requests
+ * in flight are told OUTCOME_UNKNOWN or OUTCOME_NOT_SENT. */
 void backend_free(struct backend *backend);
 
 /* Names the shard and the process; a change of endpoint or identity closes the connection. `index`
  * is for counters. Starts to connect. */
 void backend_set_target(struct backend *backend, unsigned index, const char *name,
                         const struct endpoint *endpoint, const struct shard_identity *identity);
+/* Its requests may wait for hours: no time-out for their replies. */
+void backend_set_patient(struct backend *backend);
+/* CLIENT ID of the present connection; valid when ready. */
+uint64_t backend_connection_id(const struct backend *backend);
 /* After an adoption: try again at once what the fence refused. */
 void backend_retry(struct backend *backend);
+/* The shard is known to have lost its fence, or to be another process: closes the connection;
+ * nobody is to wait for it until hello has passed again. */
+void backend_expel(struct backend *backend);
 /* Every few tens of milliseconds: time-outs and reconnects. */
 void backend_tick(struct backend *backend, uint64_t now_us);
 
@@ -91,5 +99,7 @@ size_t backend_backlog(const struct backend *backend);
 uint64_t backend_sent(const struct backend *backend);
 bool backend_has_ended(const struct backend *backend, uint64_t sent);
 void backend_killed(struct backend *backend);
+/* Counts a connection that somebody else gave up to the same shard: backend_killed ends it. */
+void backend_orphan(struct backend *backend);
 
 #endif

@@ -39,6 +39,8 @@ struct backend {
     uint64_t retry_at_us;
     unsigned failures; /* in a row, since it was last ready */
     bool has_multi;
+    bool is_patient;
+    bool is_freed; /* its memory goes at the end of the turn; no more events */
     /* Requests. */
     struct request_queue in_flight;
     uint64_t sent, ended;

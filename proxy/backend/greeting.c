@@ -69,6 +69,9 @@ static void refuse(struct backend *backend, struct slice reply)
     int length = reply.len > 2 ? (int)reply.len - 2 : 0;
     log_info("shard refused hello shard=%s answer=\"%.*s\"", backend->name, length, reply.data);
     backend_lose(backend, "hello was refused");
+    if (backend->is_freed) {
+        return; /* by what has just been told */
+    }
     if (is_fenced) {
         backend->events.on_fenced(backend->events.context, backend);
     } else if (is_unfenced) {
@@ -76,6 +79,7 @@ static void refuse(struct backend *backend, struct slice reply)
     }
 }
 
+/* Nothing is sent before this answer. Model: HELLOPIPE. */
 static void on_hello(struct request *request)
 {
     struct backend *backend = request->owner;

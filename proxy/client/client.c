@@ -7,6 +7,7 @@
 #define PENDING_MAX       1024u               /* requests of one client under way */
 #define PENDING_BYTES_MAX ((size_t)1 << 20)   /* and their bytes; one request may be larger */
 #define OUT_HIGH_BYTES    ((size_t)256 << 10) /* unread replies: the client is not read */
+#define BLOCKED_INPUT_MAX ((size_t)64 << 10)
 #define KEPT_BYTES        ((size_t)16 << 10)
 #define READS_PER_TURN    4
 
@@ -84,6 +85,7 @@ static void abandon_pipeline(struct client *client)
 {
     struct request *request = client->first;
     client->first = client->last = NULL;
+    client->blocked = NULL;
     while (request != NULL) {
         struct request *next = request->pipeline_next;
         if (request->is_complete) {
@@ -93,6 +95,9 @@ static void abandon_pipeline(struct client *client)
             request->owner = client->host->router;
             request->done = on_abandoned;
             request->progress = NULL;
+            if (request->cancel != NULL) {
+                request->cancel(request);
+            }
         }
         request = next;
     }
@@ -108,12 +113,14 @@ static void client_close(struct client *client)
     io_stop(&client->io);
     stream_close(&client->stream);
     abandon_pipeline(client);
+    transaction_unwatch(client);
     unlink_client(client);
     loop_at_turn_end(client->host->loop, &client->task);
 }
 
 static void client_free(struct client *client)
 {
+    transaction_forget(client);
     command_parser_fini(&client->parser);
     buffer_fini(&client->in);
     buffer_fini(&client->out);
@@ -130,10 +137,19 @@ void client_drain(struct client *client)
 
 /* --- answers --------------------------------------------------------------------------------- */
 
+/* Replies that the client has not taken yet. */
+static size_t unread_bytes(const struct client *client)
+{
+    return buffer_length(&client->out) + client->parked_bytes;
+}
+
 static void head_begins(struct client *client)
 {
     struct request *head = client->first;
     struct slice early = buffer_slice(&head->reply);
+    if (head->is_complete) {
+        client->parked_bytes -= early.len;
+    }
     buffer_add(&client->out, early.data, early.len);
     buffer_clear(&head->reply);
     head->sink = &client->out;
@@ -162,7 +178,12 @@ static void on_request_done(struct request *request)
         return;
     }
     request->is_complete = true;
+    client->blocked = client->blocked == request ? NULL : client->blocked;
     if (request != client->first) {
+        client->parked_bytes += buffer_length(&request->reply);
+        if (unread_bytes(client) > client->host->output_max) {
+            loop_at_turn_end(client->host->loop, &client->task);
+        }
         return;
     }
     while (client->first != NULL && client->first->is_complete) {
@@ -224,7 +245,7 @@ static bool write_out(struct client *client)
         counter_add(&client->host->counters->bytes_out, count);
         buffer_consume(&client->out, count);
     }
-    if (buffer_length(&client->out) > client->host->output_max) {
+    if (unread_bytes(client) > client->host->output_max) {
         counter_add(&client->host->counters->slow_readers, 1);
         client_close(client);
         return false;
@@ -264,17 +285,26 @@ static void on_writable(void *context)
 static bool has_enough_under_way(const struct client *client)
 {
     return client->pending >= PENDING_MAX || client->pending_bytes >= PENDING_BYTES_MAX ||
-           buffer_length(&client->out) >= OUT_HIGH_BYTES ||
-           router_is_congested(client->host->router);
+           unread_bytes(client) >= OUT_HIGH_BYTES;
 }
 
 /* Handles whole commands at the front of the bytes; returns how many bytes they had. */
 static size_t handle_commands(struct client *client, const char *data, size_t size)
 {
     size_t used = 0;
+    /* Once for all that was read: it looks at every shard. */
+    bool is_congested = router_is_congested(client->host->router);
     while (used < size && !client->is_closed && !client->is_draining) {
         struct command command;
-        if (has_enough_under_way(client)) {
+        if (client->blocked != NULL) {
+            /* Reading goes on for a while, so that a client that goes away is noticed. */
+            client->has_backlog = true;
+            if (size - used > BLOCKED_INPUT_MAX) {
+                pause_reading(client);
+            }
+            break;
+        }
+        if (is_congested || has_enough_under_way(client)) {
             pause_reading(client);
             break;
         }
@@ -339,13 +369,18 @@ static char *read_room(struct client *client, size_t *size)
 static void on_readable(void *context)
 {
     struct client *client = context;
-    (void)loop_update_now(client->host->loop);
     for (int reads = 0; reads < READS_PER_TURN; reads++) {
         size_t size, count;
         char *room = read_room(client, &size);
         enum stream_result result = stream_read(&client->stream, room, size, &count);
         if (result == STREAM_END) {
-            client_close(client);
+            /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
+             * when it is gone altogether the next write tells. But nothing is popped for it. */
+            if (client->blocked != NULL) {
+                client_close(client);
+            } else {
+                client_drain(client);
+            }
             return;
         }
         if (result == STREAM_AGAIN) {
@@ -358,6 +393,10 @@ static void on_readable(void *context)
             buffer_commit(&client->in, count);
             handle_kept(client);
         }
+        if (!client->is_closed && buffer_length(&client->in) > client->host->request_max) {
+            client_close(client);
+            return;
+        }
         if (client->is_closed || client->is_draining || client->is_paused || count < size) {
             break;
         }
@@ -367,9 +406,12 @@ static void on_readable(void *context)
 /* After a pause: what was read already comes first. */
 static void go_on(struct client *client)
 {
-    if (!client->is_paused || has_enough_under_way(client)) {
+    bool has_reason = client->is_paused || client->has_backlog;
+    if (!has_reason || client->blocked != NULL || has_enough_under_way(client) ||
+        router_is_congested(client->host->router)) {
         return;
     }
+    client->has_backlog = false;
     unpause(client);
     handle_kept(client);
     if (!client->is_closed && !client->is_paused && !client->is_draining) {
@@ -402,7 +444,7 @@ void client_open(struct client_host *host, int fd)
     client->id = host->next_id;
     host->next_id += host->id_step;
     client->connected_us = loop_now_us(host->loop);
-    buffer_init(&client->in, SIZE_MAX);  /* bounded by the parser: argument size and count */
+    buffer_init(&client->in, SIZE_MAX);  /* bounded in on_readable: request_max */
     buffer_init(&client->out, SIZE_MAX); /* bounded in write_out: output_max */
     command_parser_init(&client->parser, host->bulk_max);
     turn_task_init(&client->task, on_turn_end, client);

@@ -24,9 +24,10 @@ struct client_host {
     const char *server_version;        /* Redis' version as the shards report it; never null */
     char *scratch;                     /* read buffer of the thread */
     size_t scratch_size;
-    uint64_t bulk_max; /* bytes of one argument */
-    size_t output_max; /* unread reply bytes above which a client is cut off */
-    uint16_t port;     /* where clients connect: for INFO */
+    uint64_t bulk_max;  /* bytes of one argument */
+    size_t output_max;  /* unread reply bytes above which a client is cut off */
+    size_t request_max; /* bytes of one command: a longer one is cut off, as Redis does at 1 GB */
+    uint16_t port;      /* where clients connect: for INFO */
     uint64_t started_us;
     struct client *first; /* all open clients */
     unsigned count;

@@ -19,11 +19,18 @@ struct client {
     struct request *first, *last; /* the pipeline */
     unsigned pending;             /* requests in it */
     size_t pending_bytes;         /* of their commands */
+    size_t parked_bytes;          /* of whole replies that wait for those before them */
     uint64_t id;
     uint64_t connected_us;
+    struct request *blocked;   /* nothing behind it is looked at until it is answered */
+    struct private_lane *lane; /* of WATCH; else null */
+    bool is_watching;
+    unsigned watched_slot;
+    bool has_backlog; /* whole commands in `in` that wait for `blocked` */
     bool is_paused;
     bool is_draining; /* nothing more is read; close when all is answered and written */
     bool is_closed;   /* freed at the end of the turn */
+    struct transaction *transaction; /* between MULTI and EXEC; else null */
     char name[64];
     char library[64], library_version[32]; /* CLIENT SETINFO */
 };
@@ -38,6 +45,25 @@ void client_drain(struct client *client);
 void session_handle(struct client *client, const struct command *command);
 /* Redis' error for bytes that are no command. */
 void session_protocol_error(struct client *client, const char *error);
+
+/* What a client may ask without naming more than one slot: which slot, whether keys are written.
+ * Answers the request with its error and returns false otherwise. */
+bool session_find_slot(struct client *client, struct request *request,
+                       const struct command *command);
+struct slice session_wire_bytes(struct request *request, const struct command *command);
+void session_refuse(struct client *client, struct request *request); /* the error is written */
+
+/* transaction.c */
+void transaction_begin(struct client *client, struct request *request);
+void transaction_queue(struct client *client, struct request *request,
+                       const struct command *command);
+void transaction_spoil(struct client *client); /* a command was refused: EXEC will abort */
+void transaction_exec(struct client *client, struct request *request);
+void transaction_discard(struct client *client, struct request *request);
+void transaction_watch(struct client *client, struct request *request,
+                       const struct command *command);
+void transaction_unwatch(struct client *client); /* also when the client goes */
+void transaction_forget(struct client *client);  /* the client goes, or RESET */
 
 /* local.c: answers commands that no shard is asked for. */
 void local_answer(struct client *client, struct request *request, const struct command *command);

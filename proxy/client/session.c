@@ -7,12 +7,14 @@
 #include "lib/resp/writer.h"
 #include "lib/shard/metadata.h"
 #include "proxy/client/client_internal.h"
+#include "proxy/routing/blocking.h"
 #include "proxy/routing/fanout.h"
 #include "proxy/routing/split.h"
 
-#define FEW_KEYS 64u
+#define FEW_KEYS     64u
+#define RESERVED_KEY "ERR keys that begin with __sluice: are reserved"
 
-static void refuse(struct client *client, struct request *request)
+void session_refuse(struct client *client, struct request *request)
 {
     counter_add(&client->host->counters->errors_refused, 1);
     request->is_error = true;
@@ -28,8 +30,8 @@ static bool find_slot(struct client *client, struct request *request, const stru
     for (unsigned i = 0; i < count; i++) {
         struct slice key = command->argv[keys[i].position];
         if (metadata_is_name(key)) {
-            write_error(request_answer(request), "ERR keys that begin with __sluice: are reserved");
-            refuse(client, request);
+            write_error(request_answer(request), RESERVED_KEY);
+            session_refuse(client, request);
             return false;
         }
         request->has_written_keys = request->has_written_keys || keys[i].is_written;
@@ -37,7 +39,7 @@ static bool find_slot(struct client *client, struct request *request, const stru
         if (i > 0 && slot != request->slot) {
             bool is_written = command_error_crossslot(request_answer(request));
             ASSERT(is_written);
-            refuse(client, request);
+            session_refuse(client, request);
             return false;
         }
         request->slot = slot;
@@ -67,8 +69,14 @@ static bool find_route(struct client *client, struct request *request,
     return has_route;
 }
 
+bool session_find_slot(struct client *client, struct request *request,
+                       const struct command *command)
+{
+    return find_route(client, request, command, false);
+}
+
 /* An inline command is sent to shards as RESP. */
-static struct slice wire_bytes(struct request *request, const struct command *command)
+struct slice session_wire_bytes(struct request *request, const struct command *command)
 {
     if (!command->is_inline) {
         return command->raw;
@@ -77,10 +85,30 @@ static struct slice wire_bytes(struct request *request, const struct command *co
     return buffer_slice(&request->bytes);
 }
 
+/* What nearly all requests are: one key, at a place that is known. */
+static void route_single(struct client *client, struct request *request,
+                         const struct command *command, struct slice key)
+{
+    struct router *router = client->host->router;
+    if (metadata_is_name(key)) {
+        write_error(request_answer(request), RESERVED_KEY);
+        session_refuse(client, request);
+        return;
+    }
+    request->has_written_keys = request->command->specs[0].is_written;
+    request->slot = slot_of_key(key, router_snapshot(router)->slot_mask + 1);
+    router_dispatch(router, request, session_wire_bytes(request, command));
+}
+
 static void route(struct client *client, struct request *request, const struct command *command)
 {
+    unsigned single = request->command->single_key;
+    if (single > 0 && single < command->argc) {
+        route_single(client, request, command, command->argv[single]);
+        return;
+    }
     if (find_route(client, request, command, false)) {
-        router_dispatch(client->host->router, request, wire_bytes(request, command));
+        router_dispatch(client->host->router, request, session_wire_bytes(request, command));
     }
 }
 
@@ -89,12 +117,26 @@ static void split(struct client *client, struct request *request, const struct c
     if (request->command->handler == HANDLER_MSET && command->argc % 2 == 0) {
         bool is_written = command_error_arity(request_answer(request), request->command);
         ASSERT(is_written);
-        refuse(client, request);
+        session_refuse(client, request);
         return;
     }
     if (find_route(client, request, command, true)) {
         split_dispatch(client->host->router, request, command);
     }
+}
+
+static void block(struct client *client, struct request *request, const struct command *command)
+{
+    if (!find_route(client, request, command, false)) {
+        return;
+    }
+    if (request->slot == SLOT_NONE) {
+        /* A bad numkeys: the shard says so, at once. */
+        router_dispatch(client->host->router, request, session_wire_bytes(request, command));
+        return;
+    }
+    client->blocked = request;
+    blocking_dispatch(client->host->router, request, command);
 }
 
 static void dispatch(struct client *client, struct request *request, const struct command *command)
@@ -110,21 +152,47 @@ static void dispatch(struct client *client, struct request *request, const struc
         split(client, request, command);
         break;
     case HANDLER_ANY_SHARD:
-        fanout_any_shard(router, request, wire_bytes(request, command));
+        fanout_any_shard(router, request, session_wire_bytes(request, command));
         break;
     case HANDLER_SUM_SHARDS:
-        fanout_sum(router, request, wire_bytes(request, command));
+        fanout_sum(router, request, session_wire_bytes(request, command));
         break;
     case HANDLER_KEYS:
-        fanout_keys(router, request, wire_bytes(request, command));
+        fanout_keys(router, request, session_wire_bytes(request, command));
         break;
     case HANDLER_SCAN:
         fanout_scan(router, request, command);
+        break;
+    case HANDLER_MULTI:
+        transaction_begin(client, request);
+        break;
+    case HANDLER_EXEC:
+        transaction_exec(client, request);
+        break;
+    case HANDLER_DISCARD:
+        transaction_discard(client, request);
+        break;
+    case HANDLER_WATCH:
+        transaction_watch(client, request, command);
+        break;
+    case HANDLER_UNWATCH:
+        transaction_unwatch(client);
+        write_status(request_answer(request), "OK");
+        router_answer(request);
+        break;
+    case HANDLER_BLOCK:
+        block(client, request, command);
         break;
     default:
         local_answer(client, request, command);
         break;
     }
+}
+
+static bool ends_transaction(enum command_handler handler)
+{
+    return handler == HANDLER_WATCH || handler == HANDLER_MULTI || handler == HANDLER_EXEC ||
+           handler == HANDLER_DISCARD || handler == HANDLER_RESET || handler == HANDLER_QUIT;
 }
 
 void session_handle(struct client *client, const struct command *command)
@@ -137,11 +205,16 @@ void session_handle(struct client *client, const struct command *command)
         bool is_written =
             command_error(request_answer(request), check, info, command->argv, command->argc);
         ASSERT(is_written);
-        refuse(client, request);
+        transaction_spoil(client);
+        session_refuse(client, request);
         return;
     }
     counters_command(client->host->counters, info->id);
-    dispatch(client, request, command);
+    if (client->transaction != NULL && !ends_transaction(info->handler)) {
+        transaction_queue(client, request, command);
+    } else {
+        dispatch(client, request, command);
+    }
 }
 
 void session_protocol_error(struct client *client, const char *error)

@@ -30,19 +30,37 @@ struct publisher *control_publisher(const struct control *control, const char *s
     return NULL;
 }
 
-static void resolve_all(struct control *control)
+/* The endpoint that the same host and port had in the older topology; null: to be looked up. */
+static const struct endpoint *known_endpoint(const struct control *control,
+                                             const struct topology *older,
+                                             const struct topology_shard *shard)
 {
-    const struct topology *topology = control->snapshot->topology;
-    control->endpoints =
-        mem_realloc(control->endpoints, topology->nshards * sizeof(*control->endpoints));
-    for (unsigned i = 0; i < topology->nshards; i++) {
-        struct error err;
-        if (!endpoint_resolve(&control->endpoints[i], topology->shards[i].host,
-                              topology->shards[i].port, &err)) {
-            log_error("shard has no address shard=%s why=\"%s\"", topology->shards[i].name,
-                      err.text);
+    for (unsigned i = 0; older != NULL && i < older->nshards; i++) {
+        if (older->shards[i].port == shard->port &&
+            strcmp(older->shards[i].host, shard->host) == 0 && control->endpoints[i].length > 0) {
+            return &control->endpoints[i];
         }
     }
+    return NULL;
+}
+
+/* A name server may be slow: only what is new is looked up. */
+static void resolve_all(struct control *control, const struct topology *older)
+{
+    const struct topology *topology = control->snapshot->topology;
+    struct endpoint *endpoints = mem_zalloc(topology->nshards * sizeof(*endpoints));
+    for (unsigned i = 0; i < topology->nshards; i++) {
+        struct error err;
+        const struct topology_shard *shard = &topology->shards[i];
+        const struct endpoint *known = known_endpoint(control, older, shard);
+        if (known != NULL) {
+            endpoints[i] = *known;
+        } else if (!endpoint_resolve(&endpoints[i], shard->host, shard->port, &err)) {
+            log_error("shard has no address shard=%s why=\"%s\"", shard->name, err.text);
+        }
+    }
+    mem_free(control->endpoints);
+    control->endpoints = endpoints;
 }
 
 static uint64_t epoch_of(void *context)
@@ -59,6 +77,15 @@ static void on_fenced(void *context)
 static void on_unfenced(void *context, const char *shard)
 {
     control_take_over(context, shard);
+}
+
+static void on_fence_lost(void *context, const char *shard)
+{
+    const struct control *control = context;
+    log_error("shard has lost its fence shard=%s", shard);
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        worker_expel(control->workers[i], shard);
+    }
 }
 
 static void on_killed(void *context, unsigned worker, const char *shard)
@@ -83,7 +110,7 @@ static struct publisher *take_publisher(struct control *control, const char *sha
             return publisher;
         }
     }
-    struct publisher_events events = {epoch_of,  on_fenced, on_unfenced,
+    struct publisher_events events = {epoch_of,  on_fenced, on_unfenced, on_fence_lost,
                                       on_killed, on_learnt, control};
     return publisher_new(&control->shared, control->nworkers, &events);
 }
@@ -155,9 +182,10 @@ static void adopt_holds(struct control *control)
 static void adopt(struct control *control, struct topology *topology)
 {
     struct snapshot *snapshot = snapshot_new(topology);
-    snapshot_unref(control->snapshot);
+    struct snapshot *older = control->snapshot;
     control->snapshot = snapshot;
-    resolve_all(control);
+    resolve_all(control, older != NULL ? older->topology : NULL);
+    snapshot_unref(older);
     size_t size = topology->nshards * sizeof(*control->endpoints);
     for (unsigned i = 0; i < control->nworkers; i++) {
         worker_adopt(control->workers[i], snapshot_ref(snapshot),
@@ -220,7 +248,7 @@ void control_take_over(struct control *control, const char *shard)
     struct seen_stranger *stranger = &control->strangers[control->next_stranger++ % count];
     (void)snprintf(stranger->shard, sizeof(stranger->shard), "%s", shard);
     stranger->asked_at_us = now;
-    steward_take_over(control->steward, shard);
+    steward_take_over(control->rescuer, shard);
 }
 
 static void undo_long_holds(struct control *control, uint64_t now)
@@ -408,7 +436,8 @@ static bool open_store(struct control *control, struct topology **topology, stru
         return false;
     }
     control->steward = steward_start(control->config->store, err);
-    if (control->steward == NULL) {
+    control->rescuer = control->steward != NULL ? steward_start(control->config->store, err) : NULL;
+    if (control->rescuer == NULL) {
         topology_free(*topology);
         return false;
     }
@@ -423,6 +452,16 @@ static void watch_store(struct control *control)
     }
 }
 
+/* Before the first hello: a barrier kills at once whom the store does not know to be alive. */
+static void announce(struct control *control, const struct topology *topology)
+{
+    struct error err;
+    control->member.epoch = topology->epoch;
+    if (!store_renew(control->store, &control->member, &err)) {
+        log_warn("cannot register why=\"%s\"", err.text);
+    }
+}
+
 /* Workers, in the order that leaves nothing half-started when something fails. */
 static bool start_all(struct control *control, struct error *err)
 {
@@ -433,6 +472,7 @@ static bool start_all(struct control *control, struct error *err)
               open_store(control, &topology, err);
     if (ok) {
         set_up_member(control);
+        announce(control, topology);
         for (unsigned i = 0; i < control->nworkers; i++) {
             start_worker(control, i, listeners[i]);
         }
@@ -496,6 +536,9 @@ void control_free(struct control *control)
     }
     if (control->steward != NULL) {
         steward_stop(control->steward);
+    }
+    if (control->rescuer != NULL) {
+        steward_stop(control->rescuer);
     }
     http_server_close(control->http);
     if (control->watch_io.context != NULL) {

@@ -35,7 +35,8 @@ struct control {
     uint64_t started_us;
     /* The store and what it said. */
     struct store *store;
-    struct steward *steward;
+    struct steward *steward; /* leases, undoing holds: quick */
+    struct steward *rescuer; /* takeovers, which may hang on a shard */
     struct snapshot *snapshot;
     struct endpoint *endpoints; /* by shard index */
     uint64_t polled_at_us, renewed_at_us;

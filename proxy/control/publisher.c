@@ -8,6 +8,8 @@
 #include "lib/shard/metadata.h"
 #include "lib/shard/script.h"
 
+#define LOOK_US 300000u /* how long a shard that lost its fence is served at most, about */
+
 struct kill {
     struct kill *next;
     unsigned worker;
@@ -22,9 +24,10 @@ struct publisher {
     struct backend *backend;
     struct topology_shard shard;
     unsigned nworkers;
-    uint64_t *drained;   /* by worker: the epoch it has drained here */
-    uint64_t published;  /* on the present connection */
-    uint64_t publishing; /* sent, not answered; 0: none */
+    uint64_t *drained;    /* by worker: the epoch it has drained here */
+    uint64_t published;   /* on the present connection */
+    uint64_t publishing;  /* sent, not answered; 0: none */
+    uint64_t asked_at_us; /* when the fence was last looked at, by publishing */
     struct kill *kills;
 };
 
@@ -44,7 +47,9 @@ static void give(const struct publisher *publisher, struct request *request)
 /* --- publishing ------------------------------------------------------------------------------ */
 
 static void publish(struct publisher *publisher);
+static void send_publish(struct publisher *publisher, uint64_t epoch);
 
+/* Of all workers. Model: EARLYPUB. */
 static uint64_t drained_by_all(const struct publisher *publisher)
 {
     uint64_t least = UINT64_MAX;
@@ -54,33 +59,54 @@ static uint64_t drained_by_all(const struct publisher *publisher)
     return least;
 }
 
+/* FLUSHALL from outside, say. An open connection would be served by it for ever. */
+static void lose_fence(struct publisher *publisher)
+{
+    publisher->events.on_fence_lost(publisher->events.context, publisher->shard.name);
+    backend_expel(publisher->backend);
+    publisher->events.on_unfenced(publisher->events.context, publisher->shard.name);
+}
+
 static void on_published(struct request *request)
 {
     struct publisher *publisher = request->owner;
     uint64_t epoch = publisher->publishing;
+    struct slice reply = buffer_slice(&request->reply);
+    bool has_reply = request->outcome == OUTCOME_REPLY;
+    bool is_unfenced = has_reply && slice_starts_with(reply, SLICE("-UNFENCED"));
+    bool is_published = has_reply && !request->is_error;
     publisher->publishing = 0;
-    if (request->outcome == OUTCOME_REPLY && !request->is_error) {
-        publisher->published = epoch;
-        publish(publisher); /* another may have come meanwhile */
-    } else if (request->outcome == OUTCOME_REPLY) {
-        /* Unfenced, or a barrier removed this peer and kills the connection: hello says the rest.
+    if (has_reply && request->is_error) {
+        /* Unfenced; or a barrier removed this peer and kills the connection: hello says the rest.
          */
-        struct slice reply = buffer_slice(&request->reply);
         log_info("publish refused shard=%s answer=\"%.*s\"", publisher->shard.name,
                  (int)reply.len - 2, reply.data);
     }
     give(publisher, request);
+    if (is_published) {
+        publisher->published = epoch;
+        publish(publisher); /* another may have come meanwhile */
+    } else if (is_unfenced) {
+        lose_fence(publisher); /* last: it may end in an adoption without this shard */
+    }
 }
 
 static void publish(struct publisher *publisher)
 {
-    char digits[20];
     uint64_t epoch = drained_by_all(publisher);
-    if (epoch <= publisher->published || publisher->publishing != 0 ||
-        backend_state(publisher->backend) != BACKEND_READY) {
+    if (epoch > publisher->published) {
+        send_publish(publisher, epoch);
+    }
+}
+
+static void send_publish(struct publisher *publisher, uint64_t epoch)
+{
+    char digits[20];
+    if (publisher->publishing != 0 || backend_state(publisher->backend) != BACKEND_READY) {
         return;
     }
     publisher->publishing = epoch;
+    publisher->asked_at_us = loop_now_us(publisher->shared->loop);
     const struct slice argv[] = {SLICE("EVAL"),
                                  script_text(SCRIPT_PUBLISH),
                                  SLICE("1"),
@@ -114,7 +140,8 @@ static void remove_kill(struct publisher *publisher, struct kill *kill)
     mem_free(kill);
 }
 
-/* The answers come in the order of the list, and so do losses of the connection. */
+/* The answers come in the order of the list, and so do losses of the connection.
+ * Model: ORPHANPUB. */
 static void on_kill_answered(struct request *request)
 {
     struct publisher *publisher = request->owner;
@@ -292,6 +319,10 @@ void publisher_tick(struct publisher *publisher, uint64_t now_us)
     backend_tick(publisher->backend, now_us);
     send_kills(publisher);
     publish(publisher);
+    /* Saying it again is how the fence is looked at: it is there, and names this process. */
+    if (publisher->published > 0 && now_us > publisher->asked_at_us + LOOK_US) {
+        send_publish(publisher, publisher->published);
+    }
 }
 
 const char *publisher_shard(const struct publisher *publisher)

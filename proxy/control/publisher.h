@@ -15,6 +15,8 @@ struct publisher_events {
     uint64_t (*epoch)(void *context);
     void (*on_fenced)(void *context);
     void (*on_unfenced)(void *context, const char *shard);
+    /* A shard that had let us in has lost its fence: whoever has a connection is to close it. */
+    void (*on_fence_lost)(void *context, const char *shard);
     /* The connection that this worker gave up is certainly dead. */
     void (*on_killed)(void *context, unsigned worker, const char *shard);
     /* The bytes of the server's replies to COMMAND and INFO server, after each connect. */

@@ -71,6 +71,7 @@ static enum change_verdict undo_hold_in(struct topology *next, void *context, st
     const struct job *job = context;
     struct migration *migration = topology_find_migration(next, job->migration);
     (void)err;
+    /* Model: CASPHASE. */
     if (migration == NULL || migration->entry_epoch != job->entry_epoch ||
         !phase_is_hold(migration->phase)) {
         return CHANGE_NOTHING; /* switched, or undone by somebody else: the CAS has decided */

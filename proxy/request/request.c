@@ -1,10 +1,21 @@
 #include "proxy/request/request.h"
 
+#include <stddef.h>
+#include <string.h>
+
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
 
 #define KEPT_REQUESTS 4096u
 #define KEPT_BYTES    ((size_t)2048)
+
+void unit_free(struct unit *unit)
+{
+    if (unit != NULL) {
+        mem_free(unit->commands);
+        mem_free(unit);
+    }
+}
 
 static void request_free(struct request *request)
 {
@@ -41,9 +52,7 @@ struct request *request_take(struct request_pool *pool)
     } else {
         pool->free = request->next;
         pool->nfree--;
-        struct buffer reply = request->reply;
-        struct buffer bytes = request->bytes;
-        *request = (struct request){.reply = reply, .bytes = bytes};
+        memset(request, 0, offsetof(struct request, reply));
     }
     request->sink = &request->reply;
     return request;
@@ -54,6 +63,8 @@ void request_give(struct request_pool *pool, struct request *request)
     ASSERT(pool->taken > 0);
     ASSERT(request->work == NULL);
     pool->taken--;
+    unit_free(request->unit);
+    request->unit = NULL;
     if (pool->nfree >= KEPT_REQUESTS) {
         request_free(request);
         return;

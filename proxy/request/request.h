@@ -28,12 +28,18 @@ enum outcome {
 struct request;
 typedef void request_fn(struct request *request);
 
+/* A client's transaction: request->bytes are its commands, one behind the other, and they go to the
+ * shard as one MULTI ... EXEC. */
+struct unit {
+    const struct command_info **commands;
+    unsigned count, capacity;
+};
+
 struct request {
     struct request *next;
 
     /* Reply; written by backend.c, or by whoever answers. */
-    struct buffer *sink; /* null: nobody wants the bytes */
-    struct buffer reply;
+    struct buffer *sink;   /* null: nobody wants the bytes */
     uint32_t replies_left; /* top-level replies still to come */
     enum outcome outcome;
     bool is_error;        /* its (first) reply is an error */
@@ -44,12 +50,14 @@ struct request {
 
     /* What is asked; set by who makes the request. */
     const struct command_info *command;
-    struct buffer bytes;   /* the command as RESP, while it may have to be sent later */
-    unsigned slot;         /* or SLOT_NONE: it goes to the shard, whatever is there */
-    unsigned shard;        /* index, for SLOT_NONE */
-    bool has_written_keys; /* to be marked and mirrored while its slot has a copy */
-    uint8_t attempts;      /* how often it was dispatched */
-    void *sender;          /* the router that dispatches it */
+    struct private_lane *private_lane; /* null: a shared connection; else borrowed */
+    struct unit *unit;                 /* null: one command. Owned: freed by request_give */
+    unsigned slot;                     /* or SLOT_NONE: it goes to the shard, whatever is there */
+    unsigned shard;                    /* index, for SLOT_NONE */
+    bool has_written_keys;             /* to be marked and mirrored while its slot has a copy */
+    uint8_t attempts;                  /* how often it was dispatched */
+    uint64_t cut_epoch; /* not 0: it has keys of several slots, which had one shard in that epoch */
+    void *sender;       /* the router that dispatches it */
     uint64_t arrived_us;
 
     /* Who waits for it; set by its owner. */
@@ -59,8 +67,16 @@ struct request {
     struct request *pipeline_next; /* in the order of the client's commands */
     size_t size_bytes;             /* of the client's command */
     bool is_complete;
-    void *work; /* of whoever makes the answer from parts */
+    const struct request *origin; /* of a part: the client's request; else null */
+    request_fn *cancel; /* may be null: nobody waits any more, and the shard should not either */
+    void *work;         /* of whoever makes the answer from parts */
+
+    /* Kept, empty, from one use to the next: request_take clears only what is above. */
+    struct buffer reply;
+    struct buffer bytes; /* the command as RESP, while it may have to be sent later */
 };
+
+void unit_free(struct unit *unit); /* null is allowed */
 
 /* Recycled requests of one worker. */
 struct request_pool {

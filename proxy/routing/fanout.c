@@ -12,6 +12,7 @@ struct fanout {
     struct request *request; /* the client's */
     struct request **parts;  /* one a shard */
     unsigned nparts, pending;
+    uint64_t owner_epoch; /* when it was sent */
     void (*merge)(struct fanout *fanout, struct buffer *out);
 };
 
@@ -50,8 +51,33 @@ static void fanout_free(struct fanout *fanout)
     mem_free(fanout);
 }
 
+static void dispatch_all(struct router *router, struct request *request, struct slice bytes,
+                         void (*merge_parts)(struct fanout *, struct buffer *));
+
+/* Owners, or the list of shards, changed meanwhile: what one shard had before and what another has
+ * now do not fit together. Asked again; each time needs another change. */
+static bool has_begun_anew(struct fanout *fanout)
+{
+    struct router *router = fanout->router;
+    if (router_snapshot(router)->topology->owner_epoch == fanout->owner_epoch) {
+        return false;
+    }
+    struct buffer bytes = fanout->parts[0]->bytes;
+    buffer_init(&fanout->parts[0]->bytes, SIZE_MAX);
+    struct request *request = fanout->request;
+    void (*merge_parts)(struct fanout *, struct buffer *) = fanout->merge;
+    request->work = NULL;
+    fanout_free(fanout);
+    dispatch_all(router, request, buffer_slice(&bytes), merge_parts);
+    buffer_fini(&bytes);
+    return true;
+}
+
 static void merge(struct fanout *fanout)
 {
+    if (has_begun_anew(fanout)) {
+        return;
+    }
     struct request *request = fanout->request;
     struct buffer *out = request_answer(request);
     const struct request *failed = NULL;
@@ -113,6 +139,7 @@ static void dispatch_all(struct router *router, struct request *request, struct 
     struct fanout *fanout = mem_zalloc(sizeof(*fanout));
     unsigned nparts = router_snapshot(router)->topology->nshards;
     fanout->router = router;
+    fanout->owner_epoch = router_snapshot(router)->topology->owner_epoch;
     fanout->request = request;
     fanout->merge = merge_parts;
     fanout->nparts = fanout->pending = nparts;
@@ -156,7 +183,8 @@ void fanout_any_shard(struct router *router, struct request *request, struct sli
 
 /* --- SCAN ------------------------------------------------------------------------------------ */
 
-/* A cursor is epoch (16 bits) | shard (10) | the shard's own cursor (38). 0 begins and ends. */
+/* A cursor is owner_epoch (16 bits) | shard (10) | the shard's own cursor (38). 0 begins and ends.
+ */
 #define SHARD_CURSOR_BITS 38
 #define SHARD_INDEX_BITS  10
 #define SHARD_CURSOR_MASK (((uint64_t)1 << SHARD_CURSOR_BITS) - 1)
@@ -165,7 +193,7 @@ _Static_assert(TOPOLOGY_SHARDS_MAX <= 1u << SHARD_INDEX_BITS, "a cursor has room
 
 struct scan {
     struct router *router;
-    uint16_t epoch; /* in which it began */
+    uint16_t epoch; /* owner_epoch when it began, modulo 2^16 */
     struct request *part;
 };
 
@@ -176,11 +204,10 @@ static uint64_t make_cursor(uint16_t epoch, unsigned shard, uint64_t shard_curso
 }
 
 /* A scan that began before a slot last changed its owner starts over: a key may show twice, none is
- * missed. Epochs are compared modulo 2^16. */
+ * missed. The cursor carries the epoch of the last such change before it began. */
 static bool is_outdated(const struct topology *topology, uint16_t began)
 {
-    int16_t distance = (int16_t)(uint16_t)(began - (uint16_t)topology->owner_epoch);
-    return distance < 0;
+    return began != (uint16_t)topology->owner_epoch;
 }
 
 static void write_scan_reply(struct buffer *out, uint64_t cursor, uint64_t count, struct slice keys)
@@ -217,6 +244,11 @@ static void answer_scan(const struct scan *scan, struct request *request)
     }
     uint64_t next =
         shard < snapshot->topology->nshards ? make_cursor(scan->epoch, shard, cursor) : 0;
+    if (is_outdated(snapshot->topology, scan->epoch)) {
+        /* The owner of a slot changed while the shard was asked: begin anew, though this may have
+         * been the last step. */
+        next = make_cursor(scan->epoch, 0, 1);
+    }
     struct buffer keys;
     buffer_init(&keys, SIZE_MAX);
     count = add_visible(snapshot, scan->part->shard, elements, &keys);
@@ -266,7 +298,7 @@ void fanout_scan(struct router *router, struct request *request, const struct co
     if (cursor == 0 || is_outdated(topology, epoch) || shard >= topology->nshards) {
         cursor = 0;
         shard = 0;
-        epoch = (uint16_t)topology->epoch;
+        epoch = (uint16_t)topology->owner_epoch;
     }
     struct scan *scan = mem_alloc(sizeof(*scan));
     struct request *part = request_take(router_pool(router));

@@ -7,7 +7,9 @@
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
+#include "proxy/routing/private_lane.h"
 #include "proxy/routing/router_internal.h"
+#include "proxy/routing/split.h"
 
 #define ATTEMPTS_MAX         8
 #define CONGESTED_BYTES      ((size_t)8 << 20)
@@ -72,6 +74,7 @@ static void hold(struct router *router, struct request *request, struct slice by
 static void wait_for(struct lane *lane, struct request *request, struct slice bytes)
 {
     router_keep_bytes(request, bytes);
+    request->sent_at_us = router_now_us(lane->router); /* since when it waits */
     request_queue_push(&lane->waiting, request);
 }
 
@@ -103,14 +106,22 @@ static void redispatch_all(struct router *router, struct request_queue *queue)
     }
 }
 
+/* Those whose slots are still held stay, and keep the time since when. */
 static void release_held(struct router *router)
 {
     struct counters *counters = router->settings.backend.counters;
+    struct request_queue held = router->held;
     uint64_t now = router_now_us(router);
-    for (struct request *request = router->held.first; request != NULL; request = request->next) {
+    struct request *request;
+    router->held = (struct request_queue){.count = 0};
+    while ((request = request_queue_pop(&held)) != NULL) {
+        if (snapshot_entry(router->snapshot, request->slot)->is_held) {
+            request_queue_push(&router->held, request);
+            continue;
+        }
         histogram_record(&counters->hold_wait, now - request->sent_at_us);
+        router_dispatch(router, request, buffer_slice(&request->bytes));
     }
-    redispatch_all(router, &router->held);
     counter_set(&counters->held_now, router->held.count);
 }
 
@@ -128,6 +139,7 @@ static void on_plain_reply(struct request *request)
         break;
     case OUTCOME_UNKNOWN:
     case OUTCOME_PENDING:
+        /* Never sent again. Model: RESEND. */
         router_answer_unknown(router, request);
         break;
     }
@@ -138,12 +150,29 @@ static void send_on(struct lane *lane, struct request *request, const struct slo
                     struct slice bytes)
 {
     request->attempts++;
-    if (entry != NULL && entry->is_dual && request->has_written_keys) {
-        dual_write_start(lane->router, request, entry, bytes);
+    bool is_dual = entry != NULL && entry->is_dual && request->has_written_keys;
+    if (is_dual || request->unit != NULL) {
+        dual_write_start(lane->router, lane->backend, request, entry, bytes);
         return;
     }
     request->on_reply = on_plain_reply;
     backend_send(lane->backend, request, bytes);
+}
+
+/* The EXEC of a transaction with watched keys: on the connection that watches, or not at all. Nil
+ * says that the transaction did not happen. */
+static void dispatch_watched(struct router *router, struct request *request, struct slice bytes)
+{
+    struct private_lane *lane = request->private_lane;
+    if (request->attempts > 0 || !private_lane_is_usable(lane, request->slot) ||
+        !private_lane_is_ready(lane)) {
+        buffer_add_text(request_answer(request), "*-1\r\n");
+        router_answer(request);
+        return;
+    }
+    request->attempts++;
+    dual_write_start(router, private_lane_backend(lane), request,
+                     snapshot_entry(router->snapshot, request->slot), bytes);
 }
 
 void router_dispatch(struct router *router, struct request *request, struct slice bytes)
@@ -152,9 +181,18 @@ void router_dispatch(struct router *router, struct request *request, struct slic
     unsigned shard = request->shard;
     request->sender = router;
     ASSERT(router->snapshot != NULL);
+    if (request->private_lane != NULL) {
+        dispatch_watched(router, request, bytes);
+        return;
+    }
+    if (request->cut_epoch != 0 && request->cut_epoch != router->snapshot->topology->epoch) {
+        split_again(router, request);
+        return;
+    }
     if (request->slot != SLOT_NONE) {
         entry = snapshot_entry(router->snapshot, request->slot);
         shard = entry->authority;
+        /* Reads too. Model: READHOLD. */
         if (entry->is_held && !FAIL_POINT("rule.no-hold")) {
             hold(router, request, bytes);
             return;
@@ -189,7 +227,8 @@ static void check_drains(void *context)
         if (lane->drained_epoch == epoch) {
             continue;
         }
-        if (!backend_has_ended(lane->backend, lane->drain_mark)) {
+        if (!backend_has_ended(lane->backend, lane->drain_mark) ||
+            !private_lanes_have_ended(router, backend_name(lane->backend))) {
             is_behind = true;
             continue;
         }
@@ -216,7 +255,29 @@ void router_killed(struct router *router, const char *shard)
     router_reply_seen(router);
 }
 
-/* Before the new snapshot rules: what was sent so far to shards with changed slots must end. */
+void router_expel(struct router *router, const char *shard)
+{
+    for (unsigned i = 0; i < router->nlanes; i++) {
+        if (strcmp(backend_name(router->lanes[i]->backend), shard) == 0) {
+            backend_expel(router->lanes[i]->backend);
+        }
+    }
+    private_lanes_expel(router, shard);
+}
+
+bool router_orphan(struct router *router, const char *shard)
+{
+    for (unsigned i = 0; i < router->nlanes; i++) {
+        if (strcmp(backend_name(router->lanes[i]->backend), shard) == 0) {
+            backend_orphan(router->lanes[i]->backend);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Before the new snapshot rules: what was sent so far to shards with changed slots must end.
+ * Model: EARLYPUB, PUBOTHER. */
 static void mark_drains(struct router *router, const struct snapshot *newer)
 {
     if (router->snapshot == NULL) {
@@ -230,6 +291,7 @@ static void mark_drains(struct router *router, const struct snapshot *newer)
         }
     }
     mem_free(concerned);
+    private_lanes_mark(router, newer);
 }
 
 static uint64_t epoch_of(void *context)
@@ -338,7 +400,17 @@ static void point_lanes(struct router *router, const struct endpoint *endpoints)
         struct lane *lane = router->lanes[i];
         backend_set_target(lane->backend, i, shard->name, &endpoints[i], &shard->identity);
         lane->process = shard->identity;
+        lane->endpoint = endpoints[i];
         backend_retry(lane->backend);
+    }
+}
+
+/* Whatever waits for a shard is dispatched anew: its slot may have moved on, and what comes behind
+ * it to the same slot must stay behind it. */
+static void take_waiting(struct router *router, struct request_queue *waiting)
+{
+    for (unsigned i = 0; i < router->nlanes; i++) {
+        request_queue_append(waiting, &router->lanes[i]->waiting);
     }
 }
 
@@ -347,10 +419,14 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
 {
     struct request_queue orphaned = {.count = 0};
     mark_drains(router, snapshot);
+    take_waiting(router, &orphaned);
     struct snapshot *older = router->snapshot;
     router->snapshot = snapshot;
     replace_lanes(router, &orphaned);
     point_lanes(router, endpoints);
+    if (older != NULL) {
+        private_lanes_adopt(router, older);
+    }
     snapshot_unref(older);
     counter_set(&router->settings.backend.counters->epoch, snapshot->topology->epoch);
     router->is_draining = true;
@@ -388,7 +464,7 @@ static void expire_waiting(struct lane *lane)
     const struct router *router = lane->router;
     uint64_t limit = router->settings.wait_max_us;
     while (lane->waiting.first != NULL &&
-           router_now_us(router) > lane->waiting.first->arrived_us + limit) {
+           router_now_us(router) > lane->waiting.first->sent_at_us + limit) {
         router_answer_unavailable(lane->router, request_queue_pop(&lane->waiting),
                                   "the shard does not answer");
     }
@@ -407,6 +483,8 @@ void router_tick(struct router *router)
     }
     expire_held(router);
     dual_write_tick(router);
+    private_lanes_tick(router);
+    blocking_tick(router);
 }
 
 unsigned router_usable_shard(const struct router *router)

@@ -45,6 +45,8 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
                   const struct endpoint *endpoints);
 const struct snapshot *router_snapshot(const struct router *router); /* null before the first */
 void router_killed(struct router *router, const char *shard);
+/* The shard has lost its fence: closes what is open to it. */
+void router_expel(struct router *router, const char *shard);
 /* Every few tens of milliseconds. */
 void router_tick(struct router *router);
 struct request_pool *router_pool(struct router *router);

@@ -3,6 +3,7 @@
 #define PROXY_ROUTING_ROUTER_INTERNAL_H
 
 #include "lib/resp/command_parser.h"
+#include "lib/shard/metadata.h"
 #include "proxy/routing/router.h"
 
 struct dual_write;
@@ -12,9 +13,17 @@ struct lane {
     struct router *router;
     struct backend *backend;
     struct shard_identity process;
+    struct endpoint endpoint;
     struct request_queue waiting; /* for the backend to become ready */
     uint64_t drain_mark;          /* requests sent up to here have to end ... */
     uint64_t drained_epoch;       /* ... before this may rise to the adopted epoch */
+};
+
+/* The names of the metadata that were used last. No migration has the id 0. */
+struct named_base {
+    uint64_t migration, base;
+    enum direction direction;
+    struct metadata_names names;
 };
 
 struct router {
@@ -24,12 +33,16 @@ struct router {
     struct lane **lanes; /* by shard index of the snapshot */
     unsigned nlanes;
     struct request_queue held;
+    struct private_lane *private_lanes; /* all open ones */
+    struct blocking *blockings;         /* all clients' blocked commands */
     struct turn_task drain_task;
     bool is_draining; /* some lane's drained_epoch is behind */
     /* Dual writes whose client waits for the mirror, oldest first. */
     struct dual_write *mirrors_first, **mirrors_last;
-    uint64_t breaker_until_us; /* until then nobody waits for a mirror */
+    uint64_t breaker_until_us;      /* until then nobody waits for a mirror */
+    uint64_t memory_short_until_us; /* until then what needs no memory goes by marked_write */
     struct command_parser parser;
+    struct named_base last_named;
 };
 
 static inline uint64_t router_now_us(const struct router *router)
@@ -45,8 +58,23 @@ void router_keep_bytes(struct request *request, struct slice bytes);
 /* After any reply: a lane may have drained. */
 void router_reply_seen(struct router *router);
 
-/* dual_write.c */
-void dual_write_start(struct router *router, struct request *request,
+/* A connection to this shard was given up elsewhere: it counts as in flight. False: unknown shard.
+ */
+bool router_orphan(struct router *router, const char *shard);
+
+/* private_lane.c: before the newer snapshot rules, and after. */
+void private_lanes_mark(struct router *router, const struct snapshot *newer);
+void private_lanes_adopt(struct router *router, const struct snapshot *older);
+bool private_lanes_have_ended(const struct router *router, const char *shard);
+void private_lanes_tick(struct router *router);
+void private_lanes_expel(struct router *router, const char *shard);
+
+/* blocking.c */
+void blocking_tick(struct router *router);
+
+/* dual_write.c: a write to a slot that has a copy, or a client's transaction anywhere. `entry` is
+ * null when the request has no slot. */
+void dual_write_start(struct router *router, struct backend *authority, struct request *request,
                       const struct slot_entry *entry, struct slice bytes);
 void dual_write_tick(struct router *router);
 /* On router_free, after the backends are gone. */

@@ -10,11 +10,13 @@ struct part {
     uint32_t id; /* shard index, or SLOT_BIT | slot while the slot is being moved */
     unsigned slot;
     unsigned count;
-    struct request *request; /* given back when the whole is answered */
-    struct slice rest;       /* merging: what of an MGET's part is not used yet */
+    unsigned first_key, last_key; /* a chain through split->next_key, in the order of the command */
+    struct request *request;      /* given back when the whole is answered */
+    struct slice rest;            /* merging: what of an MGET's part is not used yet */
 };
 
 #define SLOT_BIT 0x80000000u
+#define FEW_KEYS 64u /* up to here the parts are searched one by one */
 
 struct split {
     struct router *router;
@@ -22,7 +24,8 @@ struct split {
     unsigned nparts, pending;
     struct part *parts;
     unsigned nkeys;
-    unsigned *part_of; /* [nkeys] */
+    unsigned *part_of;  /* [nkeys] */
+    unsigned *next_key; /* [nkeys] */
 };
 
 static void split_free(struct split *split)
@@ -34,6 +37,7 @@ static void split_free(struct split *split)
     }
     mem_free(split->parts);
     mem_free(split->part_of);
+    mem_free(split->next_key);
     mem_free(split);
 }
 
@@ -71,25 +75,56 @@ static void merge_values(struct split *split, struct buffer *out)
     }
 }
 
-static const struct part *first_error(const struct split *split)
+static bool begins_with(const struct part *part, struct slice word)
 {
+    return part->request->is_error && slice_starts_with(reply_of(part), word);
+}
+
+/* The first error, but a part of unknown outcome comes before all others. */
+static const struct part *failed_part(const struct split *split)
+{
+    const struct part *failed = NULL;
     for (unsigned i = 0; i < split->nparts; i++) {
-        if (split->parts[i].request->is_error) {
-            return &split->parts[i];
+        const struct part *part = &split->parts[i];
+        if (begins_with(part, SLICE("-UNKNOWN"))) {
+            return part;
         }
+        failed = failed == NULL && part->request->is_error ? part : failed;
     }
-    return NULL;
+    return failed;
+}
+
+/* "-UNAVAILABLE" promises that nothing was executed: not true of a write whose other part was. */
+static bool is_half_done(const struct split *split, const struct part *failed)
+{
+    bool is_any_done = false;
+    for (unsigned i = 0; i < split->nparts; i++) {
+        is_any_done = is_any_done || !split->parts[i].request->is_error;
+    }
+    return is_any_done && split->request->has_written_keys &&
+           begins_with(failed, SLICE("-UNAVAILABLE"));
+}
+
+static void merge_error(const struct split *split, const struct part *failed, struct buffer *out)
+{
+    struct slice error = reply_of(failed);
+    if (is_half_done(split, failed)) {
+        counter_add(&router_counters(split->router)->errors_unknown, 1);
+        write_error(out, "UNKNOWN a shard could not be reached: some keys of the command were "
+                         "written, others not");
+    } else {
+        buffer_add(out, error.data, error.len);
+    }
 }
 
 static void merge(struct split *split)
 {
     struct request *request = split->request;
     struct buffer *out = request_answer(request);
-    const struct part *failed = first_error(split);
+    const struct part *failed = failed_part(split);
     if (failed != NULL) {
-        struct slice error = reply_of(failed);
         request->is_error = true;
-        buffer_add(out, error.data, error.len);
+        merge_error(split, failed, out);
     } else if (request->command->handler == HANDLER_MGET) {
         merge_values(split, out);
     } else if (request->command->handler == HANDLER_MSET) {
@@ -120,33 +155,76 @@ static uint32_t id_of(const struct router *router, unsigned slot)
     return entry->migration != NULL ? SLOT_BIT | slot : entry->authority;
 }
 
-static unsigned find_part(struct split *split, unsigned *capacity, unsigned slot)
+/* Where the parts are found while the command is cut. */
+struct cutting {
+    struct split *split;
+    unsigned capacity;      /* of split->parts */
+    unsigned *part_of_slot; /* for many keys: part + 1 by slot, 0: not known yet; else null */
+};
+
+static unsigned new_part(struct cutting *cutting, uint32_t id, unsigned slot)
 {
-    uint32_t id = id_of(split->router, slot);
-    for (unsigned i = 0; i < split->nparts; i++) {
-        if (split->parts[i].id == id) {
-            return i;
-        }
-    }
-    if (split->nparts == *capacity) {
-        *capacity = *capacity == 0 ? 4 : *capacity * 2;
-        split->parts = mem_realloc(split->parts, *capacity * sizeof(*split->parts));
+    struct split *split = cutting->split;
+    if (split->nparts == cutting->capacity) {
+        cutting->capacity = cutting->capacity == 0 ? 4 : cutting->capacity * 2;
+        split->parts = mem_realloc(split->parts, cutting->capacity * sizeof(*split->parts));
     }
     split->parts[split->nparts] = (struct part){.id = id, .slot = slot};
     return split->nparts++;
 }
 
+static unsigned search_part(struct cutting *cutting, unsigned slot)
+{
+    uint32_t id = id_of(cutting->split->router, slot);
+    /* A slot that is moved has a part of its own: with a map, this is its first key. */
+    bool is_new = cutting->part_of_slot != NULL && (id & SLOT_BIT) != 0;
+    for (unsigned i = 0; !is_new && i < cutting->split->nparts; i++) {
+        if (cutting->split->parts[i].id == id) {
+            return i;
+        }
+    }
+    return new_part(cutting, id, slot);
+}
+
+static unsigned find_part(struct cutting *cutting, unsigned slot)
+{
+    if (cutting->part_of_slot == NULL) {
+        return search_part(cutting, slot);
+    }
+    if (cutting->part_of_slot[slot] == 0) {
+        cutting->part_of_slot[slot] = search_part(cutting, slot) + 1;
+    }
+    return cutting->part_of_slot[slot] - 1;
+}
+
+static void add_key(struct split *split, unsigned key, unsigned part_index)
+{
+    struct part *part = &split->parts[part_index];
+    split->part_of[key] = part_index;
+    if (part->count == 0) {
+        part->first_key = key;
+    } else {
+        split->next_key[part->last_key] = key;
+    }
+    part->last_key = key;
+    part->count++;
+}
+
 static void cut(struct split *split, const struct command *command, unsigned step)
 {
-    unsigned capacity = 0;
-    unsigned mask = router_snapshot(split->router)->slot_mask;
+    unsigned nslots = router_snapshot(split->router)->slot_mask + 1;
+    struct cutting cutting = {.split = split};
     split->nkeys = (command->argc - 1) / step;
     split->part_of = mem_alloc(split->nkeys * sizeof(*split->part_of));
-    for (unsigned i = 0; i < split->nkeys; i++) {
-        unsigned slot = slot_of_key(command->argv[1 + i * step], mask + 1);
-        split->part_of[i] = find_part(split, &capacity, slot);
-        split->parts[split->part_of[i]].count++;
+    split->next_key = mem_alloc(split->nkeys * sizeof(*split->next_key));
+    if (split->nkeys > FEW_KEYS) {
+        cutting.part_of_slot = mem_zalloc(nslots * sizeof(*cutting.part_of_slot));
     }
+    for (unsigned i = 0; i < split->nkeys; i++) {
+        unsigned slot = slot_of_key(command->argv[1 + i * step], nslots);
+        add_key(split, i, find_part(&cutting, slot));
+    }
+    mem_free(cutting.part_of_slot);
 }
 
 static void write_part(const struct split *split, unsigned index, const struct command *command,
@@ -156,11 +234,20 @@ static void write_part(const struct split *split, unsigned index, const struct c
     struct buffer *bytes = &part->request->bytes;
     write_array(bytes, 1 + (uint64_t)part->count * step);
     write_bulk(bytes, command->argv[0]);
-    for (unsigned i = 0; i < split->nkeys; i++) {
-        for (unsigned j = 0; split->part_of[i] == index && j < step; j++) {
-            write_bulk(bytes, command->argv[1 + i * step + j]);
+    unsigned key = part->first_key;
+    for (unsigned i = 0; i < part->count; i++) {
+        for (unsigned j = 0; j < step; j++) {
+            write_bulk(bytes, command->argv[1 + key * step + j]);
         }
+        key = i + 1 < part->count ? split->next_key[key] : key;
     }
+}
+
+/* Keys of one slot stay together whatever happens. */
+static uint64_t cut_epoch(const struct split *split, const struct part *part)
+{
+    bool is_one_slot = part->count == 1 || (part->id & SLOT_BIT) != 0;
+    return is_one_slot ? 0 : router_snapshot(split->router)->topology->epoch;
 }
 
 static void prepare_part(struct split *split, unsigned index, const struct command *command,
@@ -172,7 +259,9 @@ static void prepare_part(struct split *split, unsigned index, const struct comma
     part->done = on_part_done;
     part->command = split->request->command;
     part->slot = split->parts[index].slot;
+    part->cut_epoch = cut_epoch(split, &split->parts[index]);
     part->has_written_keys = split->request->has_written_keys;
+    part->origin = split->request;
     part->arrived_us = split->request->arrived_us;
     write_part(split, index, command, step);
 }
@@ -198,6 +287,7 @@ static void dispatch_whole(struct split *split, const struct command *command)
     struct router *router = split->router;
     struct request *request = split->request;
     request->slot = split->parts[0].slot;
+    request->cut_epoch = cut_epoch(split, &split->parts[0]);
     split_free(split);
     router_dispatch(router, request, command->raw);
 }
@@ -219,4 +309,16 @@ void split_dispatch(struct router *router, struct request *request, const struct
         prepare_part(split, i, command, step);
     }
     dispatch_parts(split);
+}
+
+void split_again(struct router *router, struct request *request)
+{
+    struct command_parser parser;
+    struct command command;
+    struct slice bytes = buffer_slice(&request->bytes);
+    command_parser_init(&parser, UINT64_MAX);
+    enum parse_status status = command_parse(&parser, bytes.data, bytes.len, &command);
+    ASSERT(status == PARSE_OK);
+    split_dispatch(router, request, &command);
+    command_parser_fini(&parser);
 }

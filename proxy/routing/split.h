@@ -10,5 +10,9 @@
 
 /* request->command has one of the three split handlers. request->done is called once. */
 void split_dispatch(struct router *router, struct request *request, const struct command *command);
+/* For router.c: a request whose keys had one shard (request->cut_epoch) was not sent before the
+ * topology changed. It is cut anew: sent whole by one of its slots, a key would go to a shard that
+ * has lost it, or be written without its mark. */
+void split_again(struct router *router, struct request *request);
 
 #endif

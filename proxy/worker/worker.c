@@ -14,6 +14,8 @@
 #define SCRATCH_BYTES    ((size_t)64 << 10)
 #define TICK_MS          20
 #define ACCEPTS_PER_TURN 64
+/* Beside its largest argument; with Redis' 512 MB for that 1 GB, its client-query-buffer-limit. */
+#define REQUEST_ROOM_BYTES ((size_t)512 << 20)
 
 struct worker {
     struct worker_settings settings;
@@ -125,7 +127,7 @@ void worker_adopt(struct worker *worker, struct snapshot *snapshot, struct endpo
     mailbox_post(worker->mailbox, &mail->mail);
 }
 
-struct killed_mail {
+struct shard_mail {
     struct mail mail;
     char shard[SHARD_NAME_MAX + 1];
 };
@@ -133,16 +135,34 @@ struct killed_mail {
 static void deliver_killed(struct mail *mail, void *receiver)
 {
     struct worker *worker = receiver;
-    router_killed(worker->router, ((struct killed_mail *)mail)->shard);
+    router_killed(worker->router, ((struct shard_mail *)mail)->shard);
     mem_free(mail);
+}
+
+static void deliver_expel(struct mail *mail, void *receiver)
+{
+    struct worker *worker = receiver;
+    router_expel(worker->router, ((struct shard_mail *)mail)->shard);
+    mem_free(mail);
+}
+
+static void post_shard(struct worker *worker, const char *shard,
+                       void (*deliver)(struct mail *mail, void *receiver))
+{
+    struct shard_mail *mail = mem_alloc(sizeof(*mail));
+    mail->mail.deliver = deliver;
+    (void)snprintf(mail->shard, sizeof(mail->shard), "%s", shard);
+    mailbox_post(worker->mailbox, &mail->mail);
 }
 
 void worker_killed(struct worker *worker, const char *shard)
 {
-    struct killed_mail *mail = mem_alloc(sizeof(*mail));
-    mail->mail.deliver = deliver_killed;
-    (void)snprintf(mail->shard, sizeof(mail->shard), "%s", shard);
-    mailbox_post(worker->mailbox, &mail->mail);
+    post_shard(worker, shard, deliver_killed);
+}
+
+void worker_expel(struct worker *worker, const char *shard)
+{
+    post_shard(worker, shard, deliver_expel);
 }
 
 struct learn_mail {
@@ -253,6 +273,7 @@ static void set_up_clients(struct worker *worker)
                                            .scratch_size = sizeof(worker->scratch),
                                            .bulk_max = settings->bulk_max,
                                            .output_max = settings->output_max,
+                                           .request_max = settings->bulk_max + REQUEST_ROOM_BYTES,
                                            .port = settings->port,
                                            .started_us = loop_now_us(worker->loop),
                                            .next_id = settings->index + 1,

@@ -42,6 +42,8 @@ void worker_stop(struct worker *worker);
 void worker_adopt(struct worker *worker, struct snapshot *snapshot, struct endpoint *endpoints);
 /* A given-up connection to this shard is certainly dead. */
 void worker_killed(struct worker *worker, const char *shard);
+/* The shard has lost its fence: its connections are closed. */
+void worker_expel(struct worker *worker, const char *shard);
 /* The table and the text live as long as the worker. */
 void worker_learn(struct worker *worker, const struct command_table *table, const char *version);
 /* Accept nobody any more, answer what was asked, then on_idle. */

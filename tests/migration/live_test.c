@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -18,6 +19,7 @@
 #define RATE     2500
 #define CHURNERS 6
 #define LONG_MS  60000
+#define BACKLOG  3000
 
 static struct cluster *cluster;
 
@@ -156,20 +158,63 @@ static void a_killed_proxy_loses_nothing_and_stops_no_migration(void **state)
     (void)bank_run_end(bank);
 }
 
+/* Writes that wait in the socket of a proxy that is stopped: it reads them the moment it goes on,
+ * when it knows nothing yet of what has changed meanwhile. */
+static void send_backlog(struct client *client)
+{
+    int done = 0;
+    for (unsigned i = 0; i < BACKLOG; i++) {
+        (void)redisAppendCommand(client_context(client), "INCR backlog:%u", i);
+    }
+    while (!done) {
+        assert_int_equal(redisBufferWrite(client_context(client), &done), REDIS_OK);
+    }
+}
+
+/* What was acknowledged is there, once; what was refused is not; what is unknown may be. */
+static void check_backlog(struct client *client, struct client *other)
+{
+    for (unsigned i = 0; i < BACKLOG; i++) {
+        redisReply *reply = NULL;
+        assert_int_equal(redisGetReply(client_context(client), (void **)&reply), REDIS_OK);
+        char *outcome = client_reply_text(reply);
+        char *command = mem_printf("GET backlog:%u", i);
+        char *value = client_ask(other, command);
+        bool is_there = strcmp(value, "1") == 0;
+        bool is_right = strcmp(outcome, ":1") == 0                  ? is_there
+                        : strncmp(outcome, "-UNAVAILABLE", 12) == 0 ? strcmp(value, "(nil)") == 0
+                        : strncmp(outcome, "-UNKNOWN", 8) == 0
+                            ? is_there || strcmp(value, "(nil)") == 0
+                            : false;
+        if (!is_right) {
+            fail_msg("INCR backlog:%u answered %s, and now it is %s", i, outcome, value);
+        }
+        freeReplyObject(reply);
+        mem_free(outcome);
+        mem_free(command);
+        mem_free(value);
+    }
+}
+
 static void a_proxy_that_slept_through_the_switch_does_no_harm(void **state)
 {
     (void)state;
     struct bank_run *bank = bank_run_start(cluster, ACCOUNTS, RATE);
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --manual-switch");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    struct client *client = client_connect(cluster_proxy_port(cluster, 1));
+    struct client *other = client_connect(cluster_proxy_port(cluster, 0));
+    expect(client, "PING", "+PONG");
     process_signal(cluster_proxy(cluster, 1), SIGSTOP);
+    send_backlog(client);
     ctl("switch", id, "--wait");
     process_signal(cluster_proxy(cluster, 1), SIGCONT);
+    check_backlog(client, other);
     cluster_wait_proxy_ready(cluster, 1);
     bank_run_tell(bank, "mark awake");
-    struct client *client = client_connect(cluster_proxy_port(cluster, 1));
     let_clients_write(client, 100);
     client_close(client);
+    client_close(other);
     bank_run_tell(bank, "pause");
     cluster_compare(cluster, "");
     bank_run_tell(bank, "resume");

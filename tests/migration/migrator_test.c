@@ -20,6 +20,16 @@
 static int set_up(void **state)
 {
     static struct migration_rig rig;
+    static const char *const no_disk[] = {"--appendonly", "no", NULL};
+    rig_start(&rig, no_disk);
+    *state = &rig;
+    return 0;
+}
+
+/* Shards that come back with all of their data after kill -9. */
+static int set_up_durable(void **state)
+{
+    static struct migration_rig rig;
     rig_start(&rig, NULL);
     *state = &rig;
     return 0;
@@ -35,6 +45,8 @@ static void every_type_and_expiry_moves_and_the_source_is_purged(void **state)
 {
     struct migration_rig *rig = *state;
     rig_load_all_types(rig, 40);
+    rig_load_large(rig, 0);
+    rig_load_large(rig, 1);
     rig_open_migration(rig);
     rig_start_migrator(rig, NULL);
     rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
@@ -175,6 +187,33 @@ static void a_target_that_comes_back_empty_waits_for_an_operator(void **state)
     rig_reconnect(rig);
     WAIT_UNTIL(rig_journal_has(rig, "sluicectl shard accept target"), LONG_MS);
     assert_int_equal(rig_phase(rig), PHASE_DUAL_WRITE);
+}
+
+/* The authority came back empty: its emptiness is not carried to the copy, which is all that is
+ * left. */
+static void nothing_is_removed_while_the_authority_awaits_acceptance(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 3);
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    redisReply *before = redisCommand(rig->on_target, "DBSIZE");
+    redis_server_kill(rig->source);
+    redis_server_restart(rig->source, true);
+    WAIT_UNTIL(rig_journal_has(rig, "sluicectl shard accept source"), LONG_MS);
+    rig_enter(rig, PHASE_ABORTING); /* not even by an abort */
+    WAIT_UNTIL(rig_records(rig, "phase") >= 3, LONG_MS);
+    uint64_t deadline_us = deadline_after_ms(1500); /* longer than purge-patience */
+    while (!deadline_is_over(deadline_us)) {
+        redisReply *now = redisCommand(rig->on_target, "DBSIZE");
+        assert_int_equal(now->integer, before->integer);
+        assert_int_equal(rig_phase(rig), PHASE_ABORTING);
+        freeReplyObject(now);
+        clock_sleep_ms(20);
+    }
+    freeReplyObject(before);
 }
 
 static void serve_empty(struct topology *next, struct migration *migration, void *context)
@@ -331,7 +370,8 @@ static void a_paused_migration_stands_still(void **state)
     rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function)    cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define DURABLE(function) cmocka_unit_test_setup_teardown(function, set_up_durable, tear_down)
 
 int main(void)
 {
@@ -343,14 +383,15 @@ int main(void)
         TEST(a_hold_that_somebody_undoes_is_begun_again_in_a_new_generation),
         TEST(leftovers_on_the_target_keep_a_migration_planned),
         TEST(a_target_that_evicts_keeps_a_migration_planned),
-        TEST(a_target_less_durable_than_the_source_keeps_a_migration_planned),
+        DURABLE(a_target_less_durable_than_the_source_keeps_a_migration_planned),
         TEST(a_target_that_comes_back_empty_waits_for_an_operator),
+        TEST(nothing_is_removed_while_the_authority_awaits_acceptance),
         TEST(a_target_that_lost_everything_gets_a_new_base_and_a_new_backfill),
-        TEST(a_restart_of_the_target_begins_a_new_base),
+        DURABLE(a_restart_of_the_target_begins_a_new_base),
         TEST(lost_marks_are_a_new_base_and_not_an_empty_dirty_set),
         TEST(a_difference_that_no_mark_explains_is_found_and_repaired),
         TEST(evicted_keys_on_the_target_forbid_the_switch),
-        TEST(a_purge_of_a_dead_shard_becomes_a_debt_that_is_paid_later),
+        DURABLE(a_purge_of_a_dead_shard_becomes_a_debt_that_is_paid_later),
         TEST(a_paused_migration_stands_still),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

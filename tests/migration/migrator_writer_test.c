@@ -24,6 +24,20 @@
 #define WRITERS 2
 #define WRITES  200
 
+/* State T in /proc: it has met its fail point. */
+static bool process_is_stopped(struct process *process)
+{
+    char path[64];
+    char line[256] = "";
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)process_pid(process));
+    FILE *file = fopen(path, "re");
+    if (file != NULL) {
+        (void)!fgets(line, sizeof(line), file);
+        (void)fclose(file);
+    }
+    return strstr(line, ") T ") != NULL;
+}
+
 static int set_up(void **state)
 {
     static const char *const fast[] = {"--appendonly", "no", NULL};
@@ -158,6 +172,69 @@ static void a_hung_proxy_does_not_stop_a_migration(void **state)
     rig_expect_equal(rig, true);
 }
 
+/* The plain write that a hung proxy still sends after the barrier of dual-write must not arrive: it
+ * carries no mark. */
+static void a_stale_plain_write_does_not_arrive_behind_the_barrier(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, TYPES);
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    struct proxy_stand_in *hung = proxy_stand_in_start(rig, "hung", 3);
+    WAIT_UNTIL(proxy_stand_in_writes(hung) > 0, LONG_MS);
+    proxy_stand_in_hang(hung, true, false);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    proxy_stand_in_hang(hung, false, false);
+    proxy_stand_in_stop_killed(hung);
+    rig_request(rig, REQUEST_SWITCH);
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_expect_copies_equal(rig);
+}
+
+/* The same for a dual write behind the barrier of the hold. */
+static void a_stale_dual_write_does_not_arrive_behind_the_switch(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, TYPES);
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig, LONG_MS);
+    struct proxy_stand_in *hung = proxy_stand_in_start(rig, "hung", 4);
+    WAIT_UNTIL(proxy_stand_in_writes(hung) > WRITES, LONG_MS);
+    proxy_stand_in_hang(hung, true, false);
+    rig_request(rig, REQUEST_SWITCH);
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    proxy_stand_in_hang(hung, false, false);
+    proxy_stand_in_stop_killed(hung);
+    rig_enter(rig, PHASE_FINALIZING);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_expect_equal(rig, true);
+}
+
+/* Repairs are let in again in the new generation, whose guard somebody has to open. */
+static void after_an_undone_hold_repairs_go_on(void **state)
+{
+    struct migration_rig *rig = *state;
+    struct proxy_stand_in *writers[WRITERS];
+    rig_load_all_types(rig, TYPES);
+    rig_open_migration(rig);
+    start_writers(rig, writers);
+    rig_start_migrator(rig, "hold.before-owner-guard=stop@1");
+    rig_wait_phase(rig, PHASE_HOLD, LONG_MS);
+    WAIT_UNTIL(process_is_stopped(rig->migrator), LONG_MS);
+    rig_enter(rig, PHASE_DUAL_WRITE);
+    wait_for_writes(writers);
+    process_signal(rig->migrator, SIGCONT);
+    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    stop_writers(writers);
+    rig_enter(rig, PHASE_FINALIZING);
+    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_expect_equal(rig, true);
+    assert_true(rig_journal_has(rig, "\"undone\":true"));
+}
+
 /* --- killed at every step --------------------------------------------------------------------- */
 
 enum way {
@@ -269,6 +346,13 @@ static void killed_at_every_step_on_the_way_back_it_goes_on(void **state)
     killed_at(*state, WAY_BACK, prefixes, 1);
 }
 
+/* The first time in the hold, the second time in the hold back. */
+static void killed_in_either_hold_it_goes_on(void **state)
+{
+    static const char *const prefixes[] = {"hold.", NULL};
+    killed_at(*state, WAY_BACK, prefixes, 2);
+}
+
 static void killed_at_every_change_of_the_topology_it_goes_on(void **state)
 {
     static const char *const prefixes[] = {"change.", NULL};
@@ -290,8 +374,12 @@ int main(void)
         TEST(no_acknowledged_write_is_lost_by_a_rollback),
         TEST(the_copy_is_kept_equal_in_the_rollback_window),
         TEST(a_hung_proxy_does_not_stop_a_migration),
+        TEST(a_stale_plain_write_does_not_arrive_behind_the_barrier),
+        TEST(a_stale_dual_write_does_not_arrive_behind_the_switch),
+        TEST(after_an_undone_hold_repairs_go_on),
         TEST(killed_at_every_step_on_the_way_forward_it_goes_on),
         TEST(killed_at_every_step_on_the_way_back_it_goes_on),
+        TEST(killed_in_either_hold_it_goes_on),
         TEST(killed_at_every_change_of_the_topology_it_goes_on),
         TEST(killed_at_every_journal_record_it_goes_on),
     };

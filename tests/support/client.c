@@ -115,7 +115,8 @@ char *client_reply_text(const redisReply *reply)
 
 struct words {
     int count;
-    char *word[WORDS_MAX];
+    const char *word[WORDS_MAX];
+    char *memory[WORDS_MAX]; /* the same, to be freed */
     size_t length[WORDS_MAX];
 };
 
@@ -165,6 +166,7 @@ static const char *take_word(const char *text, struct words *words)
     }
     ASSERT(words->count < WORDS_MAX);
     words->word[words->count] = word;
+    words->memory[words->count] = word;
     words->length[words->count++] = length;
     return text;
 }
@@ -195,10 +197,9 @@ char *client_ask(struct client *client, const char *command)
 {
     struct words *words = mem_alloc(sizeof(*words));
     split_words(command, words);
-    char *text =
-        client_ask_argv(client, words->count, (const char **)(uintptr_t)words->word, words->length);
+    char *text = client_ask_argv(client, words->count, words->word, words->length);
     for (int i = 0; i < words->count; i++) {
-        mem_free(words->word[i]);
+        mem_free(words->memory[i]);
     }
     mem_free(words);
     return text;

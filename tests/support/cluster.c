@@ -48,14 +48,16 @@ char *program_path(const char *name)
 
 struct command_line {
     size_t count;
-    char *word[WORDS_MAX]; /* owned; the one behind the last is null */
+    char *word[WORDS_MAX];       /* owned */
+    const char *argv[WORDS_MAX]; /* the same, ended by null */
 };
 
 static void add_word(struct command_line *line, char *word)
 {
     ASSERT(line->count + 1 < WORDS_MAX);
-    line->word[line->count++] = word;
-    line->word[line->count] = NULL;
+    line->word[line->count] = word;
+    line->argv[line->count++] = word;
+    line->argv[line->count] = NULL;
 }
 
 static void add_words(struct command_line *line, const char *words)
@@ -71,7 +73,7 @@ static void add_words(struct command_line *line, const char *words)
 
 static const char *const *command_argv(const struct command_line *line)
 {
-    return (const char *const *)(uintptr_t)line->word;
+    return line->argv;
 }
 
 static void free_words(struct command_line *line)

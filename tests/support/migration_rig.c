@@ -13,7 +13,7 @@
 #include "lib/base/random.h"
 #include "lib/shard/fence.h"
 #include "tests/support/cluster.h"
-#include "tests/support/compare/value.h"
+#include "tests/support/compare/copy.h"
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
@@ -75,12 +75,14 @@ static void init_store(struct migration_rig *rig)
 
 void rig_start(struct migration_rig *rig, const char *const *redis_options)
 {
+    static const char *const no_disk[] = {"--appendonly", "no", NULL};
+
     memset(rig, 0, sizeof(*rig));
     log_init("test", LOG_ERROR);
     script_init();
     rig->source = redis_server_start(redis_options);
     rig->target = redis_server_start(redis_options);
-    rig->oracle = redis_server_start(NULL);
+    rig->oracle = redis_server_start(no_disk);
     rig_reconnect(rig);
     init_store(rig);
     migration_options_default(&rig->options);
@@ -133,8 +135,10 @@ void rig_open_migration(struct migration_rig *rig)
 void rig_end_migrator(struct migration_rig *rig)
 {
     if (rig->migrator != NULL) {
-        assert_true(process_stop(rig->migrator) || true);
+        /* One that a fail point killed has ended badly on purpose; a sanitizer's report has not. */
+        bool ended_well = process_stop(rig->migrator);
         rig->migrator = NULL;
+        assert_true(ended_well || rig->is_to_die);
     }
 }
 
@@ -147,6 +151,7 @@ void rig_start_migrator(struct migration_rig *rig, const char *fail)
         program, "--store",         rig->url, "--admin", "127.0.0.1:0", "--purge-patience",
         "500ms", "--shard-timeout", "3s",     NULL};
     rig_end_migrator(rig);
+    rig->is_to_die = fail != NULL;
     rig->migrator =
         process_start("migrator", argv, fail != NULL ? environ_words : NULL, rig->migrator_log);
     assert_non_null(rig->migrator);
@@ -276,7 +281,7 @@ void rig_load(struct migration_rig *rig, const char *format, ...)
     run_on(rig->on_oracle, command);
 }
 
-static void load_large(struct migration_rig *rig, unsigned i)
+void rig_load_large(struct migration_rig *rig, unsigned i)
 {
     for (unsigned j = 0; j < 600; j++) {
         rig_load(rig, "HSET hash-table:%u field-%u value-%u", i, j, j * 7);
@@ -289,7 +294,7 @@ static void load_large(struct migration_rig *rig, unsigned i)
 
 static void load_stream(struct migration_rig *rig, unsigned i)
 {
-    for (unsigned j = 1; j < 20; j++) {
+    for (unsigned j = 1; j < 8; j++) {
         rig_load(rig, "XADD stream:%u %u-1 f v%u", i, j, j);
     }
     rig_load(rig, "XGROUP CREATE stream:%u g 3-1", i);
@@ -313,8 +318,6 @@ void rig_load_all_types(struct migration_rig *rig, unsigned count)
         rig_load(rig, "SET {tag%u}:other x", i);
         load_stream(rig, i);
     }
-    load_large(rig, 0);
-    load_large(rig, 1);
 }
 
 /* --- comparing -------------------------------------------------------------------------------- */
@@ -370,20 +373,20 @@ static bool is_moving(const struct key *key)
 
 static void expect_same(redisContext *a, redisContext *b, const struct key *key)
 {
-    struct value of_a;
-    struct value of_b;
+    struct copy of_a;
+    struct copy of_b;
     const struct key *const keys[] = {key};
-    assert_true(value_read(a, keys, 1, &of_a));
-    assert_true(value_read(b, keys, 1, &of_b));
-    if (!value_equal(&of_a, &of_b)) {
+    assert_true(copy_read(a, keys, 1, &of_a));
+    assert_true(copy_read(b, keys, 1, &of_b));
+    if (!copy_equal(&of_a, &of_b)) {
         fail_msg("%s differs: %s, %lld ms, %zu bytes here; %s, %lld ms, %zu bytes expected: %.*s / "
                  "%.*s",
                  key->data, of_a.type, of_a.expires_ms, of_a.length, of_b.type, of_b.expires_ms,
                  of_b.length, (int)(of_a.length < 60 ? of_a.length : 60), of_a.data,
                  (int)(of_b.length < 60 ? of_b.length : 60), of_b.data);
     }
-    value_fini(&of_a);
-    value_fini(&of_b);
+    copy_fini(&of_a);
+    copy_fini(&of_b);
 }
 
 static void expect_no_others(redisContext *context, redisContext *oracle, bool of_moving,

@@ -25,6 +25,7 @@ struct migration_rig {
     struct store *store;
     struct process *migrator;
     char *migrator_log;
+    bool is_to_die;     /* the migrator that runs has a fail point */
     uint64_t migration; /* id; 0: none open yet */
     struct migration_options options;
 };
@@ -63,7 +64,9 @@ void rig_change(struct migration_rig *rig, rig_change_fn *change, void *context)
 /* Runs one command, words split at spaces as redisCommand does, on the source and on the oracle. */
 void rig_load(struct migration_rig *rig, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Keys of every type and encoding, `count` of each, with and without expiry. */
+/* Keys of the types whose encodings change with their size, in the encodings of large ones. */
+void rig_load_large(struct migration_rig *rig, unsigned i);
+/* Keys of every type, `count` of each, with and without expiry. */
 void rig_load_all_types(struct migration_rig *rig, unsigned count);
 
 /* Compares, by plain commands of each type, every key of the oracle with its owner's: target for

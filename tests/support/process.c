@@ -34,7 +34,9 @@ static struct process *processes[PROCESSES_MAX];
 static void add_environment(const char *const *environment)
 {
     for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
-        (void)putenv((char *)(uintptr_t)environment[i]);
+        char *setting; /* putenv keeps it and changes nothing */
+        memcpy(&setting, &environment[i], sizeof(setting));
+        (void)putenv(setting);
     }
 }
 
@@ -53,7 +55,9 @@ static void become(const char *const *argv, const char *const *environment, cons
         }
     }
     add_environment(environment);
-    (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
+    char *const *words; /* execvp changes nothing, its type is older than const */
+    memcpy(&words, &argv, sizeof(words));
+    (void)execvp(argv[0], words);
     (void)dprintf(STDERR_FILENO, "cannot run %s: errno %d\n", argv[0], errno);
     _exit(127);
 }

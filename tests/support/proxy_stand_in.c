@@ -52,6 +52,7 @@ struct proxy_stand_in {
     atomic_bool is_to_hang;
     atomic_bool is_alive; /* while it hangs */
     atomic_bool is_hung;
+    atomic_bool is_over;
     char fault[512]; /* read after the join */
 };
 
@@ -348,8 +349,10 @@ static void *run(void *context)
         }
         if (atomic_load(&proxy->is_to_hang)) {
             hang(proxy);
+            ok = ok && !atomic_load(&proxy->is_stopping) ? write_one(proxy) : ok;
         }
     }
+    atomic_store(&proxy->is_over, true);
     return NULL;
 }
 
@@ -394,14 +397,14 @@ void proxy_stand_in_hang(struct proxy_stand_in *proxy, bool hangs, bool is_alive
     WAIT_UNTIL(atomic_load(&proxy->is_hung) == hangs, 5000);
 }
 
-uint64_t proxy_stand_in_stop(struct proxy_stand_in *proxy)
+/* Ends and frees it; its fault goes to `text`. */
+static uint64_t end(struct proxy_stand_in *proxy, char *text, size_t size)
 {
-    char text[sizeof(proxy->fault)];
     struct error err;
     atomic_store(&proxy->is_stopping, true);
     (void)pthread_join(proxy->thread, NULL);
     uint64_t writes = atomic_load(&proxy->writes);
-    memcpy(text, proxy->fault, sizeof(text));
+    (void)snprintf(text, size, "%s", proxy->fault);
     for (unsigned i = 0; i < LATE_MAX; i++) {
         mem_free(proxy->late[i].payload);
     }
@@ -412,8 +415,28 @@ uint64_t proxy_stand_in_stop(struct proxy_stand_in *proxy)
     topology_free(proxy->topology);
     store_close(proxy->store);
     mem_free(proxy);
+    return writes;
+}
+
+uint64_t proxy_stand_in_stop(struct proxy_stand_in *proxy)
+{
+    char text[512];
+    uint64_t writes = end(proxy, text, sizeof(text));
     if (text[0] != '\0') {
         fail_msg("the proxy stand-in: %s", text);
     }
     return writes;
+}
+
+void proxy_stand_in_stop_killed(struct proxy_stand_in *proxy)
+{
+    char text[512];
+    uint64_t deadline_us = deadline_after_ms(5000);
+    while (!atomic_load(&proxy->is_over) && !deadline_is_over(deadline_us)) {
+        clock_sleep_ms(WAIT_POLL_MS);
+    }
+    (void)end(proxy, text, sizeof(text));
+    if (strstr(text, "connection lost") == NULL) {
+        fail_msg("the proxy stand-in was not killed: %s", text);
+    }
 }

@@ -18,8 +18,13 @@ struct proxy_stand_in *proxy_stand_in_start(struct migration_rig *rig, const cha
 uint64_t proxy_stand_in_stop(struct proxy_stand_in *proxy);
 uint64_t proxy_stand_in_writes(const struct proxy_stand_in *proxy);
 
+/* The same for one whose connections must have been killed: fails the test unless it has met with
+ * that. */
+void proxy_stand_in_stop_killed(struct proxy_stand_in *proxy);
+
 /* Stops adopting, publishing and writing, or goes on: a proxy that hangs. It keeps its lease if
- * `is_alive`. Waits until it has taken note. */
+ * `is_alive`. Waits until it has taken note. When it goes on, it first sends a write by the
+ * topology that it knew. */
 void proxy_stand_in_hang(struct proxy_stand_in *proxy, bool hangs, bool is_alive);
 
 #endif

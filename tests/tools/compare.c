@@ -18,8 +18,8 @@
 #include <hiredis/hiredis.h>
 #include <jansson.h>
 
+#include "tests/support/compare/copy.h"
 #include "tests/support/compare/map.h"
-#include "tests/support/compare/value.h"
 
 #define RESERVED     "__sluice:"
 #define SCAN_COUNT   "1000"
@@ -267,20 +267,20 @@ static bool compare_batch(struct program *program, const struct pair *pairs, siz
                           struct pair *kept, size_t *nkept)
 {
     const struct key *keys[BATCH];
-    struct value first[BATCH];
-    struct value second[BATCH];
+    struct copy first[BATCH];
+    struct copy second[BATCH];
     for (size_t i = 0; i < count; i++) {
         keys[i] = pairs[i].key;
-        first[i] = second[i] = (struct value){.expires_ms = -2};
+        first[i] = second[i] = (struct copy){.expires_ms = -2};
     }
-    bool is_read = value_read(program->shards[pairs[0].first].context, keys, count, first) &&
-                   value_read(program->shards[pairs[0].second].context, keys, count, second);
+    bool is_read = copy_read(program->shards[pairs[0].first].context, keys, count, first) &&
+                   copy_read(program->shards[pairs[0].second].context, keys, count, second);
     for (size_t i = 0; i < count; i++) {
-        if (is_read && !value_equal(&first[i], &second[i])) {
+        if (is_read && !copy_equal(&first[i], &second[i])) {
             kept[(*nkept)++] = pairs[i];
         }
-        value_fini(&first[i]);
-        value_fini(&second[i]);
+        copy_fini(&first[i]);
+        copy_fini(&second[i]);
     }
     return is_read;
 }
@@ -292,8 +292,7 @@ static bool compare_pairs(struct program *program)
     for (size_t i = 0; i < program->npairs;) {
         struct pair batch[BATCH] = {program->pairs[i++]};
         size_t count = 1;
-        while (i < program->npairs && count < BATCH &&
-               program->pairs[i].first == batch[0].first &&
+        while (i < program->npairs && count < BATCH && program->pairs[i].first == batch[0].first &&
                program->pairs[i].second == batch[0].second) {
             batch[count++] = program->pairs[i++];
         }

@@ -8,6 +8,7 @@ local ver = KEYS[2]
 local fence = call('HMGET', KEYS[1], 'run_id', 'replid', 'guard:' .. ARGV[3])
 
 -- Open for just this generation: else late mirrors would write into a new owner, or into a hold.
+-- (Model: NOGUARDCHECK, NOGENCHECK.)
 local refused = unfenced(fence[1], fence[2]) or not_at(fence[3], ARGV[4], '1')
     or lost(call('HEXISTS', ver, SENTINEL) == 1, ver)
 if refused then
@@ -27,6 +28,7 @@ local function make_room(from, to)
         -- Larger, not "not smaller": two states can have one number, when a plain write ran between
         -- two readings, and the late one would win. A key without writes (0) goes in only where no
         -- numbered state has been: else a late backfill would undo it.
+        -- (Model: NOSEQ, BFNOCHECK.)
         if not last or seq > tonumber(last) then
             applied[i] = 1
             newest[key] = i
@@ -68,6 +70,7 @@ for from = 1, count, CHUNK do
         end
     end
     if size > 0 then
+        -- (Model: BFNOENTER.)
         call('HSET', ver, unpack(versions))
     end
 end

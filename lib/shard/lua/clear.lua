@@ -11,6 +11,7 @@ local removed = 0
 for i = 3, #ARGV, 2 do
     -- Only while no write came after the comparison at n: else its mark would be lost, and the key
     -- pass for verified.
+    -- (Model: CLEARNOCMP, COUNTMARK.)
     if (call('HGET', seq, ARGV[i]) or '0') == ARGV[i + 1] then
         removed = removed + call('SREM', dirty, ARGV[i])
     end

@@ -9,6 +9,7 @@ local CHUNK = 1000
 -- A fence that is absent or names another process means that everything else here may have been
 -- lost with it: without this check a shard emptied by FLUSHALL, a restart or a failover would be
 -- served and written as if it still had its slots.
+-- (Model: TLOSS_nobase.)
 local function unfenced(run_id, replid)
     if run_id == ARGV[1] and replid == ARGV[2] then
         return nil
@@ -47,6 +48,7 @@ end
 
 -- Destructive steps and applies run only while the guard says exactly what their sender believes:
 -- else a migrator that wakes up late would delete or overwrite a new owner's only copy.
+-- (Model: NOGUARDCHECK, NOGENCHECK, PURGENOGUARD, NOCLOSE.)
 local function not_at(guard, generation, state)
     if guard == generation .. ':' .. state then
         return nil

@@ -5,6 +5,7 @@ local fence = call('HMGET', KEYS[1], 'run_id', 'replid', guard)
 
 -- A copy that became another process must not become an owner: it may lack its last second. Rare,
 -- so the server itself is asked too.
+-- (Model: TLOSS_nobase.)
 local refused = unfenced(fence[1], fence[2]) or other_server()
 -- Nor one whose numbers are gone: what was compared with them is no longer known.
 if not refused and KEYS[2] then
@@ -22,6 +23,7 @@ if ARGV[6] ~= '-1' then
 end
 -- Only rises, (generation, state) as a pair: a migrator that wakes up late would otherwise open a
 -- new owner to old mirrors, or to a purge.
+-- (Model: GUARDREGRESS, DROPGUARD.)
 local generation, state = guard_parts(fence[3])
 local to_generation, to_state = tonumber(ARGV[4]), tonumber(ARGV[5])
 if generation > to_generation or (generation == to_generation and state > to_state) then

@@ -9,6 +9,7 @@ if refused then
     return refused
 end
 -- A stale proxy (hung, partitioned, resumed) must not reach slots that have moved on without it.
+-- (Model: NOFENCE.)
 if tonumber(fence[3]) > tonumber(epoch) then
     return {err = 'FENCED ' .. fence[3]}
 end

@@ -11,6 +11,7 @@ if refused then
 end
 -- A migrator that wakes up late must not make the metadata of a base that is over, nor pull the
 -- guard back to a generation whose mirrors have been shut out.
+-- (Model: GUARDREGRESS.)
 local generation, state = guard_parts(fence[3])
 local to_generation, to_state = tonumber(ARGV[4]), tonumber(ARGV[5])
 if generation > to_generation then
@@ -20,6 +21,7 @@ if to_generation > generation or to_state > state then
     call('HSET', KEYS[1], guard, ARGV[4] .. ':' .. ARGV[5])
 end
 -- A dual write may have come first: its numbers and marks stay.
+-- (Model: MAKERESETS.)
 call('HSETNX', KEYS[2], SENTINEL, '1')
 if KEYS[3] then
     call('SADD', KEYS[3], SENTINEL)

@@ -8,6 +8,7 @@ if #ARGV > 7900 then
     return {err = "OOM command not allowed when used memory > 'maxmemory'."}
 end
 -- Marks first: a write that ran unmarked would never reach the copy.
+-- (Model: NOMARK.)
 for i = 4, 3 + tonumber(ARGV[3]) do
     call('HINCRBY', KEYS[2], KEYS[i], 1)
     call('SADD', KEYS[3], KEYS[i])

@@ -8,6 +8,7 @@ if refused then
 end
 -- A peer that a barrier has killed and removed must not come back by publishing: it would count as
 -- adopted while its other connections, killed or about to be, are unknown.
+-- (Model: NOKILL.)
 if not fence[3] then
     return {err = 'STALE this peer was removed'}
 end

@@ -8,6 +8,7 @@ if refused then
 end
 -- A connection that said hello after the caller's CLIENT LIST was not killed: forgetting its peer
 -- would leave it out of every later barrier.
+-- (Model: NOKILL.)
 if not fence[3] or string.match(fence[3], '^(%d+):') ~= ARGV[4] then
     return 0
 end

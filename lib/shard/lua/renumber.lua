@@ -7,6 +7,7 @@ local refused = unfenced(fence[1], fence[2]) or marks_lost(KEYS[2], KEYS[3])
 if refused then
     return refused
 end
+-- (Model: NOBUMP.)
 local numbers = {}
 for i = 4, #KEYS do
     numbers[i - 3] = call('HINCRBY', KEYS[2], KEYS[i], 1)

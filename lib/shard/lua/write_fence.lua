@@ -29,6 +29,7 @@ elseif mode == 'takeover' then
 end
 
 -- Only rises: a late taker-over must not reopen the shard to stale proxies.
+-- (Model: FENCENOTMAX.)
 if not fence.epoch or tonumber(epoch) > tonumber(fence.epoch) then
     fence.epoch = epoch
 end

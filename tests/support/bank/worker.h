@@ -88,7 +88,7 @@ struct worker;
 struct worker *worker_new(struct bank *bank, unsigned index, uint64_t seed);
 void worker_free(struct worker *worker);
 /* The thread: load, read the money, [workload], settle, check; a barrier behind each. */
-void *worker_run(void *worker);
+void *worker_run(void *argument);
 
 const struct worker_report *worker_report(const struct worker *worker);
 const struct histogram *worker_histogram(const struct worker *worker, unsigned interval);

@@ -91,7 +91,8 @@ static void every_option_is_in_the_man_page(void **state)
     for (unsigned c = 0; c < command_count; c++) {
         for (unsigned i = 0; i < commands[c]->noptions; i++) {
             char option[80];
-            (void)snprintf(option, sizeof(option), "Fl Fl %s", commands[c]->options[i].spec.name);
+            (void)snprintf(option, sizeof(option), "Cm \\-\\-%s",
+                           commands[c]->options[i].spec.name);
             expect_in_man_page(option);
         }
     }
@@ -100,8 +101,8 @@ static void every_option_is_in_the_man_page(void **state)
 static void the_man_page_names_no_option_that_is_not_there(void **state)
 {
     (void)state;
-    for (const char *at = strstr(man_page, "Fl Fl "); at != NULL; at = strstr(at, "Fl Fl ")) {
-        at += 6;
+    for (const char *at = strstr(man_page, "Cm \\-\\-"); at != NULL; at = strstr(at, "Cm \\-\\-")) {
+        at += 7;
         size_t length = strcspn(at, " \n");
         if (!has_option(at, length)) {
             fail_msg("%s names --%.*s", MAN_PAGE, (int)length, at);

@@ -125,6 +125,7 @@ static void a_plain_line_has_names(void **state)
     assert_string_equal(text, "m42 phase=dual-write percent=55 keys=1000/1000 verified=100 dirty=3 "
                               "left=12.3s");
     view.has_counts = false;
+    view.has_eta = false;
     view.is_paused = true;
     progress_format_line(&view, text, sizeof(text));
     assert_string_equal(text, "m42 phase=dual-write paused");

@@ -40,9 +40,23 @@ static void every_command_is_found_by_its_name_in_any_case(void **state)
 static void what_is_nearly_a_name_is_unknown(void **state)
 {
     static const struct slice names[] = {
-        {"", 0},      {"GE", 2},     {"GETS", 4},         {"GET ", 4},
-        {"GET\0", 4}, {"G\0T", 3},   {"\x47\x45\x14", 3}, {"object|freq", 11},
-        {"{et", 3},   {"g\xe5t", 3}, {" get", 4},
+        {"", 0},
+        {"GE", 2},
+        {"GETS", 4},
+        {"GET ", 4},
+        {"GET\0", 4},
+        {"G\0T", 3},
+        {"\x47\x45\x14", 3},
+        {"object|freq", 11},
+        {"{et", 3},
+        {"g\xe5t", 3},
+        {" get", 4},
+        /* the bit of the case, set in what is no letter */
+        {"SORT\x7f"
+         "RO",
+         7},
+        {"eval\x7fro", 7},
+        {"g\x05t", 3},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -1,4 +1,4 @@
-#include "tests/support/compare/value.h"
+#include "tests/support/compare/copy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +152,7 @@ static const struct type types[] = {
 };
 static const struct type unknown_type = {"unknown", {"DUMP %b", NULL}, write_plain};
 
-static const struct type *type_of(const struct value *value)
+static const struct type *type_of(const struct copy *value)
 {
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         if (strcmp(types[i].name, value->type) == 0) {
@@ -175,7 +175,7 @@ static redisReply *next_reply(redisContext *shard)
 }
 
 static bool read_types(redisContext *shard, const struct key *const *keys, size_t count,
-                       struct value *values)
+                       struct copy *values)
 {
     for (size_t i = 0; i < count; i++) {
         (void)redisAppendCommand(shard, "TYPE %b", keys[i]->data, keys[i]->length);
@@ -209,7 +209,7 @@ static bool fits(const struct type *type, const redisReply *reply)
     return (type->write == write_plain) || reply->type == REDIS_REPLY_ARRAY;
 }
 
-static bool read_value(redisContext *shard, struct value *value)
+static bool read_one(redisContext *shard, struct copy *value)
 {
     const struct type *type = type_of(value);
     struct text text = {0};
@@ -238,11 +238,11 @@ static bool read_value(redisContext *shard, struct value *value)
     return true;
 }
 
-bool value_read(redisContext *shard, const struct key *const *keys, size_t count,
-                struct value *values)
+bool copy_read(redisContext *shard, const struct key *const *keys, size_t count,
+               struct copy *values)
 {
     for (size_t i = 0; i < count; i++) {
-        values[i] = (struct value){.type = "none", .expires_ms = -2};
+        values[i] = (struct copy){.type = "none", .expires_ms = -2};
     }
     if (!read_types(shard, keys, count, values)) {
         return false;
@@ -254,20 +254,20 @@ bool value_read(redisContext *shard, const struct key *const *keys, size_t count
         }
     }
     for (size_t i = 0; i < count; i++) {
-        if (!read_value(shard, &values[i])) {
+        if (!read_one(shard, &values[i])) {
             return false;
         }
     }
     return true;
 }
 
-void value_fini(struct value *value)
+void copy_fini(struct copy *value)
 {
     free(value->data);
     value->data = NULL;
 }
 
-bool value_equal(const struct value *a, const struct value *b)
+bool copy_equal(const struct copy *a, const struct copy *b)
 {
     return strcmp(a->type, b->type) == 0 && a->expires_ms == b->expires_ms &&
            a->length == b->length && (a->length == 0 || memcmp(a->data, b->data, a->length) == 0);

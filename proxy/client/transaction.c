@@ -1,0 +1,261 @@
+/* MULTI, EXEC, DISCARD: the commands of a transaction are kept here until EXEC and then go to their
+ * shard as one unit (proxy/routing/dual_write.c), with the marks of all keys they write before them
+ * where the slot has a copy. A transaction left open by its client thus holds nothing on a shard.
+ * All its keys are in one slot. */
+#include "lib/base/assert.h"
+#include "lib/base/memory.h"
+#include "lib/resp/writer.h"
+#include "proxy/client/client_internal.h"
+#include "proxy/routing/private_lane.h"
+
+#define CROSSSLOT             "CROSSSLOT Keys in request don't hash to the same slot"
+#define TRANSACTION_BYTES_MAX ((size_t)64 << 20)
+
+struct transaction {
+    struct unit *unit;
+    struct buffer bytes;
+    unsigned slot; /* SLOT_NONE until a command has a key */
+    bool has_written_keys;
+    bool is_spoilt;
+};
+
+void transaction_forget(struct client *client)
+{
+    struct transaction *transaction = client->transaction;
+    if (transaction == NULL) {
+        return;
+    }
+    client->transaction = NULL;
+    unit_free(transaction->unit);
+    buffer_fini(&transaction->bytes);
+    mem_free(transaction);
+}
+
+void transaction_begin(struct client *client, struct request *request)
+{
+    if (client->transaction != NULL) {
+        router_answer_error(request, "ERR MULTI calls can not be nested");
+        return;
+    }
+    struct transaction *transaction = mem_zalloc(sizeof(*transaction));
+    transaction->unit = mem_zalloc(sizeof(*transaction->unit));
+    transaction->slot = SLOT_NONE;
+    buffer_init(&transaction->bytes, TRANSACTION_BYTES_MAX);
+    client->transaction = transaction;
+    write_status(request_answer(request), "OK");
+    router_answer(request);
+}
+
+void transaction_spoil(struct client *client)
+{
+    if (client->transaction != NULL) {
+        client->transaction->is_spoilt = true;
+    }
+}
+
+static void refuse(struct client *client, struct request *request, const char *error)
+{
+    transaction_spoil(client);
+    write_error(request_answer(request), error);
+    session_refuse(client, request);
+}
+
+/* --- WATCH --------------------------------------------------------------------------------- */
+
+void transaction_unwatch(struct client *client)
+{
+    struct private_lane *lane = client->lane;
+    client->lane = NULL;
+    client->is_watching = false;
+    if (lane != NULL) {
+        private_lane_close(lane);
+    }
+}
+
+static void on_watched(struct request *request)
+{
+    if (request->outcome == OUTCOME_REPLY) {
+        request->done(request);
+    } else {
+        router_answer_error(
+            request, "UNAVAILABLE the shard cannot be used now; not executed, safe to retry");
+    }
+}
+
+/* The lane that watches, made when there is none or when it is of no use and watches nothing. */
+static struct private_lane *take_lane(struct client *client, unsigned slot)
+{
+    if (!client->is_watching && client->lane != NULL &&
+        !private_lane_is_usable(client->lane, slot)) {
+        transaction_unwatch(client);
+    }
+    if (client->lane == NULL) {
+        client->lane = private_lane_open(client->host->router, slot, NULL, NULL);
+    }
+    client->is_watching = true;
+    client->watched_slot = slot;
+    return client->lane;
+}
+
+/* Watched keys live on a connection of the client's own. If their slot has changed meanwhile, the
+ * EXEC that comes will answer nil whatever is watched now. */
+void transaction_watch(struct client *client, struct request *request,
+                       const struct command *command)
+{
+    if (client->transaction != NULL) {
+        router_answer_error(request, "ERR WATCH inside MULTI is not allowed");
+        return;
+    }
+    if (!session_find_slot(client, request, command)) {
+        return;
+    }
+    if (client->is_watching && client->watched_slot != request->slot) {
+        refuse(client, request, CROSSSLOT);
+        return;
+    }
+    struct private_lane *lane = take_lane(client, request->slot);
+    if (!private_lane_is_usable(lane, request->slot)) {
+        write_status(request_answer(request), "OK");
+        router_answer(request);
+        return;
+    }
+    client->blocked = request;
+    request->sender = client->host->router;
+    request->replies_left = 1;
+    request->on_reply = on_watched;
+    private_lane_send(lane, request, session_wire_bytes(request, command));
+}
+
+/* --- queueing ------------------------------------------------------------------------------ */
+
+/* What a shard can execute between MULTI and EXEC. */
+static bool can_be_queued(const struct command_info *info)
+{
+    switch (info->handler) {
+    case HANDLER_ROUTE:
+    case HANDLER_MGET:
+    case HANDLER_MSET:
+    case HANDLER_SUM_KEYS:
+    case HANDLER_ANY_SHARD:
+    case HANDLER_PING:
+    case HANDLER_ECHO:
+    case HANDLER_TIME:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool joins_slot(const struct client *client, const struct request *request)
+{
+    const struct transaction *transaction = client->transaction;
+    if (client->is_watching && request->slot != SLOT_NONE &&
+        request->slot != client->watched_slot) {
+        return false;
+    }
+    return request->slot == SLOT_NONE || transaction->slot == SLOT_NONE ||
+           request->slot == transaction->slot;
+}
+
+static bool keep(struct transaction *transaction, const struct command_info *info,
+                 const struct command *command)
+{
+    struct unit *unit = transaction->unit;
+    if (command->raw.len > TRANSACTION_BYTES_MAX / 2 ||
+        buffer_length(&transaction->bytes) > TRANSACTION_BYTES_MAX / 2) {
+        return false;
+    }
+    if (unit->count == unit->capacity) {
+        unit->capacity = unit->capacity == 0 ? 8 : unit->capacity * 2;
+        unit->commands =
+            mem_realloc(unit->commands, unit->capacity * sizeof(struct command_info *));
+    }
+    unit->commands[unit->count++] = info;
+    if (command->is_inline) {
+        write_command(&transaction->bytes, command->argv, command->argc);
+    } else {
+        buffer_add(&transaction->bytes, command->raw.data, command->raw.len);
+    }
+    return true;
+}
+
+void transaction_queue(struct client *client, struct request *request,
+                       const struct command *command)
+{
+    struct transaction *transaction = client->transaction;
+    if (!can_be_queued(request->command)) {
+        refuse(client, request, "ERR this command is not supported by Sluice inside MULTI");
+        return;
+    }
+    if (!session_find_slot(client, request, command)) {
+        transaction_spoil(client);
+        return;
+    }
+    if (!joins_slot(client, request)) {
+        refuse(client, request, CROSSSLOT);
+        return;
+    }
+    if (!keep(transaction, request->command, command)) {
+        refuse(client, request, "ERR the transaction is too large");
+        return;
+    }
+    transaction->slot = request->slot != SLOT_NONE ? request->slot : transaction->slot;
+    transaction->has_written_keys = transaction->has_written_keys || request->has_written_keys;
+    write_status(request_answer(request), "QUEUED");
+    router_answer(request);
+}
+
+/* The request takes over what was queued. */
+static void dispatch(struct client *client, struct request *request)
+{
+    struct transaction *transaction = client->transaction;
+    struct router *router = client->host->router;
+    request->unit = transaction->unit;
+    transaction->unit = NULL;
+    buffer_fini(&request->bytes);
+    request->bytes = transaction->bytes;
+    buffer_init(&transaction->bytes, 0);
+    request->bytes.limit = SIZE_MAX;
+    request->slot = transaction->slot;
+    request->shard = router_usable_shard(router);
+    request->has_written_keys = transaction->has_written_keys;
+    if (client->is_watching) {
+        /* Nothing behind it may overtake it on another connection. */
+        request->private_lane = client->lane;
+        request->slot = client->watched_slot;
+        client->is_watching = false;
+        client->blocked = request;
+    }
+    transaction_forget(client);
+    router_dispatch(router, request, buffer_slice(&request->bytes));
+}
+
+void transaction_exec(struct client *client, struct request *request)
+{
+    const struct transaction *transaction = client->transaction;
+    if (transaction == NULL) {
+        router_answer_error(request, "ERR EXEC without MULTI");
+    } else if (transaction->is_spoilt) {
+        transaction_forget(client);
+        transaction_unwatch(client);
+        router_answer_error(request, "EXECABORT Transaction discarded because of previous errors.");
+    } else if (transaction->unit->count == 0 && !client->is_watching) {
+        transaction_forget(client);
+        write_array(request_answer(request), 0);
+        router_answer(request);
+    } else {
+        dispatch(client, request);
+    }
+}
+
+void transaction_discard(struct client *client, struct request *request)
+{
+    if (client->transaction == NULL) {
+        router_answer_error(request, "ERR DISCARD without MULTI");
+        return;
+    }
+    transaction_forget(client);
+    transaction_unwatch(client);
+    write_status(request_answer(request), "OK");
+    router_answer(request);
+}

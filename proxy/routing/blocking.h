@@ -1,0 +1,21 @@
+/* Commands that wait for an element: BLPOP and its kin. One thread.
+ *
+ *   slot without a copy   the command waits on the shard, on a connection of the client's own
+ *   slot with a copy      the proxy asks EXISTS now and then; once a key is there the command goes
+ * as a unit, in which it does not block: an empty poll raises no mark slot in a hold        it
+ * waits here
+ *
+ * When the slot's entry changes while it waits on a shard, CLIENT UNBLOCK wakes it and it goes
+ * where the new entry says: after the fence fell, nothing that waits there pops. DESIGN.md sections
+ * 4, 6. */
+#ifndef PROXY_ROUTING_BLOCKING_H
+#define PROXY_ROUTING_BLOCKING_H
+
+#include "lib/resp/command_parser.h"
+#include "proxy/routing/router.h"
+
+/* request->slot is set. request->done is called once; request->cancel is set meanwhile. */
+void blocking_dispatch(struct router *router, struct request *request,
+                       const struct command *command);
+
+#endif

@@ -1,0 +1,53 @@
+/* Shared by dual_write.c and mirror.c only: one write on its way through both shards. */
+#ifndef PROXY_ROUTING_DUAL_INTERNAL_H
+#define PROXY_ROUTING_DUAL_INTERNAL_H
+
+#include "lib/shard/metadata.h"
+#include "lib/shard/script.h"
+#include "proxy/routing/router_internal.h"
+
+struct dual_key {
+    struct slice key; /* in the request's bytes, which stay until the mirror is written */
+    uint64_t seq;
+    struct slice payload;    /* in the exchange's reply; empty: the key is absent */
+    struct slice expires_at; /* digits */
+    bool is_large;
+};
+
+struct dual_write {
+    struct router *router;
+    struct request *request;  /* the client's; null once it is answered */
+    struct request *exchange; /* the one that is with a backend */
+    struct snapshot *snapshot;
+    const struct slot_entry *entry; /* in the snapshot; null for a unit without keys */
+    struct metadata_names names;
+    bool is_small;      /* the unit reads the state as well */
+    unsigned ncommands; /* of the client's transaction; 1 for a plain command */
+    unsigned nkeys;     /* to be marked and mirrored; 0 where the slot has no copy */
+    struct dual_key *keys;
+    struct buffer reply; /* the command's own */
+    bool is_error;
+    uint64_t deadline_us;
+    struct dual_write *next; /* among those whose clients wait for the mirror */
+    bool is_waiting;
+};
+
+/* dual_write.c */
+struct lane *dual_lane(const struct dual_write *dual, unsigned shard);
+void dual_answer(struct dual_write *dual);        /* the client gets dual->reply, once */
+void dual_finish(struct dual_write *dual);        /* answers, if that was not done yet, and frees */
+void dual_mirror_failed(struct dual_write *dual); /* counts, then finishes: the mark stays */
+/* NOSCRIPT is the proof that nothing ran: loads the script again. False: that was not it. */
+bool dual_reload_script(struct dual_write *dual, unsigned shard, enum shard_script script);
+/* The array that EXEC answered, behind +OK and `queued` times +QUEUED. */
+bool dual_exec_array(struct slice reply, unsigned queued, struct slice *elements)
+    __attribute__((warn_unused_result));
+
+/* mirror.c: what follows a unit that was executed. Both end in dual_finish. */
+void mirror_read_and_send(struct dual_write *dual); /* the state is to be read first */
+void mirror_send(struct dual_write *dual);          /* it has been read into dual->keys */
+/* DUMP and PEXPIRETIME, which stand one behind the other in *elements. */
+bool mirror_take_state(struct slice *elements, struct dual_key *key)
+    __attribute__((warn_unused_result));
+
+#endif

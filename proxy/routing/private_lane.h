@@ -1,0 +1,28 @@
+/* A connection of one client's own to the shard of one slot, for what must not share a connection:
+ * WATCH until EXEC, and commands that block. It counts for draining like the shared lanes: what is
+ * sent on it is in flight. One request at a time. One thread. */
+#ifndef PROXY_ROUTING_PRIVATE_LANE_H
+#define PROXY_ROUTING_PRIVATE_LANE_H
+
+#include "proxy/routing/router.h"
+
+struct private_lane;
+
+/* `on_stale` (may be null): the slot's entry has changed since the lane was opened, or its shard is
+ * another process; nothing new is sent on it. Called once, from an adoption. */
+typedef void private_lane_fn(void *context);
+
+/* To the present authority of the slot. */
+struct private_lane *private_lane_open(struct router *router, unsigned slot,
+                                       private_lane_fn *on_stale, void *context);
+/* A request on it is told OUTCOME_UNKNOWN or OUTCOME_NOT_SENT first. */
+void private_lane_close(struct private_lane *lane);
+
+/* Still fit for a request to this slot: same entry as when it was opened, and not broken. */
+bool private_lane_is_usable(const struct private_lane *lane, unsigned slot);
+bool private_lane_is_ready(const struct private_lane *lane);
+struct backend *private_lane_backend(struct private_lane *lane);
+/* request->on_reply is called with an outcome; it may have to wait for the connection first. */
+void private_lane_send(struct private_lane *lane, struct request *request, struct slice bytes);
+
+#endif

@@ -1,0 +1,110 @@
+#include "tests/support/copy_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
+
+#define NSLOTS 16u
+
+static bool always(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static void count_moved(void *context, uint64_t keys, uint64_t bytes)
+{
+    struct copy_rig *rig = context;
+    (void)bytes;
+    rig->moved += keys;
+}
+
+static void ignore_verified(void *context, uint64_t keys)
+{
+    (void)context;
+    (void)keys;
+}
+
+static void count_findings(void *context, const struct copy_finding *finding)
+{
+    struct copy_rig *rig = context;
+    (void)finding;
+    rig->findings++;
+}
+
+void copy_rig_start(struct copy_rig *rig)
+{
+    script_init();
+    *rig = (struct copy_rig){.findings = 0};
+    rig->servers[0] = shard_server_start(false);
+    rig->servers[1] = shard_server_start(false);
+    rig->source = shard_server_open(rig->servers[0]);
+    rig->target = shard_server_open(rig->servers[1]);
+    slot_set_init(&rig->slots, NSLOTS);
+    for (unsigned slot = 0; slot < NSLOTS; slot++) {
+        slot_set_add(&rig->slots, slot);
+    }
+    throttle_init(&rig->throttle, 0, 0);
+    rig->hooks = (struct copy_hooks){.may_go_on = always,
+                                     .moved = count_moved,
+                                     .verified = ignore_verified,
+                                     .found = count_findings,
+                                     .context = rig};
+}
+
+static void make(struct copy_rig *rig, struct shard_link *link, const char *name,
+                 enum guard_state state, bool is_authority)
+{
+    struct guard_claim claim = {shard_link_identity(link), 7, 9};
+    expect_ask(link, "FLUSHALL", "+OK");
+    assert_int_equal(fence_write(link, FENCE_WRITE_FIRST, COPY_RIG_CLUSTER, name, 5, NULL),
+                     FENCE_OK);
+    assert_int_equal(fence_make(link, &claim, state, &rig->pair.names, is_authority, NULL),
+                     FENCE_OK);
+    assert_true(shard_load_scripts(link, NULL));
+}
+
+void copy_rig_reset(struct copy_rig *rig)
+{
+    rig->findings = 0;
+    rig->moved = 0;
+    rig->pair = (struct copy_pair){.authority = {rig->source, shard_link_identity(rig->source)},
+                                   .copy = {rig->target, shard_link_identity(rig->target)},
+                                   .migration = 7,
+                                   .generation = 9,
+                                   .slots = &rig->slots,
+                                   .max_skew_ms = 500,
+                                   .large_key_bytes = 65536,
+                                   .throttle = &rig->throttle,
+                                   .hooks = &rig->hooks};
+    metadata_names_of(7, 9, DIRECTION_FORWARD, &rig->pair.names);
+    make(rig, rig->source, "source", GUARD_OWNER, true);
+    make(rig, rig->target, "target", GUARD_OPEN, false);
+}
+
+void copy_rig_stop(struct copy_rig *rig)
+{
+    shard_close(rig->source);
+    shard_close(rig->target);
+    shard_server_stop(rig->servers[0]);
+    shard_server_stop(rig->servers[1]);
+    slot_set_fini(&rig->slots);
+}
+
+void copy_rig_write(struct copy_rig *rig, const char *key, const char *command)
+{
+    char text[128];
+    mem_free(ask(rig->source, "MULTI"));
+    (void)snprintf(text, sizeof(text), "HINCRBY " COPY_RIG_SEQ " %s 1", key);
+    mem_free(ask(rig->source, text));
+    (void)snprintf(text, sizeof(text), "SADD " COPY_RIG_DIRTY " %s", key);
+    mem_free(ask(rig->source, text));
+    mem_free(ask(rig->source, command));
+    mem_free(ask(rig->source, "EXEC"));
+}

@@ -1,0 +1,33 @@
+/* Two real shards with fences and the metadata of one migration (id 7, base and generation 9,
+ * forward, all of 16 slots), and the pair that migrator/copy works on. Main thread. */
+#ifndef TESTS_SUPPORT_COPY_RIG_H
+#define TESTS_SUPPORT_COPY_RIG_H
+
+#include "migrator/copy/pair.h"
+#include "tests/support/shard_server.h"
+
+#define COPY_RIG_CLUSTER "0123456789abcdef0123456789abcdef"
+#define COPY_RIG_SEQ     "__sluice:m7:9:f:seq"
+#define COPY_RIG_DIRTY   "__sluice:m7:9:f:dirty"
+#define COPY_RIG_VER     "__sluice:m7:9:f:ver"
+
+struct copy_rig {
+    struct shard_server *servers[2];
+    struct shard_link *source;
+    struct shard_link *target;
+    struct slot_set slots;
+    struct throttle throttle;
+    struct copy_hooks hooks;
+    struct copy_pair pair;
+    unsigned findings;
+    uint64_t moved;
+};
+
+/* Servers run as long as the rig; reset empties them, fences them and makes the metadata anew. */
+void copy_rig_start(struct copy_rig *rig);
+void copy_rig_reset(struct copy_rig *rig);
+void copy_rig_stop(struct copy_rig *rig);
+/* A dual write's half on the source: marks `key`, then runs the command. */
+void copy_rig_write(struct copy_rig *rig, const char *key, const char *command);
+
+#endif

@@ -1,0 +1,216 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
+#include "migrator/engine/barrier.h"
+#include "tests/support/shard_server.h"
+#include "tests/support/test_store.h"
+
+#define CLUSTER    "0123456789abcdef0123456789abcdef"
+#define TIMEOUT_MS 300
+
+static struct shard_server *server;
+static struct test_store test;
+static struct shard_link *link_;
+static unsigned asked;
+
+static int start(void **state)
+{
+    (void)state;
+    script_init();
+    server = shard_server_start(false);
+    test_store_init(&test);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    test_store_fini(&test);
+    shard_server_stop(server);
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    link_ = shard_server_open(server);
+    expect_ask(link_, "FLUSHALL", "+OK");
+    assert_int_equal(fence_write(link_, FENCE_WRITE_FIRST, CLUSTER, "s1", 5, NULL), FENCE_OK);
+    asked = 0;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    shard_close(link_);
+    return 0;
+}
+
+/* A proxy's connection: named, and past hello at epoch 5. */
+static struct shard_link *peer_open(const char *peer)
+{
+    char text[96];
+    struct shard_link *connection = shard_server_open(server);
+    (void)snprintf(text, sizeof(text), "CLIENT SETNAME sluice:%s", peer);
+    expect_ask(connection, text, "+OK");
+    char *id = ask(connection, "CLIENT ID");
+    (void)snprintf(text, sizeof(text), "$ 5 %s %s", peer, id + 1);
+    expect_script(connection, SCRIPT_HELLO, METADATA_FENCE, text, "+OK");
+    mem_free(id);
+    return connection;
+}
+
+static void publish(struct shard_link *connection, const char *peer, unsigned epoch)
+{
+    char text[96];
+    (void)snprintf(text, sizeof(text), "$ %u %s", epoch, peer);
+    expect_script(connection, SCRIPT_PUBLISH, METADATA_FENCE, text, "+OK");
+}
+
+static void keep_alive(const char *id, const char *incarnation)
+{
+    struct store_member member = {.kind = "proxy"};
+    (void)snprintf(member.id, sizeof(member.id), "%s", id);
+    (void)snprintf(member.incarnation, sizeof(member.incarnation), "%s", incarnation);
+    assert_true(store_renew(test.store, &member, NULL));
+}
+
+static bool go_on(void *context)
+{
+    struct shard_link **late = context;
+    /* The slow peer publishes while the barrier waits for it. */
+    if (++asked == 20 && late != NULL) {
+        publish(*late, "slow:02", 9);
+    }
+    return true;
+}
+
+static struct barrier run(uint64_t epoch, struct shard_link **late)
+{
+    struct barrier barrier = {.link = link_,
+                              .identity = shard_link_identity(link_),
+                              .store = test.store,
+                              .epoch = epoch,
+                              .timeout_ms = TIMEOUT_MS,
+                              .may_go_on = go_on,
+                              .context = late};
+    struct error err = {""};
+    enum fence_outcome outcome = barrier_run(&barrier, &err);
+    assert_string_equal(err.text, "");
+    assert_int_equal(outcome, FENCE_OK);
+    return barrier;
+}
+
+static void without_peers_it_only_raises_the_fence(void **state)
+{
+    (void)state;
+    struct barrier barrier = run(9, NULL);
+    assert_int_equal(barrier.killed, 0);
+    expect_ask(link_, "HGET " METADATA_FENCE " epoch", "9");
+}
+
+static void a_late_one_does_not_lower_the_fence(void **state)
+{
+    (void)state;
+    (void)run(9, NULL);
+    (void)run(7, NULL);
+    expect_ask(link_, "HGET " METADATA_FENCE " epoch", "9");
+}
+
+static void a_peer_that_has_published_is_left_alone(void **state)
+{
+    (void)state;
+    struct shard_link *peer = peer_open("good:01");
+    publish(peer, "good:01", 9);
+    struct barrier barrier = run(9, NULL);
+    assert_int_equal(barrier.killed, 0);
+    expect_ask(peer, "PING", "+PONG");
+    shard_close(peer);
+}
+
+static void a_peer_nobody_knows_to_be_alive_is_killed_at_once(void **state)
+{
+    (void)state;
+    struct shard_link *peer = peer_open("gone:01");
+    struct barrier barrier = run(9, NULL);
+    assert_int_equal(barrier.killed, 1);
+    assert_string_equal(barrier.killed_names, "gone:01");
+    assert_true(barrier.took_us < TIMEOUT_MS * 1000);
+    assert_null(shard_commandf(peer, NULL, "PING"));
+    expect_ask(link_, "HEXISTS " METADATA_FENCE " peer:gone:01", ":0");
+    shard_close(peer);
+}
+
+static void a_live_peer_that_is_slow_is_waited_for(void **state)
+{
+    (void)state;
+    struct shard_link *peer = peer_open("slow:02");
+    keep_alive("slow", "02");
+    struct barrier barrier = run(9, &peer);
+    assert_int_equal(barrier.killed, 0);
+    assert_true(asked >= 20);
+    expect_ask(peer, "PING", "+PONG");
+    shard_close(peer);
+}
+
+static void a_live_peer_that_hangs_is_killed_after_the_timeout(void **state)
+{
+    (void)state;
+    struct shard_link *peer = peer_open("hung:03");
+    keep_alive("hung", "03");
+    struct barrier barrier = run(9, NULL);
+    assert_int_equal(barrier.killed, 1);
+    assert_true(barrier.took_us >= TIMEOUT_MS * 1000);
+    assert_null(shard_commandf(peer, NULL, "PING"));
+    shard_close(peer);
+}
+
+/* A crashed incarnation's successor has its lease; the old one is another peer. */
+static void an_old_incarnation_is_not_alive_because_its_successor_is(void **state)
+{
+    (void)state;
+    struct shard_link *old = peer_open("p:0a");
+    keep_alive("p", "0b");
+    struct barrier barrier = run(9, NULL);
+    assert_int_equal(barrier.killed, 1);
+    assert_true(barrier.took_us < TIMEOUT_MS * 1000);
+    shard_close(old);
+}
+
+static void an_emptied_shard_is_unfenced(void **state)
+{
+    (void)state;
+    struct barrier barrier = {.link = link_,
+                              .identity = shard_link_identity(link_),
+                              .store = test.store,
+                              .epoch = 9,
+                              .timeout_ms = TIMEOUT_MS,
+                              .may_go_on = go_on};
+    struct error err;
+    expect_ask(link_, "FLUSHALL", "+OK");
+    assert_int_equal(barrier_run(&barrier, &err), FENCE_UNFENCED);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(without_peers_it_only_raises_the_fence),
+        TEST(a_late_one_does_not_lower_the_fence),
+        TEST(a_peer_that_has_published_is_left_alone),
+        TEST(a_peer_nobody_knows_to_be_alive_is_killed_at_once),
+        TEST(a_live_peer_that_is_slow_is_waited_for),
+        TEST(a_live_peer_that_hangs_is_killed_after_the_timeout),
+        TEST(an_old_incarnation_is_not_alive_because_its_successor_is),
+        TEST(an_emptied_shard_is_unfenced),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
