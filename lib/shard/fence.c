@@ -353,7 +353,7 @@ enum fence_outcome fence_drop(struct shard_link *link, const struct guard_claim 
                               const struct slice *names, unsigned count, struct error *err)
 {
     struct call call = {.count = 0};
-    ASSERT(count <= 8);
+    ASSERT(count <= FENCE_DROP_MAX);
     add_key(&call, METADATA_FENCE);
     for (unsigned i = 0; i < count; i++) {
         add_word(&call, names[i]);

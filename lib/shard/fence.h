@@ -89,7 +89,10 @@ enum fence_outcome fence_guard(struct shard_link *link, const struct guard_claim
                                enum guard_state state, const char *ver, int64_t evicted_keys,
                                struct error *err) __attribute__((warn_unused_result));
 
-/* Drops the named metadata once the guard is closed for this generation. */
+#define FENCE_DROP_MAX 8
+
+/* Drops the named metadata, at most FENCE_DROP_MAX of them, once the guard is closed for this
+ * generation. */
 enum fence_outcome fence_drop(struct shard_link *link, const struct guard_claim *claim,
                               const struct slice *names, unsigned count, struct error *err)
     __attribute__((warn_unused_result));
