@@ -340,6 +340,8 @@ static void on_unit(struct request *exchange)
         unit_aborted(dual, queued_commands(dual), 2 * dual->nkeys);
     } else if (!take_unit(dual, elements)) {
         dual_mirror_failed(dual);
+    } else if (dual->nkeys == 0) {
+        dual_finish(dual); /* no marks, no mirror; a unit without keys has no entry either */
     } else if (dual->is_small) {
         mirror_send(dual);
     } else {
