@@ -87,7 +87,7 @@ static void on_troubled(void *context, struct slice key, const char *why)
                     engine->view.shards[copy].name, trouble->tries, why);
     journal_clean(text.text);
     log_warn("%s migration=m%llu", text.text, (unsigned long long)engine->id);
-    engine_note(engine, "error", "{s:s}", "text", text.text);
+    ENGINE_NOTE(engine, "error", "{s:s}", "text", text.text);
 }
 
 struct engine *engine_new(const struct migrator_settings *settings, uint64_t id,

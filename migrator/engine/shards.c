@@ -156,7 +156,7 @@ static void note_room(struct engine *engine, enum side side, uint64_t used, uint
     if (!engine->is_short_of_room) {
         log_info("shard has memory again migration=m%llu shard=%s", (unsigned long long)engine->id,
                  name);
-        engine_note(engine, "memory", "{s:s, s:b}", "shard", name, "short", 0);
+        ENGINE_NOTE(engine, "memory", "{s:s, s:b}", "shard", name, "short", 0);
         return;
     }
     (void)error_set(&text,
@@ -165,7 +165,7 @@ static void note_room(struct engine *engine, enum side side, uint64_t used, uint
                     name, (unsigned long long)used, (unsigned long long)maximum,
                     (unsigned long long)engine->settings->copy_memory_limit);
     log_warn("%s migration=m%llu", text.text, (unsigned long long)engine->id);
-    engine_note(engine, "error", "{s:s}", "text", text.text);
+    ENGINE_NOTE(engine, "error", "{s:s}", "text", text.text);
 }
 
 bool engine_copy_has_room(struct engine *engine)
