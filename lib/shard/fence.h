@@ -36,8 +36,15 @@ enum fence_write_mode {
     FENCE_WRITE_ACCEPT,   /* absent or of this cluster and shard (`shard accept`, empty=serve) */
 };
 
+/* CLIENT KILL of every other normal and subscribed connection: one from before says no hello again,
+ * and the peers that would lead to it are gone with the fence. */
+bool fence_kill_everybody(struct shard_link *link, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* Writes {cluster, shard, identity of the link's process, epoch} and empties the peers. The epoch
- * never goes down. Before TAKEOVER and ACCEPT the caller has killed the connections. */
+ * never goes down. The caller has killed the connections. Where there was none, guards of
+ * generations below `epoch` are refused from then on, so it must not be above the generation of any
+ * migration, or debt, that is open on the shard. */
 enum fence_outcome fence_write(struct shard_link *link, enum fence_write_mode mode,
                                const char *cluster, const char *shard, uint64_t epoch,
                                struct error *err) __attribute__((warn_unused_result));
