@@ -55,10 +55,12 @@ const char *call_final(enum call_family family, unsigned i)
 
 bool call_writes(const char *command)
 {
-    return strchr(command, '|') != NULL ||
-           strcmp(command, "GET") != 0 && strncmp(command, "HGET", 4) != 0 &&
-               strcmp(command, "HLEN") != 0 && strcmp(command, "LLEN") != 0 &&
-               strncmp(command, "LRANGE", 6) != 0;
+    if (strchr(command, '|') != NULL) {
+        return true;
+    }
+    return strcmp(command, "GET") != 0 && strncmp(command, "HGET", 4) != 0 &&
+           strcmp(command, "HLEN") != 0 && strcmp(command, "LLEN") != 0 &&
+           strncmp(command, "LRANGE", 6) != 0;
 }
 
 /* --- choosing -------------------------------------------------------------------------------- */
