@@ -90,7 +90,8 @@ static struct private_lane *take_lane(struct client *client, unsigned slot)
         transaction_unwatch(client);
     }
     if (client->lane == NULL) {
-        client->lane = private_lane_open(client->host->router, slot, NULL, NULL);
+        client->lane =
+            private_lane_open(client->host->router, slot, PRIVATE_LANE_WATCHES, NULL, NULL);
     }
     client->is_watching = true;
     client->watched_slot = slot;
@@ -140,6 +141,8 @@ static bool can_be_queued(const struct command_info *info)
     case HANDLER_PING:
     case HANDLER_ECHO:
     case HANDLER_TIME:
+    case HANDLER_UNWATCH: /* of no effect there */
+    case HANDLER_BLOCK:   /* does not block there */
         return true;
     default:
         return false;

@@ -33,8 +33,8 @@ struct router {
     struct lane **lanes; /* by shard index of the snapshot */
     unsigned nlanes;
     struct request_queue held;
-    struct private_lane *private_lanes; /* all open ones */
-    struct blocking *blockings;         /* all clients' blocked commands */
+    struct private_lane *private_lanes;         /* all open ones */
+    struct blocking *blockings, *last_blocking; /* all clients' blocked commands, oldest first */
     struct turn_task drain_task;
     bool is_draining; /* some lane's drained_epoch is behind */
     /* Dual writes whose client waits for the mirror, oldest first. */

@@ -25,8 +25,9 @@ static struct duel *duel;
 
 static int start(void **state)
 {
+    static const char *const arguments[] = {"--shard-timeout", "2s", NULL};
     (void)state;
-    duel = duel_start((const char *const[]){"--shard-timeout", "2s", NULL});
+    duel = duel_start(arguments);
     return 0;
 }
 
@@ -174,6 +175,14 @@ static void others_see_all_of_a_transaction_or_nothing(void **state)
     (void)state;
     DUEL(duel, "A: MULTI", "A: SET {o}a 1", "A: SET {o}b 1", "B: EXISTS {o}a {o}b", "A: EXEC",
          "B: EXISTS {o}a {o}b");
+}
+
+static void blocking_commands_do_not_block_inside(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: MULTI", "A: BLPOP {bl}a 0", "A: BLMOVE {bl}a {bl}b LEFT LEFT 0",
+         "A: BZPOPMIN {bl}z 0", "A: RPUSH {bl}a 1 2", "A: BRPOP {bl}a 0", "A: UNWATCH", "A: EXEC",
+         "A: LRANGE {bl}a 0 -1");
 }
 
 /* --- WATCH ------------------------------------------------------------------------------------
@@ -431,6 +440,7 @@ int main(void)
         TEST(values_of_any_bytes_come_through),
         TEST(a_transaction_may_come_in_one_write_with_what_is_around_it),
         TEST(others_see_all_of_a_transaction_or_nothing),
+        TEST(blocking_commands_do_not_block_inside),
         TEST(watch_lets_exec_pass_when_nobody_wrote),
         TEST(watch_stops_exec_when_somebody_wrote),
         TEST(a_write_of_ones_own_stops_exec_as_well),

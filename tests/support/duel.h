@@ -20,7 +20,8 @@
 
 struct duel;
 
-/* A new cluster of two shards and one proxy, and a plain server. */
+/* A new cluster of two shards and one proxy, and a plain server. `proxy_arguments`: as in
+ * cluster_options, kept; or null. */
 struct duel *duel_start(const char *const *proxy_arguments) __attribute__((warn_unused_result));
 void duel_stop(struct duel *duel); /* null is allowed */
 struct cluster *duel_cluster(struct duel *duel);
