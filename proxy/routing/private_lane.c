@@ -82,8 +82,8 @@ static void on_given_up(void *context, struct backend *backend, uint64_t connect
 {
     const struct private_lane *lane = context;
     const struct router_events *events = &lane->router->events;
-    backend_killed(backend);
-    if (router_orphan(lane->router, backend_name(backend))) {
+    backend_killed(backend, connection_id);
+    if (router_orphan(lane->router, backend_name(backend), connection_id)) {
         events->on_given_up(events->context, backend_name(backend), &lane->process, connection_id);
     }
 }

@@ -60,7 +60,7 @@ void router_reply_seen(struct router *router);
 
 /* A connection to this shard was given up elsewhere: it counts as in flight. False: unknown shard.
  */
-bool router_orphan(struct router *router, const char *shard);
+bool router_orphan(struct router *router, const char *shard, uint64_t connection_id);
 
 /* private_lane.c: before the newer snapshot rules, and after. */
 void private_lanes_mark(struct router *router, const struct snapshot *newer);

@@ -12,7 +12,7 @@
 #include "tests/support/test_store.h"
 
 #define CLUSTER    "0123456789abcdef0123456789abcdef"
-#define TIMEOUT_MS 300
+#define TIMEOUT_MS 2000
 
 static struct shard_server *server;
 static struct test_store test;
