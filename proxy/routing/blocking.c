@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/assert.h"
+#include "lib/base/fail_point.h"
 #include "lib/base/memory.h"
 #include "lib/base/number.h"
 #include "lib/resp/writer.h"
@@ -171,6 +172,9 @@ static void unblock(struct blocking *blocking)
 {
     struct router *router = blocking->router;
     if (blocking->state != BLOCKING_WAITING || !private_lane_is_ready(blocking->lane)) {
+        return;
+    }
+    if (FAIL_POINT("unblock.lost")) {
         return;
     }
     char digits[20];

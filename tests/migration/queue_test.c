@@ -24,17 +24,33 @@
 static struct cluster *cluster;
 static struct client *client;
 
-static int start(void **state)
+static int start_with(const char *const *proxy_environment)
 {
-    (void)state;
-    const struct cluster_options options = {
-        .shards = 2, .spares = 1, .proxies = 2, .has_migrator = true};
+    const struct cluster_options options = {.shards = 2,
+                                            .spares = 1,
+                                            .proxies = 2,
+                                            .has_migrator = true,
+                                            .proxy_environment = proxy_environment};
     cluster = cluster_start(&options);
     char *words = mem_printf("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
     mem_free(cluster_ctl_ok(cluster, words));
     mem_free(words);
     client = client_connect(cluster_proxy_port(cluster, 0));
     return 0;
+}
+
+static int start(void **state)
+{
+    (void)state;
+    return start_with(NULL);
+}
+
+/* Proxies that cannot wake who waits on a shard. */
+static int start_without_unblock(void **state)
+{
+    static const char *const environment[] = {"SLUICE_FAIL=unblock.lost=error", NULL};
+    (void)state;
+    return start_with(environment);
 }
 
 static int stop(void **state)
@@ -229,6 +245,35 @@ static void who_waits_goes_where_the_slot_goes(void **state)
     cluster_compare(cluster, "");
 }
 
+/* Blocked commands are in flight: the barrier waits for them, and in the end cuts them off. */
+static void who_cannot_be_woken_is_cut_off(void **state)
+{
+    (void)state;
+    struct key_choice choice;
+    int moving[4];
+    choose_keys(&choice);
+    for (unsigned i = 0; i < 4; i++) {
+        moving[i] = send_blpop(choice.moving[i], i % 2);
+    }
+    WAIT_UNTIL(blocked_on(0) == 4, LONG_MS);
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --manual-switch");
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    assert_int_equal(blocked_on(0), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        struct buffer pending;
+        struct buffer reply;
+        buffer_init(&pending, SIZE_MAX);
+        buffer_init(&reply, SIZE_MAX);
+        assert_true(raw_read_reply(moving[i], &pending, &reply));
+        assert_true(slice_starts_with(buffer_slice(&reply), SLICE("-UNKNOWN ")));
+        buffer_fini(&pending);
+        buffer_fini(&reply);
+        (void)close(moving[i]);
+    }
+    ctl("abort", id);
+    mem_free(id);
+}
+
 static void who_came_first_is_served_first_in_a_slot_with_a_copy(void **state)
 {
     (void)state;
@@ -374,6 +419,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(every_element_is_popped_once_while_slots_move),
         TEST(who_waits_goes_where_the_slot_goes),
+        cmocka_unit_test_setup_teardown(who_cannot_be_woken_is_cut_off, start_without_unblock,
+                                        stop),
         TEST(who_came_first_is_served_first_in_a_slot_with_a_copy),
         TEST(a_watch_does_not_outlive_its_slots_entry),
         TEST(a_transaction_marks_what_it_writes_and_an_empty_poll_nothing),
