@@ -17,6 +17,8 @@ static const struct option_spec specs[] = {
      "a shard that does not answer for so long is unreachable"},
     {"purge-patience", OPTION_DURATION, FIELD(purge_patience_ms), "60s", 0, HOUR_MS, false,
      "a shard that cannot be purged for so long is left a debt"},
+    {"copy-memory-limit", OPTION_NUMBER, FIELD(copy_memory_limit), "90", 1, 100, false,
+     "percent of a copy's maxmemory above which copying to it waits"},
     {"progress-period", OPTION_DURATION, FIELD(progress_period_ms), "500ms", 10, HOUR_MS, false,
      "shortest time between two progress records in the journal"},
     {"list-fail-points", OPTION_FLAG, FIELD(list_fail_points), NULL, 0, 0, true,

@@ -117,11 +117,12 @@ static enum command_result apply_and_wait(struct command_run *run, const struct 
     struct waiting *waiting = waiting_new(verb->goal);
     waiting_add(waiting, migration->id, topology->shards[migration->source].name,
                 topology->shards[migration->target].name, &migration->slots);
+    bool is_waiting = verb->can_wait && run->settings->is_waiting;
     bool ok = apply(run, verb, migration->id, err);
-    if (ok && verb->needs_migrator) {
+    if (ok && verb->needs_migrator && !is_waiting) { /* who waits is told then */
         members_note_no_migrator(run);
     }
-    ok = ok && (!verb->can_wait || !run->settings->is_waiting || waiting_run(waiting, run, err));
+    ok = ok && (!is_waiting || waiting_run(waiting, run, err));
     waiting_free(waiting);
     return command_result_of(ok);
 }

@@ -54,7 +54,8 @@ void members_note_no_migrator(const struct command_run *run)
 {
     if (!members_has_migrator(run->store)) {
         note(run,
-             "no migrator is running, so nothing goes on yet: start sluice-migrator --store %s",
+             "no sluice-migrator is running, so nothing goes on yet: start one with "
+             "sluice-migrator --store %s",
              store_url(run->store));
     }
 }

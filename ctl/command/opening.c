@@ -151,7 +151,7 @@ static enum command_result open_plan(struct command_run *run, const struct topol
     }
     struct waiting *waiting = waiting_new(WAITING_SWITCHED);
     bool ok = open_moves(run, topology, plan, waiting, err);
-    if (ok) {
+    if (ok && !run->settings->is_waiting) { /* who waits is told then */
         members_note_no_migrator(run);
     }
     ok = ok && (!run->settings->is_waiting || waiting_run(waiting, run, err));

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ctl/command/history.h"
+#include "ctl/command/members.h"
 #include "ctl/output/progress.h"
 #include "lib/base/clock.h"
 #include "lib/base/memory.h"
@@ -26,6 +27,7 @@ struct waiting {
     size_t capacity;
     json_t *history; /* progress records; null before the first reading */
     char last_error[512];
+    bool is_alone; /* no migrator is alive, and that has been said */
 };
 
 struct waiting *waiting_new(enum waiting_goal goal)
@@ -235,6 +237,19 @@ static bool is_refused(const struct waiting *waiting, struct error *err)
     return false;
 }
 
+/* None is there, or the last one dies: said once, and the waiting goes on, for another one takes
+ * the work up where it stands. */
+static void note_alone(struct waiting *waiting, struct progress *progress, struct store *store)
+{
+    bool is_alone = !members_has_migrator(store);
+    if (is_alone && !waiting->is_alone) {
+        progress_note(progress,
+                      "no sluice-migrator is running: start one with sluice-migrator --store %s",
+                      store_url(store));
+    }
+    waiting->is_alone = is_alone;
+}
+
 static bool is_over(const struct command_run *run, uint64_t start_us, struct error *err)
 {
     uint64_t timeout_ms = run->settings->timeout_ms;
@@ -266,6 +281,7 @@ bool waiting_run(struct waiting *waiting, struct command_run *run, struct error 
     uint64_t epoch = 0;
     enum waiting_state state = look(waiting, run, &epoch, err);
     while (state == WAITING_GOES_ON) {
+        note_alone(waiting, progress, run->store);
         show(waiting, progress, run->store);
         if (is_refused(waiting, err) || is_over(run, start_us, err)) {
             state = WAITING_FAILED;

@@ -98,7 +98,9 @@ static bool write_first_fence(struct store *store, const struct topology *topolo
     bool is_named = shard_identity_equal(&place->identity, shard_link_identity(link));
     bool is_good = fence_read(link, &fence, err);
     if (is_good && !fence.exists && is_named) {
-        is_good = fence_write(link, FENCE_WRITE_FIRST, topology->cluster, place->name,
+        /* The server may have been a shard before, without a fence since a FLUSHALL. */
+        is_good = fence_kill_everybody(link, err) &&
+                  fence_write(link, FENCE_WRITE_FIRST, topology->cluster, place->name,
                               topology->epoch, err) == FENCE_OK;
         shard_close(link);
         return is_good;

@@ -24,8 +24,9 @@ struct takeover {
     uint64_t epoch;          /* of that topology */
     struct shard_link *link; /* to the process that is there */
     struct fence_state fence;
-    bool has_read;  /* the change has seen a topology ... */
-    bool was_named; /* ... and the first it saw named the process */
+    bool has_read;   /* the change has seen a topology ... */
+    bool was_named;  /* ... and the first it saw named the process */
+    uint64_t oldest; /* generation that still counts on the shard; UINT64_MAX: none */
 };
 
 static bool find_in(const struct topology *topology, struct takeover *takeover, struct error *err)
@@ -112,6 +113,24 @@ static bool is_allowed(const struct takeover *takeover, bool operator_accepts, s
                      takeover->name, takeover->name);
 }
 
+/* The generations that count on the shard have all begun with or after the process was named. */
+static uint64_t oldest_generation(const struct topology *topology, unsigned shard)
+{
+    uint64_t oldest = UINT64_MAX;
+    for (unsigned i = 0; i < topology->nmigrations; i++) {
+        const struct migration *migration = &topology->migrations[i];
+        bool counts = (migration->source == shard || migration->target == shard) &&
+                      migration->phase != PHASE_PLANNED;
+        oldest = counts && migration->generation < oldest ? migration->generation : oldest;
+    }
+    for (unsigned i = 0; i < topology->ndebts; i++) {
+        const struct purge_debt *debt = &topology->debts[i];
+        bool counts = debt->shard == shard;
+        oldest = counts && debt->generation < oldest ? debt->generation : oldest;
+    }
+    return oldest;
+}
+
 /* Names the process, even if it is named already: what took the fence took the metadata, and a
  * guard made again late would pass an emptied copy off as verified. */
 static enum change_verdict name_process(struct topology *next, void *context, struct error *err)
@@ -134,28 +153,13 @@ static enum change_verdict name_process(struct topology *next, void *context, st
         takeover->was_named = is_named;
     }
     /* Another taker-over named it after we had found the loss: one new base is enough. */
+    takeover->oldest = oldest_generation(next, (unsigned)index);
     if (is_named && !takeover->was_named) {
         return CHANGE_NOTHING;
     }
     topology_replace_process(next, (unsigned)index, process);
+    takeover->oldest = next->epoch;
     return CHANGE_WRITE;
-}
-
-static bool kill_type(struct shard_link *link, const char *type, struct error *err)
-{
-    struct shard_reply *reply = shard_commandf(link, err, "CLIENT KILL TYPE %s SKIPME yes", type);
-    if (reply == NULL) {
-        return false;
-    }
-    shard_reply_free(reply);
-    return true;
-}
-
-/* Connections from before say no hello again: a stale one survives REPLICAOF NO ONE, and the peers
- * that would lead to it are gone with the fence. */
-static bool kill_everybody(struct shard_link *link, struct error *err)
-{
-    return kill_type(link, "normal", err) && kill_type(link, "pubsub", err);
 }
 
 /* The topology moved away from this process and back, and its fence names it still: hello would let
@@ -172,14 +176,14 @@ static bool close_to_older_epochs(struct takeover *takeover, struct error *err)
     enum fence_outcome outcome =
         fence_raise(takeover->link, process, takeover->epoch, &peers, &count, err);
     mem_free(peers);
-    return outcome == FENCE_OK && kill_everybody(takeover->link, err);
+    return outcome == FENCE_OK && fence_kill_everybody(takeover->link, err);
 }
 
 static bool fence_process(struct takeover *takeover, uint64_t epoch, struct error *err)
 {
     enum fence_write_mode mode =
         fence_is_ours(takeover) ? FENCE_WRITE_TAKEOVER : FENCE_WRITE_ACCEPT;
-    return kill_everybody(takeover->link, err) &&
+    return fence_kill_everybody(takeover->link, err) &&
            fence_write(takeover->link, mode, takeover->cluster, takeover->name, epoch, err) ==
                FENCE_OK;
 }
@@ -205,6 +209,8 @@ static enum takeover_result take(struct takeover *takeover, bool operator_accept
         (void)error_set(err, "fail point takeover.named");
         return TAKEOVER_FAILED;
     }
+    /* Where another taker-over named it, others may have changed the topology since. */
+    epoch = takeover->oldest < epoch ? takeover->oldest : epoch;
     if (!fence_process(takeover, epoch, err)) {
         return TAKEOVER_FAILED;
     }

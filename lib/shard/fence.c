@@ -131,6 +131,19 @@ bool fence_read(struct shard_link *link, struct fence_state *state, struct error
     return true;
 }
 
+static bool kill_type(struct shard_link *link, const char *type, struct error *err)
+{
+    struct shard_reply *reply = shard_commandf(link, err, "CLIENT KILL TYPE %s SKIPME yes", type);
+    bool done = reply != NULL;
+    shard_reply_free(reply);
+    return done;
+}
+
+bool fence_kill_everybody(struct shard_link *link, struct error *err)
+{
+    return kill_type(link, "normal", err) && kill_type(link, "pubsub", err);
+}
+
 enum fence_outcome fence_write(struct shard_link *link, enum fence_write_mode mode,
                                const char *cluster, const char *shard, uint64_t epoch,
                                struct error *err)
@@ -340,7 +353,7 @@ enum fence_outcome fence_drop(struct shard_link *link, const struct guard_claim 
                               const struct slice *names, unsigned count, struct error *err)
 {
     struct call call = {.count = 0};
-    ASSERT(count <= 8);
+    ASSERT(count <= FENCE_DROP_MAX);
     add_key(&call, METADATA_FENCE);
     for (unsigned i = 0; i < count; i++) {
         add_word(&call, names[i]);

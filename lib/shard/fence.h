@@ -36,8 +36,15 @@ enum fence_write_mode {
     FENCE_WRITE_ACCEPT,   /* absent or of this cluster and shard (`shard accept`, empty=serve) */
 };
 
+/* CLIENT KILL of every other normal and subscribed connection: one from before says no hello again,
+ * and the peers that would lead to it are gone with the fence. */
+bool fence_kill_everybody(struct shard_link *link, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* Writes {cluster, shard, identity of the link's process, epoch} and empties the peers. The epoch
- * never goes down. Before TAKEOVER and ACCEPT the caller has killed the connections. */
+ * never goes down. The caller has killed the connections. Where there was none, guards of
+ * generations below `epoch` are refused from then on, so it must not be above the generation of any
+ * migration, or debt, that is open on the shard. */
 enum fence_outcome fence_write(struct shard_link *link, enum fence_write_mode mode,
                                const char *cluster, const char *shard, uint64_t epoch,
                                struct error *err) __attribute__((warn_unused_result));
@@ -82,7 +89,10 @@ enum fence_outcome fence_guard(struct shard_link *link, const struct guard_claim
                                enum guard_state state, const char *ver, int64_t evicted_keys,
                                struct error *err) __attribute__((warn_unused_result));
 
-/* Drops the named metadata once the guard is closed for this generation. */
+#define FENCE_DROP_MAX 8
+
+/* Drops the named metadata, at most FENCE_DROP_MAX of them, once the guard is closed for this
+ * generation. */
 enum fence_outcome fence_drop(struct shard_link *link, const struct guard_claim *claim,
                               const struct slice *names, unsigned count, struct error *err)
     __attribute__((warn_unused_result));

@@ -134,6 +134,8 @@ static enum newest_result find_start(struct file_store *store, struct error *err
 static enum newest_result file_newest(struct store *base, uint64_t *epoch, struct error *err)
 {
     struct file_store *store = file_store_of(base);
+    /* A folder that was gone for a while is watched again by whoever asks again. */
+    file_watch_folder(store);
     enum newest_result result = find_start(store, err);
     if (result != NEWEST_FOUND) {
         return result;

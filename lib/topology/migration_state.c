@@ -210,4 +210,10 @@ void topology_replace_process(struct topology *next, unsigned shard,
             begin_base(next, migration);
         }
     }
+    /* A fence written anew refuses the guards of older generations, of debts too. */
+    for (unsigned i = 0; i < next->ndebts; i++) {
+        if (next->debts[i].shard == shard) {
+            next->debts[i].generation = next->epoch;
+        }
+    }
 }

@@ -50,7 +50,8 @@ void migration_close(struct topology *next, struct migration *migration, int deb
 /* The shard is another process, or lost its fence: names the new identity and, for every open
  * migration on that shard, in this same change: generation = base = next epoch, hold -> dual-write,
  * hold-back -> switched. (A migration in planned, finalizing or aborting keeps its phase; its
- * generation and base rise too, except planned, which has none.) */
+ * generation and base rise too, except planned, which has none.) The generation of purge debts of
+ * the shard rises too. */
 void topology_replace_process(struct topology *next, unsigned shard,
                               const struct shard_identity *identity);
 

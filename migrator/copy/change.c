@@ -87,10 +87,36 @@ static enum copy_status take(struct copy_pair *pair, bool on_copy, const char *w
     return COPY_OK;
 }
 
-enum copy_status change_take_apply(struct copy_pair *pair, const struct key_choice *choice)
+/* The script goes on behind a key that RESTORE refuses. Such a key stays marked, and behind. */
+static void tell_refused(const struct copy_pair *pair, const struct key_choice *choice,
+                         unsigned place, struct slice text)
 {
-    uint64_t ignored = 0;
-    return take(pair, true, "apply", choice, &ignored);
+    struct error why;
+    if (pair->hooks->troubled != NULL) {
+        (void)error_set(&why, "%.*s", (int)text.len, text.data);
+        pair->hooks->troubled(pair->hooks->context, key_at(choice, place), why.text);
+    }
+}
+
+enum copy_status change_take_apply(struct copy_pair *pair, const struct key_choice *choice,
+                                   uint64_t *refused)
+{
+    if (choice->count == 0) {
+        return COPY_OK;
+    }
+    struct shard_reply *reply = pair_take(pair, true, "apply");
+    if (reply == NULL) {
+        return COPY_FAILED;
+    }
+    for (unsigned i = 0; i < choice->count && i < shard_reply_count(reply); i++) {
+        const struct shard_reply *outcome = shard_reply_at(reply, i);
+        if (shard_reply_type(outcome) == REPLY_ERROR) {
+            tell_refused(pair, choice, i, shard_reply_text(outcome));
+            *refused += 1;
+        }
+    }
+    shard_reply_free(reply);
+    return COPY_OK;
 }
 
 static void append_on_authority(struct copy_pair *pair, enum shard_script script,

@@ -23,7 +23,9 @@ static inline void key_choice_add(struct key_choice *choice, size_t place)
 
 /* The authority's states go to the copy under the numbers they were read at. */
 void change_append_apply(struct copy_pair *pair, const struct key_choice *choice);
-enum copy_status change_take_apply(struct copy_pair *pair, const struct key_choice *choice);
+/* *refused grows by the keys that the copy could not take; hooks->troubled is told. */
+enum copy_status change_take_apply(struct copy_pair *pair, const struct key_choice *choice,
+                                   uint64_t *refused);
 
 /* New numbers, and marks, for keys whose copies are not behind and yet unequal. */
 void change_append_renumber(struct copy_pair *pair, const struct key_choice *choice);

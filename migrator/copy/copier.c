@@ -41,7 +41,8 @@ static uint64_t payload_bytes(const struct state_group *group)
 
 static enum copy_status end_apply(struct copy_pair *pair, const struct shipment *shipment)
 {
-    enum copy_status status = change_take_apply(pair, &shipment->choice);
+    uint64_t refused = 0; /* found again by the verification, and given a mark */
+    enum copy_status status = change_take_apply(pair, &shipment->choice, &refused);
     if (status != COPY_OK) {
         return status;
     }
@@ -62,6 +63,10 @@ static enum copy_status copy_page(struct copy_pair *pair, const struct key_list 
     enum copy_status status = group.count > 0 ? read_group(pair, &group, &shipments[at]) : COPY_OK;
     while (status == COPY_OK && group.count > 0) {
         const struct shipment *applied = &shipments[at];
+        status = pair_await_room(pair);
+        if (status != COPY_OK) {
+            return status;
+        }
         status = begin_apply(pair, applied);
         if (status != COPY_OK) {
             return status;

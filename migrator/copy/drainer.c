@@ -33,6 +33,16 @@ static void judge(const struct copy_pair *pair, const struct state_group *author
     }
 }
 
+static void tell_unequal(const struct copy_pair *pair, const struct key_choice *unequal)
+{
+    const struct key_group *keys = &unequal->group->keys;
+    for (unsigned i = 0; i < unequal->count && pair->hooks->troubled != NULL; i++) {
+        pair->hooks->troubled(pair->hooks->context,
+                              key_list_at(keys->list, keys->first + unequal->places[i]),
+                              "unequal though not behind");
+    }
+}
+
 static enum copy_status carry_out(struct copy_pair *pair, const struct verdict *verdict,
                                   struct drain *drain)
 {
@@ -42,7 +52,7 @@ static enum copy_status carry_out(struct copy_pair *pair, const struct verdict *
     if (pair_flush(pair, true) != COPY_OK || pair_flush(pair, false) != COPY_OK) {
         return COPY_FAILED;
     }
-    enum copy_status applied = change_take_apply(pair, &verdict->behind);
+    enum copy_status applied = change_take_apply(pair, &verdict->behind, &drain->troubled);
     struct copy_failure failure = pair->failure;
     enum copy_status renumbered = change_take_renumber(pair, &verdict->unequal);
     enum copy_status cleared = change_take_clear(pair, &verdict->done, &drain->cleared);
@@ -52,6 +62,8 @@ static enum copy_status carry_out(struct copy_pair *pair, const struct verdict *
     }
     drain->repaired += verdict->behind.count;
     drain->renumbered += verdict->unequal.count;
+    drain->troubled += verdict->unequal.count;
+    tell_unequal(pair, &verdict->unequal);
     return renumbered != COPY_OK ? renumbered : cleared;
 }
 
@@ -64,6 +76,11 @@ static enum copy_status drain_group(struct copy_pair *pair, const struct key_gro
     enum copy_status status = state_read_both(pair, keys, &authority, &copy);
     if (status == COPY_OK) {
         judge(pair, &authority, &copy, &verdict);
+        if (verdict.behind.count > 0 && !pair_has_room(pair)) {
+            /* The others' marks can be cleared all the same. */
+            drain->troubled += verdict.behind.count;
+            verdict.behind.count = 0;
+        }
         status = carry_out(pair, &verdict, drain);
     }
     state_group_free(&authority);
@@ -176,6 +193,7 @@ enum copy_status drain_pass(struct copy_pair *pair, struct drain *drain)
     struct key_list keys;
     uint64_t marks = 0;
     uint64_t cleared_before = drain->cleared;
+    drain->troubled = 0;
     key_list_init(&keys);
     enum copy_status status = pair_check(pair);
     if (status == COPY_OK) {

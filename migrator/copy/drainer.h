@@ -12,6 +12,9 @@ struct drain {
     /* Marks beside the sentinel that the last pass found and left. 0 only when it found none: what
      * was written since it looked is seen by the next one. */
     uint64_t remaining;
+    /* Of the last pass: keys whose repair the copy refused, or has no memory for, or which got a
+     * new number. */
+    uint64_t troubled;
 };
 
 /* One pass over at most some hundred marks; adds to the numbers of `drain`. */

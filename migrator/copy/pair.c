@@ -55,6 +55,21 @@ enum copy_status pair_flush(struct copy_pair *pair, bool on_copy)
     return pair_fail(pair, on_copy, FENCE_FAILED, &err);
 }
 
+bool pair_has_room(const struct copy_pair *pair)
+{
+    return pair->hooks->has_room == NULL || pair->hooks->has_room(pair->hooks->context);
+}
+
+enum copy_status pair_await_room(struct copy_pair *pair)
+{
+    enum copy_status status = COPY_OK;
+    while (status == COPY_OK && !pair_has_room(pair)) {
+        clock_sleep_ms(PIECE_MS);
+        status = pair_check(pair);
+    }
+    return status;
+}
+
 enum copy_status pair_pay(struct copy_pair *pair, uint64_t keys, uint64_t bytes)
 {
     uint64_t wait_us = throttle_take(pair->throttle, clock_now_us(), keys, bytes);

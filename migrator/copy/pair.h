@@ -34,6 +34,11 @@ struct copy_hooks {
     void (*verified)(void *context, uint64_t keys);
     void (*found)(void *context, const struct copy_finding *finding);
     void (*large)(void *context, struct slice key, uint64_t size_bytes);
+    /* A key whose repair was refused, or is not behind and yet unequal; may be null. */
+    void (*troubled)(void *context, struct slice key, const char *why);
+    /* Whether the copy has memory for more; asked before each batch, with no reply of the copy
+     * outstanding; null: always. */
+    bool (*has_room)(void *context);
     void *context;
 };
 
@@ -68,6 +73,9 @@ enum copy_status pair_fail(struct copy_pair *pair, bool on_copy, enum fence_outc
 struct shard_reply *pair_take(struct copy_pair *pair, bool on_copy, const char *what);
 enum copy_status pair_flush(struct copy_pair *pair, bool on_copy);
 struct copy_side *pair_side(struct copy_pair *pair, bool on_copy);
+bool pair_has_room(const struct copy_pair *pair);
+/* Waits until the copy has memory for more. */
+enum copy_status pair_await_room(struct copy_pair *pair);
 /* Waits as the throttle wants, in pieces, so that the program can end. */
 enum copy_status pair_pay(struct copy_pair *pair, uint64_t keys, uint64_t bytes);
 

@@ -12,6 +12,11 @@ static bool may_go_on(void *context)
     return engine_may_go_on(context);
 }
 
+static bool has_room(void *context)
+{
+    return engine_copy_has_room(context);
+}
+
 static void note_rate(struct engine *engine, uint64_t keys)
 {
     uint64_t now_us = clock_now_us();
@@ -61,6 +66,30 @@ static void on_found(void *context, const struct copy_finding *finding)
     }
 }
 
+/* Said once for each key, as an error, so that status shows why no hold begins. Not in a hold: the
+ * record would make clients wait, and the drains behind the hold meet the key again. */
+static void on_troubled(void *context, struct slice key, const char *why)
+{
+    struct engine *engine = context;
+    struct error text;
+    struct trouble *trouble = trouble_count(engine->troubles, key, clock_now_us());
+    if (trouble->tries < TROUBLE_TRIES || trouble->is_told ||
+        phase_is_hold(engine->view.migration.phase)) {
+        return;
+    }
+    trouble->is_told = true;
+    unsigned slot = slot_of_key(key, engine->view.migration.slots.nslots);
+    enum side copy = side_other(view_authority(&engine->view));
+    (void)error_set(&text,
+                    "a key of slot %u (length %zu, hash %016llx) cannot be made equal on shard "
+                    "\"%s\", tried %u times: %s; no hold begins before it is",
+                    slot, key.len, (unsigned long long)trouble->hash,
+                    engine->view.shards[copy].name, trouble->tries, why);
+    journal_clean(text.text);
+    log_warn("%s migration=m%llu", text.text, (unsigned long long)engine->id);
+    ENGINE_NOTE(engine, "error", "{s:s}", "text", text.text);
+}
+
 struct engine *engine_new(const struct migrator_settings *settings, uint64_t id,
                           struct progress *progress, const atomic_bool *is_stopping,
                           struct error *err)
@@ -79,6 +108,8 @@ struct engine *engine_new(const struct migrator_settings *settings, uint64_t id,
                                         .moved = on_moved,
                                         .verified = on_verified,
                                         .found = on_found,
+                                        .troubled = on_troubled,
+                                        .has_room = has_room,
                                         .context = engine};
     if (!journal_recall(store, id, &engine->memory, err)) {
         engine_free(engine);
@@ -158,10 +189,7 @@ void engine_note_phase(struct engine *engine, bool even_in_hold)
     engine->memory.entry_epoch = migration->entry_epoch;
     if (migration->phase == PHASE_SWITCHED && !engine->memory.was_switched) {
         engine->memory.was_switched = true;
-        engine->memory.was_requested = false;
         engine->memory.switched_at_ms = clock_wall_ms();
-        /* The switch was what was asked for; the rollback is another request. */
-        engine->memory.was_requested = false;
     }
 }
 

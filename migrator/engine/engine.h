@@ -15,6 +15,7 @@
 #include "migrator/engine/barrier.h"
 #include "migrator/engine/journal.h"
 #include "migrator/engine/settings.h"
+#include "migrator/engine/trouble.h"
 #include "migrator/engine/view.h"
 
 enum step_result {
@@ -49,10 +50,14 @@ struct engine {
     unsigned holds_undone_in_a_row;
     uint64_t unreachable_since_us; /* the shard to purge; 0: it is there */
     bool is_closed;                /* by us, and journalled */
+    uint64_t preflight_digest;     /* of the findings in the last record of a preflight; 0: none */
     uint64_t epoch_asked_us;
     uint64_t progress_written_us;
     uint64_t rate_since_us, rate_keys;
     struct copy_hooks hooks;
+    uint64_t room_asked_us; /* when the copy's memory was last looked at, and what was seen */
+    bool is_short_of_room;
+    struct trouble troubles[TROUBLES_MAX];
     struct barrier barrier; /* the last one; its record is still to be written when it has a link */
     enum side barrier_side;
 };
@@ -97,6 +102,9 @@ void engine_pair(struct engine *engine, struct copy_pair *pair);
 struct guard_claim engine_claim(const struct engine *engine, enum side side);
 void engine_names(const struct engine *engine, enum direction direction,
                   struct metadata_names *names);
+/* Whether the copy is below copy_memory_limit; looked at now and then, journalled when it changes.
+ */
+bool engine_copy_has_room(struct engine *engine);
 bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted, struct error *err)
     __attribute__((warn_unused_result));
 /* Barrier on a side for the present phase; journals what it did, in a hold only when that is over

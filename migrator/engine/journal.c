@@ -141,6 +141,35 @@ void journal_checks_free(struct journal_checks *checks)
     mem_free(checks);
 }
 
+/* Memory in use and the like change with every look: that is no other finding. */
+static void add_without_digits(XXH3_state_t *state, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9') {
+            (void)XXH3_64bits_update(state, text, 1);
+        }
+    }
+}
+
+uint64_t journal_checks_digest(const struct journal_checks *checks)
+{
+    XXH3_state_t *state = XXH3_createState();
+    size_t i;
+    json_t *check;
+    ASSERT(state != NULL);
+    (void)XXH3_64bits_reset(state);
+    json_array_foreach(checks->list, i, check)
+    {
+        if (!json_is_true(json_object_get(check, "ok"))) {
+            add_without_digits(state, json_string_value(json_object_get(check, "check")));
+            add_without_digits(state, json_string_value(json_object_get(check, "note")));
+        }
+    }
+    uint64_t digest = XXH3_64bits_digest(state);
+    (void)XXH3_freeState(state);
+    return digest;
+}
+
 bool journal_checks_append(struct journal_checks *checks, struct store *store,
                            const struct journal_place *place, bool ok, struct error *err)
 {
@@ -162,24 +191,39 @@ static uint64_t member(const json_t *record, const char *name)
     return (uint64_t)json_integer_value(json_object_get(record, name));
 }
 
+/* Two migrators may be at it, and one that was stopped notes its phase or base late: what is older
+ * than what has been read says nothing of the present. */
 static void recall_phase(const json_t *record, struct recollection *into)
 {
     const char *to = json_string_value(json_object_get(record, "to"));
-    into->entry_epoch = member(record, "entry_epoch");
+    uint64_t entry_epoch = member(record, "entry_epoch");
+    if (entry_epoch < into->entry_epoch) {
+        return;
+    }
+    into->entry_epoch = entry_epoch;
     if (to != NULL && strcmp(to, phase_name(PHASE_SWITCHED)) == 0 && !into->was_switched) {
         into->was_switched = true;
         into->switched_at_ms = member(record, "time");
-        into->was_requested = false; /* of the switch; the rollback is another request */
-    }
-    if (to != NULL &&
-        (strcmp(to, phase_name(PHASE_HOLD)) == 0 || strcmp(to, phase_name(PHASE_HOLD_BACK)) == 0)) {
-        into->was_requested = true;
     }
 }
 
+static void recall_request(const json_t *record, struct recollection *into)
+{
+    const char *name = json_string_value(json_object_get(record, "request"));
+    enum migration_request request;
+    if (name != NULL && migration_request_parse(name, &request) && request > into->requested) {
+        into->requested = request;
+    }
+}
+
+/* The first record of a base counts: only its counters were read before anything was made. */
 static void recall_base(const json_t *record, struct recollection *into)
 {
-    into->base = member(record, "base");
+    uint64_t base = member(record, "base");
+    if (base <= into->base) {
+        return;
+    }
+    into->base = base;
     into->evicted[0] = (int64_t)member(record, "evicted_source");
     into->evicted[1] = (int64_t)member(record, "evicted_target");
 }
@@ -220,6 +264,8 @@ static bool recall_record(void *context, struct slice text)
         recall_phase(record, into);
     } else if (strcmp(kind, "base") == 0) {
         recall_base(record, into);
+    } else if (strcmp(kind, "begun") == 0) {
+        recall_request(record, into);
     } else if (strcmp(kind, "backfill") == 0) {
         into->backfilled = member(record, "base");
     } else if (strcmp(kind, "progress") == 0) {

@@ -4,6 +4,7 @@
 #define MIGRATOR_ENGINE_JOURNAL_H
 
 #include "lib/store/store.h"
+#include "lib/topology/topology.h"
 #include "migrator/copy/tally.h"
 #include "migrator/engine/progress.h"
 
@@ -44,6 +45,8 @@ struct journal_checks;
 struct journal_checks *journal_checks_new(void);
 void journal_checks_add(struct journal_checks *checks, const char *name, bool ok, const char *note);
 void journal_checks_free(struct journal_checks *checks);
+/* A number for what they found: which failed and why, whatever figures the notes give. */
+uint64_t journal_checks_digest(const struct journal_checks *checks);
 /* Appends the record and frees the list. */
 bool journal_checks_append(struct journal_checks *checks, struct store *store,
                            const struct journal_place *place, bool ok, struct error *err)
@@ -60,7 +63,9 @@ struct recollection {
     uint64_t keys_copied, bytes_copied, keys_verified, findings, repairs, holds, holds_undone;
     uint64_t keys_total, hold_us, hold_us_max, large_keys, purged;
     bool was_switched;
-    bool was_requested; /* the operator's switch or rollback has been begun before */
+    /* The operator's switch or rollback, from when it was begun: the hold clears it in the
+     * topology, and an undone hold is begun again without it. Never goes back to less. */
+    enum migration_request requested;
 };
 
 bool journal_recall(struct store *store, uint64_t migration, struct recollection *recollection,

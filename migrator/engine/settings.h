@@ -12,6 +12,7 @@ struct migrator_settings {
     char *log_level;
     uint64_t shard_timeout_ms;   /* a shard that does not answer for so long is unreachable */
     uint64_t purge_patience_ms;  /* then a purge that cannot be done becomes a debt */
+    uint64_t copy_memory_limit;  /* percent of the copy's maxmemory; above, copying waits */
     uint64_t progress_period_ms; /* between two progress records in the journal */
     bool list_fail_points;
 };

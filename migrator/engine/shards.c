@@ -6,6 +6,9 @@
 #include "migrator/engine/engine.h"
 #include "migrator/engine/transition.h"
 
+/* INFO costs the copy some 50 us. */
+#define ROOM_PERIOD_US UINT64_C(50000)
+
 void engine_disconnect(struct engine *engine, enum side side)
 {
     shard_close(engine->links[side]);
@@ -136,6 +139,61 @@ void engine_pair(struct engine *engine, struct copy_pair *pair)
         .throttle = &engine->throttle,
         .hooks = &engine->hooks};
     engine_names(engine, phase_direction(migration->phase), &pair->names);
+}
+
+static bool read_memory(struct engine *engine, enum side side, const char *field, uint64_t *bytes)
+{
+    char text[32];
+    struct error err;
+    return shard_info(engine->links[side], "memory", field, text, sizeof(text), &err) &&
+           number_parse_u64(slice_of(text), bytes);
+}
+
+static void note_room(struct engine *engine, enum side side, uint64_t used, uint64_t maximum)
+{
+    const char *name = engine->view.shards[side].name;
+    struct error text;
+    if (!engine->is_short_of_room) {
+        log_info("shard has memory again migration=m%llu shard=%s", (unsigned long long)engine->id,
+                 name);
+        ENGINE_NOTE(engine, "memory", "{s:s, s:b}", "shard", name, "short", 0);
+        return;
+    }
+    (void)error_set(&text,
+                    "waits for memory on shard \"%s\": %llu of maxmemory's %llu bytes are in use, "
+                    "copy-memory-limit is %llu percent",
+                    name, (unsigned long long)used, (unsigned long long)maximum,
+                    (unsigned long long)engine->settings->copy_memory_limit);
+    log_warn("%s migration=m%llu", text.text, (unsigned long long)engine->id);
+    ENGINE_NOTE(engine, "error", "{s:s}", "text", text.text);
+}
+
+bool engine_copy_has_room(struct engine *engine)
+{
+    enum side copy = side_other(view_authority(&engine->view));
+    uint64_t now_us = clock_now_us();
+    uint64_t used = 0;
+    uint64_t maximum = 0;
+    /* In a hold clients wait; what is left to apply then is little. */
+    if (phase_is_hold(engine->view.migration.phase)) {
+        return true;
+    }
+    if (engine->room_asked_us != 0 && now_us - engine->room_asked_us < ROOM_PERIOD_US) {
+        return !engine->is_short_of_room;
+    }
+    engine->room_asked_us = now_us;
+    if (!read_memory(engine, copy, "used_memory", &used) ||
+        !read_memory(engine, copy, "maxmemory", &maximum)) {
+        return true; /* whoever uses the link next finds out what is wrong with it */
+    }
+    bool is_short =
+        maximum > 0 &&
+        (double)used * 100 > (double)maximum * (double)engine->settings->copy_memory_limit;
+    if (is_short != engine->is_short_of_room) {
+        engine->is_short_of_room = is_short;
+        note_room(engine, copy, used, maximum);
+    }
+    return !is_short;
 }
 
 bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted, struct error *err)

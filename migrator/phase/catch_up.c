@@ -2,6 +2,8 @@
 #include "lib/topology/migration_progress.h"
 #include "migrator/phase/phase_internal.h"
 
+#define TROUBLED_MS UINT64_C(10)
+
 /* --- making ----------------------------------------------------------------------------------- */
 
 static bool set_made(struct engine *engine, struct topology *next, struct migration *migration,
@@ -53,9 +55,19 @@ static bool remember_evicted(struct engine *engine, enum step_result *result)
         *result = engine_retry(engine, &err);
         return false;
     }
+    /* Another migrator may have been first; then its counters are those of the base. */
+    struct recollection noted;
+    if (!journal_recall(engine->store, engine->id, &noted, &err)) {
+        *result = engine_retry(engine, &err);
+        return false;
+    }
+    if (noted.base != base) {
+        *result = STEP_ADVANCED; /* a newer one has begun */
+        return false;
+    }
     memory->base = base;
-    memory->evicted[SIDE_SOURCE] = evicted[SIDE_SOURCE];
-    memory->evicted[SIDE_TARGET] = evicted[SIDE_TARGET];
+    memory->evicted[SIDE_SOURCE] = noted.evicted[SIDE_SOURCE];
+    memory->evicted[SIDE_TARGET] = noted.evicted[SIDE_TARGET];
     return true;
 }
 
@@ -199,6 +211,9 @@ static bool drain_leftovers(struct engine *engine, enum step_result *result)
     do {
         if (!phase_drain(engine, &drain, result)) {
             return false;
+        }
+        if (drain.troubled > 0) {
+            clock_sleep_ms(TROUBLED_MS);
         }
     } while (drain.remaining > engine->view.migration.options.cutover_keys);
     return true;

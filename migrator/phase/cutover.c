@@ -6,6 +6,8 @@
 #define QUIET_US         UINT64_C(50000)
 #define BACK_OFF_US      UINT64_C(200000)
 #define BACK_OFF_DOUBLES 8u
+/* One new number and its repair are nothing special in a hold. */
+#define HOLD_TROUBLED_PASSES_MAX 3u
 
 bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *result)
 {
@@ -18,12 +20,35 @@ bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *res
             engine->quiet_since_us = 0;
             return false;
         }
-    } while (drain.remaining >= limit);
+    } while (drain.remaining >= limit && drain.troubled == 0);
+    /* What cannot be repaired now could not be in a hold either: it would be begun, and undone, for
+     * ever. */
+    if (drain.troubled > 0) {
+        engine->quiet_since_us = 0;
+        return true;
+    }
     uint64_t now_us = clock_now_us();
     if (engine->quiet_since_us == 0) {
         engine->quiet_since_us = now_us;
     }
     *is_quiet = now_us - engine->quiet_since_us >= QUIET_US && now_us >= engine->hold_not_before_us;
+    return true;
+}
+
+bool phase_remember_request(struct engine *engine, enum migration_request request,
+                            enum step_result *result)
+{
+    if (engine->view.migration.request != request || engine->memory.requested == request) {
+        return true;
+    }
+    struct journal_place place = engine_place(engine);
+    struct error err;
+    if (!journal_append(engine->store, &place, &err, "begun", "{s:s}", "request",
+                        migration_request_name(request))) {
+        *result = engine_retry(engine, &err);
+        return false;
+    }
+    engine->memory.requested = request;
     return true;
 }
 
@@ -90,20 +115,35 @@ static bool drain_meanwhile(void *context)
     return status == COPY_OK;
 }
 
+/* The same step has a name in each direction. */
+static void pass_either(const struct engine *engine, enum fail_step there, enum fail_step back)
+{
+    enum fail_step step = engine->view.migration.phase == PHASE_HOLD ? there : back;
+    (void)step; /* of no use without fail points */
+    PASS(step);
+}
+
 bool phase_silence(struct engine *engine, enum step_result *result)
 {
     struct drain drain = {.remaining = 0};
+    unsigned troubled_passes = 0;
     /* Model: NOHOLDBARRIER. */
     if (!engine_barrier_busy(engine, view_authority(&engine->view), drain_meanwhile, result)) {
         return false;
     }
-    PASS(STEP_HOLD_AFTER_BARRIER);
+    pass_either(engine, STEP_HOLD_AFTER_BARRIER, STEP_HOLD_BACK_AFTER_BARRIER);
     do {
         if (!phase_drain(engine, &drain, result)) {
             return false;
         }
+        troubled_passes += drain.troubled > 0 ? 1 : 0;
+        if (troubled_passes > HOLD_TROUBLED_PASSES_MAX) {
+            *result =
+                STEP_ADVANCED; /* the hold is undone, and the drains before the next one wait */
+            return false;
+        }
     } while (drain.remaining > 0);
-    PASS(STEP_HOLD_AFTER_DRAIN);
+    pass_either(engine, STEP_HOLD_AFTER_DRAIN, STEP_HOLD_BACK_AFTER_DRAIN);
     return true;
 }
 
@@ -121,12 +161,12 @@ bool phase_copy_becomes_owner(struct engine *engine, enum step_result *result)
     if (!phase_guard(engine, authority, GUARD_OWNER, NULL, memory->evicted[authority], result)) {
         return false;
     }
-    PASS(STEP_HOLD_AFTER_SOURCE);
-    PASS(STEP_HOLD_BEFORE_OWNER);
+    pass_either(engine, STEP_HOLD_AFTER_SOURCE, STEP_HOLD_BACK_AFTER_TARGET);
+    pass_either(engine, STEP_HOLD_BEFORE_OWNER, STEP_HOLD_BACK_BEFORE_OWNER);
     /* Model: NOFLIP. */
     if (!phase_guard(engine, copy, GUARD_OWNER, names.ver, memory->evicted[copy], result)) {
         return false;
     }
-    PASS(STEP_HOLD_AFTER_OWNER);
+    pass_either(engine, STEP_HOLD_AFTER_OWNER, STEP_HOLD_BACK_AFTER_OWNER);
     return true;
 }

@@ -42,7 +42,7 @@ static bool may_switch(const struct engine *engine)
 {
     const struct migration *migration = &engine->view.migration;
     return !migration->options.manual_switch || migration->request == REQUEST_SWITCH ||
-           engine->memory.was_requested;
+           engine->memory.requested == REQUEST_SWITCH;
 }
 
 static enum step_result towards_hold(struct engine *engine)
@@ -56,11 +56,12 @@ static enum step_result towards_hold(struct engine *engine)
     if (!is_quiet || !may_switch(engine)) {
         return engine_wait(engine, DRAIN_MS);
     }
+    if (!phase_remember_request(engine, REQUEST_SWITCH, &result)) {
+        return result;
+    }
     PASS(STEP_DUAL_WRITE_BEFORE_HOLD);
     result = engine_enter(engine, PHASE_HOLD, &was_done);
     if (was_done) {
-        /* migration_enter has cleared the request; an undone hold is begun again without it. */
-        engine->memory.was_requested = true;
         phase_hold_began(engine);
     }
     PASS(STEP_DUAL_WRITE_AFTER_HOLD);

@@ -26,10 +26,10 @@ enum step_result phase_hold_back(struct engine *engine)
                     "to", engine->view.shards[SIDE_SOURCE].name);
         return STEP_ADVANCED;
     }
-    PASS(STEP_HOLD_BEFORE_UNDO);
+    PASS(STEP_HOLD_BACK_BEFORE_UNDO);
     bool was_undone = false;
     enum step_result undone = engine_enter(engine, PHASE_SWITCHED, &was_undone);
-    PASS(STEP_HOLD_AFTER_UNDO);
+    PASS(STEP_HOLD_BACK_AFTER_UNDO);
     phase_hold_ended(engine, true);
     return undone == STEP_RETRY ? undone : result;
 }

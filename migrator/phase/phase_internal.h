@@ -38,6 +38,11 @@ bool phase_drain(struct engine *engine, struct drain *drain, enum step_result *r
  * for a while, and the last undone hold is long enough ago. */
 bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *result)
     __attribute__((warn_unused_result));
+/* Journals, once, that the operator's request is being carried out: the CAS into the hold clears
+ * it, and whoever dies in the hold, or before it has noted it, leaves nothing else of it. Before
+ * that CAS. */
+bool phase_remember_request(struct engine *engine, enum migration_request request,
+                            enum step_result *result) __attribute__((warn_unused_result));
 /* From the CAS into a hold, and to its end. */
 void phase_hold_began(struct engine *engine);
 void phase_hold_ended(struct engine *engine, bool was_undone);

@@ -112,10 +112,17 @@ bool phase_preflight(struct engine *engine, bool *passed, enum step_result *resu
             return false;
         }
     }
+    /* A preflight that refuses is repeated until somebody acts: one record for each finding. */
+    uint64_t digest = journal_checks_digest(list);
+    if (!*passed && digest == engine->preflight_digest) {
+        journal_checks_free(list);
+        return true;
+    }
     struct journal_place place = engine_place(engine);
     if (!journal_checks_append(list, engine->store, &place, *passed, &err)) {
         *result = engine_retry(engine, &err);
         return false;
     }
+    engine->preflight_digest = digest;
     return true;
 }

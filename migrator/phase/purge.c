@@ -13,24 +13,22 @@
 #include "migrator/copy/purger.h"
 #include "migrator/phase/phase_internal.h"
 
-/* Names of metadata, collected on one shard. There are three for each base and direction. */
-#define NAMES_MAX 96u
-
 static enum side keeper_of(enum side victim)
 {
     return side_other(victim);
 }
 
+/* There are up to three for each base and direction, and each death of a shard begins a base. */
 static bool drop_page(struct engine *engine, enum side side, const struct shard_reply *names,
                       enum step_result *result)
 {
-    struct slice found[NAMES_MAX];
+    struct slice found[FENCE_DROP_MAX];
     struct guard_claim claim = engine_claim(engine, side);
     struct error err;
     size_t count = shard_reply_count(names);
-    for (size_t first = 0; first < count; first += NAMES_MAX) {
+    for (size_t first = 0; first < count; first += FENCE_DROP_MAX) {
         unsigned some = 0;
-        for (; some < NAMES_MAX && first + some < count; some++) {
+        for (; some < FENCE_DROP_MAX && first + some < count; some++) {
             found[some] = shard_reply_text(shard_reply_at(names, first + some));
         }
         enum fence_outcome outcome = fence_drop(engine->links[side], &claim, found, some, &err);

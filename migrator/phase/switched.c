@@ -12,7 +12,7 @@ static bool is_time_to_finalize(const struct engine *engine)
     uint64_t now_ms = clock_wall_ms();
     uint64_t since_ms = engine->memory.switched_at_ms;
     return after_ms != FINALIZE_NEVER && migration->verified == migration->base &&
-           migration->request == REQUEST_NONE && !engine->memory.was_requested &&
+           migration->request == REQUEST_NONE && engine->memory.requested != REQUEST_ROLLBACK &&
            !migration->is_paused && now_ms >= since_ms && now_ms - since_ms >= after_ms;
 }
 
@@ -38,7 +38,8 @@ static bool open_guards(struct engine *engine, enum step_result *result)
 static enum step_result keep_the_copy(struct engine *engine)
 {
     const struct migration *migration = &engine->view.migration;
-    bool wants_back = migration->request == REQUEST_ROLLBACK || engine->memory.was_requested;
+    bool wants_back =
+        migration->request == REQUEST_ROLLBACK || engine->memory.requested == REQUEST_ROLLBACK;
     bool is_quiet = false;
     bool was_done = false;
     enum step_result result;
@@ -48,10 +49,12 @@ static enum step_result keep_the_copy(struct engine *engine)
     if (!is_quiet || !wants_back) {
         return engine_wait(engine, DRAIN_MS);
     }
+    if (!phase_remember_request(engine, REQUEST_ROLLBACK, &result)) {
+        return result;
+    }
     PASS(STEP_SWITCHED_BEFORE_HOLD_BACK);
     result = engine_enter(engine, PHASE_HOLD_BACK, &was_done);
     if (was_done) {
-        engine->memory.was_requested = true;
         phase_hold_began(engine);
     }
     PASS(STEP_SWITCHED_AFTER_HOLD_BACK);

@@ -30,12 +30,70 @@ struct payment {
     const struct purge_debt *debt;
     const struct topology_shard *shard;
     struct shard_link *link;
+    struct shard_link **keepers; /* [nshards]: to those that own slots of the debt, else null */
 };
 
+static bool is_running(const struct debts *debts)
+{
+    return !atomic_load(debts->is_stopping);
+}
+
+/* --- those who own the slots now ---------------------------------------------------------------
+ */
+
+/* A shard that awaits acceptance may have lost its keys, and what the debtor holds may be all that
+ * is left of them. */
+static bool check_keeper(const struct payment *payment, unsigned shard, struct error *err)
+{
+    const struct topology_shard *place = &payment->topology->shards[shard];
+    struct fence_state fence;
+    if (!fence_read(payment->keepers[shard], &fence, err)) {
+        return error_prefix(err, "shard \"%s\"", place->name);
+    }
+    return (fence.exists && shard_identity_equal(&fence.identity, &place->identity) &&
+            shard_identity_equal(shard_link_identity(payment->keepers[shard]), &place->identity)) ||
+           error_set(err,
+                     "shard \"%s\" owns slots of it, and its fence is absent or names another "
+                     "process",
+                     place->name);
+}
+
+static bool check_keepers(const struct payment *payment, struct error *err)
+{
+    for (unsigned i = 0; i < payment->topology->nshards; i++) {
+        if (payment->keepers[i] != NULL && !check_keeper(payment, i, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool open_keepers(struct payment *payment, struct error *err)
+{
+    const struct topology *topology = payment->topology;
+    const struct slot_set *slots = &payment->debt->slots;
+    for (unsigned slot = slot_set_next(slots, 0); slot < topology->nslots;
+         slot = slot_set_next(slots, slot + 1)) {
+        unsigned owner = topology->owner[slot];
+        const struct topology_shard *place = &topology->shards[owner];
+        if (payment->keepers[owner] != NULL) {
+            continue;
+        }
+        payment->keepers[owner] = shard_open(place->host, place->port, "migrator",
+                                             payment->debts->settings->shard_timeout_ms, err);
+        if (payment->keepers[owner] == NULL) {
+            return error_prefix(err, "shard \"%s\" owns slots of it", place->name);
+        }
+    }
+    return check_keepers(payment, err);
+}
+
+/* Asked before each page of keys. */
 static bool may_go_on(void *context)
 {
-    const struct debts *debts = context;
-    return !atomic_load(debts->is_stopping);
+    const struct payment *payment = context;
+    struct error err;
+    return is_running(payment->debts) && check_keepers(payment, &err);
 }
 
 /* What a debt names belongs to nobody on that shard, or nothing is removed: the document forbids
@@ -100,7 +158,7 @@ static bool drop_metadata(struct payment *payment, struct error *err)
 
 static bool purge(struct payment *payment, uint64_t *purged, struct error *err)
 {
-    const struct copy_hooks hooks = {.may_go_on = may_go_on, .context = payment->debts};
+    const struct copy_hooks hooks = {.may_go_on = may_go_on, .context = payment};
     struct copy_pair pair = {.copy = {payment->link, &payment->shard->identity},
                              .migration = payment->debt->migration,
                              .generation = payment->debt->generation,
@@ -169,24 +227,37 @@ static bool pay(struct payment *payment, struct error *err)
         /* Paid at the next look, by the topology that names the process. */
         return cluster_takeover(payment->debts->store, shard->name, false, err) == TAKEOVER_DONE;
     }
-    return shard_load_scripts(payment->link, err) && clean_up(payment, err) &&
+    return shard_load_scripts(payment->link, err) && open_keepers(payment, err) &&
+           clean_up(payment, err) &&
            cluster_change(payment->debts->store, remove_debt, &paid, NULL, err);
+}
+
+static void pay_or_leave(struct payment *payment)
+{
+    struct error err;
+    unsigned nshards = payment->topology->nshards;
+    payment->keepers = mem_zalloc(nshards * sizeof(struct shard_link *));
+    if (!pay(payment, &err)) {
+        log_debug("debt cannot be paid yet migration=m%llu shard=%s reason=\"%s\"",
+                  (unsigned long long)payment->debt->migration, payment->shard->name, err.text);
+    }
+    for (unsigned i = 0; i < nshards; i++) {
+        shard_close(payment->keepers[i]);
+    }
+    mem_free(payment->keepers);
+    shard_close(payment->link);
 }
 
 static void look(struct debts *debts)
 {
     struct error err;
     struct topology *topology = store_read(debts->store, NULL, &err);
-    for (unsigned i = 0; topology != NULL && i < topology->ndebts; i++) {
+    for (unsigned i = 0; topology != NULL && i < topology->ndebts && is_running(debts); i++) {
         struct payment payment = {.debts = debts,
                                   .topology = topology,
                                   .debt = &topology->debts[i],
                                   .shard = &topology->shards[topology->debts[i].shard]};
-        if (may_go_on(debts) && !pay(&payment, &err)) {
-            log_debug("debt cannot be paid yet migration=m%llu shard=%s reason=\"%s\"",
-                      (unsigned long long)payment.debt->migration, payment.shard->name, err.text);
-        }
-        shard_close(payment.link);
+        pay_or_leave(&payment);
     }
     topology_free(topology);
 }
@@ -194,9 +265,9 @@ static void look(struct debts *debts)
 static void *run(void *context)
 {
     struct debts *debts = context;
-    while (may_go_on(debts)) {
+    while (is_running(debts)) {
         look(debts);
-        for (uint64_t ms = 0; ms < ASK_PERIOD_MS && may_go_on(debts); ms += PIECE_MS) {
+        for (uint64_t ms = 0; ms < ASK_PERIOD_MS && is_running(debts); ms += PIECE_MS) {
             clock_sleep_ms(PIECE_MS);
         }
     }

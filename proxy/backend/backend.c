@@ -54,6 +54,7 @@ static void release_memory(void *context)
 {
     struct backend *backend = context;
     buffer_fini(&backend->out);
+    mem_free(backend->orphans);
     mem_free(backend);
 }
 
@@ -134,7 +135,7 @@ void backend_lose(struct backend *backend, const char *why)
         loop_now_us(backend->shared->loop) + (was_ready ? 0 : backoff_us(backend));
     counter_add(&counters_of(backend)->failures, 1);
     if (was_any_sent && was_ready) {
-        backend->orphans++;
+        backend_orphan(backend, backend->connection_id);
         backend->events.on_given_up(backend->events.context, backend, backend->connection_id);
     }
     set_state(backend, BACKEND_DOWN);
@@ -296,18 +297,23 @@ uint64_t backend_sent(const struct backend *backend)
 bool backend_has_ended(const struct backend *backend, uint64_t sent)
 {
     /* Given-up connections count until they are killed. Model: ORPHANPUB. */
-    return backend->orphans == 0 && backend->ended >= sent;
+    return backend->norphans == 0 && backend->ended >= sent;
 }
 
-void backend_orphan(struct backend *backend)
+void backend_orphan(struct backend *backend, uint64_t connection_id)
 {
-    backend->orphans++;
+    MEM_GROW(backend->orphans, backend->norphans, backend->orphans_capacity);
+    backend->orphans[backend->norphans++] = connection_id;
 }
 
-void backend_killed(struct backend *backend)
+void backend_killed(struct backend *backend, uint64_t connection_id)
 {
-    ASSERT(backend->orphans > 0);
-    backend->orphans--;
+    for (unsigned i = 0; i < backend->norphans; i++) {
+        if (backend->orphans[i] == connection_id) {
+            backend->orphans[i] = backend->orphans[--backend->norphans];
+            return;
+        }
+    }
 }
 
 /* --- connecting ---------------------------------------------------------------------------- */

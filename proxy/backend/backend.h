@@ -98,8 +98,9 @@ size_t backend_backlog(const struct backend *backend);
  * connection holds that back until backend_killed, once for each on_given_up. */
 uint64_t backend_sent(const struct backend *backend);
 bool backend_has_ended(const struct backend *backend, uint64_t sent);
-void backend_killed(struct backend *backend);
+/* Does nothing for a connection that does not count here: of a shard removed and added again. */
+void backend_killed(struct backend *backend, uint64_t connection_id);
 /* Counts a connection that somebody else gave up to the same shard: backend_killed ends it. */
-void backend_orphan(struct backend *backend);
+void backend_orphan(struct backend *backend, uint64_t connection_id);
 
 #endif

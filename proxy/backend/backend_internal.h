@@ -44,7 +44,9 @@ struct backend {
     /* Requests. */
     struct request_queue in_flight;
     uint64_t sent, ended;
-    unsigned orphans; /* given-up connections whose end is not certain */
+    uint64_t *orphans; /* ids of given-up connections whose end is not certain */
+    unsigned norphans;
+    size_t orphans_capacity;
 };
 
 /* backend.c */

@@ -288,6 +288,21 @@ static bool has_enough_under_way(const struct client *client)
            unread_bytes(client) >= OUT_HIGH_BYTES;
 }
 
+static bool waits_for_an_element(const struct client *client)
+{
+    return client->blocked != NULL && client->blocked->cancel != NULL;
+}
+
+/* What a client has sent behind a command that must be answered first. Where that may take hours,
+ * reading goes on for a while, so that a client that goes away is noticed. */
+static void leave_backlog(struct client *client, size_t size)
+{
+    client->has_backlog = true;
+    if (!waits_for_an_element(client) || size > BLOCKED_INPUT_MAX) {
+        pause_reading(client);
+    }
+}
+
 /* Handles whole commands at the front of the bytes; returns how many bytes they had. */
 static size_t handle_commands(struct client *client, const char *data, size_t size)
 {
@@ -297,11 +312,7 @@ static size_t handle_commands(struct client *client, const char *data, size_t si
     while (used < size && !client->is_closed && !client->is_draining) {
         struct command command;
         if (client->blocked != NULL) {
-            /* Reading goes on for a while, so that a client that goes away is noticed. */
-            client->has_backlog = true;
-            if (size - used > BLOCKED_INPUT_MAX) {
-                pause_reading(client);
-            }
+            leave_backlog(client, size - used);
             break;
         }
         if (is_congested || has_enough_under_way(client)) {
@@ -317,10 +328,11 @@ static size_t handle_commands(struct client *client, const char *data, size_t si
             session_protocol_error(client, client->parser.error);
             return size;
         }
-        used += command.raw.len;
-        if (command.argc > 0) {
-            session_handle(client, &command);
+        if (command.argc > 0 && !session_handle(client, &command)) {
+            leave_backlog(client, size - used);
+            break;
         }
+        used += command.raw.len;
     }
     return used;
 }
@@ -376,7 +388,7 @@ static void on_readable(void *context)
         if (result == STREAM_END) {
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
              * when it is gone altogether the next write tells. But nothing is popped for it. */
-            if (client->blocked != NULL) {
+            if (waits_for_an_element(client)) {
                 client_close(client);
             } else {
                 client_drain(client);

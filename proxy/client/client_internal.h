@@ -42,7 +42,9 @@ struct request *client_begin(struct client *client, const struct command_info *i
 void client_drain(struct client *client);
 
 /* session.c */
-void session_handle(struct client *client, const struct command *command);
+/* False: not now; what is under way has to be answered first. */
+bool session_handle(struct client *client, const struct command *command)
+    __attribute__((warn_unused_result));
 /* Redis' error for bytes that are no command. */
 void session_protocol_error(struct client *client, const char *error);
 

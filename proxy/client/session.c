@@ -195,10 +195,24 @@ static bool ends_transaction(enum command_handler handler)
            handler == HANDLER_DISCARD || handler == HANDLER_RESET || handler == HANDLER_QUIT;
 }
 
-void session_handle(struct client *client, const struct command *command)
+/* What goes on a connection of the client's own would overtake what is under way on others. */
+static bool must_come_alone(const struct client *client, const struct command_info *info)
+{
+    if (info == NULL) {
+        return false;
+    }
+    return client->transaction != NULL
+               ? info->handler == HANDLER_EXEC && client->is_watching
+               : info->handler == HANDLER_WATCH || info->handler == HANDLER_BLOCK;
+}
+
+bool session_handle(struct client *client, const struct command *command)
 {
     const struct command_info *info =
         command_find(client->host->table, command->argv, command->argc);
+    if (client->first != NULL && must_come_alone(client, info)) {
+        return false;
+    }
     struct request *request = client_begin(client, info, command);
     enum command_check check = command_check(info, command->argv, command->argc);
     if (check != COMMAND_ADMITTED) {
@@ -206,8 +220,12 @@ void session_handle(struct client *client, const struct command *command)
             command_error(request_answer(request), check, info, command->argv, command->argc);
         ASSERT(is_written);
         transaction_spoil(client);
+        if (info != NULL && info->handler == HANDLER_EXEC) {
+            transaction_forget(client);
+            transaction_unwatch(client);
+        }
         session_refuse(client, request);
-        return;
+        return true;
     }
     counters_command(client->host->counters, info->id);
     if (client->transaction != NULL && !ends_transaction(info->handler)) {
@@ -215,6 +233,7 @@ void session_handle(struct client *client, const struct command *command)
     } else {
         dispatch(client, request, command);
     }
+    return true;
 }
 
 void session_protocol_error(struct client *client, const char *error)

@@ -76,6 +76,10 @@ static void on_watched(struct request *request)
 {
     if (request->outcome == OUTCOME_REPLY) {
         request->done(request);
+    } else if (private_lane_is_stale(request->private_lane)) {
+        /* The slot has changed meanwhile: EXEC will answer nil, whatever is watched. */
+        write_status(request_answer(request), "OK");
+        router_answer(request);
     } else {
         router_answer_error(
             request, "UNAVAILABLE the shard cannot be used now; not executed, safe to retry");
@@ -90,7 +94,8 @@ static struct private_lane *take_lane(struct client *client, unsigned slot)
         transaction_unwatch(client);
     }
     if (client->lane == NULL) {
-        client->lane = private_lane_open(client->host->router, slot, NULL, NULL);
+        client->lane =
+            private_lane_open(client->host->router, slot, PRIVATE_LANE_WATCHES, NULL, NULL);
     }
     client->is_watching = true;
     client->watched_slot = slot;
@@ -122,6 +127,7 @@ void transaction_watch(struct client *client, struct request *request,
     client->blocked = request;
     request->sender = client->host->router;
     request->replies_left = 1;
+    request->private_lane = lane;
     request->on_reply = on_watched;
     private_lane_send(lane, request, session_wire_bytes(request, command));
 }
@@ -140,6 +146,8 @@ static bool can_be_queued(const struct command_info *info)
     case HANDLER_PING:
     case HANDLER_ECHO:
     case HANDLER_TIME:
+    case HANDLER_UNWATCH: /* of no effect there */
+    case HANDLER_BLOCK:   /* does not block there */
         return true;
     default:
         return false;

@@ -88,11 +88,11 @@ static void on_fence_lost(void *context, const char *shard)
     }
 }
 
-static void on_killed(void *context, unsigned worker, const char *shard)
+static void on_killed(void *context, unsigned worker, const char *shard, uint64_t connection_id)
 {
     struct control *control = context;
     if (control->workers[worker] != NULL) {
-        worker_killed(control->workers[worker], shard);
+        worker_killed(control->workers[worker], shard, connection_id);
     }
 }
 

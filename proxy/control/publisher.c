@@ -136,7 +136,8 @@ static void remove_kill(struct publisher *publisher, struct kill *kill)
         link = &(*link)->next;
     }
     *link = kill->next;
-    publisher->events.on_killed(publisher->events.context, kill->worker, publisher->shard.name);
+    publisher->events.on_killed(publisher->events.context, kill->worker, publisher->shard.name,
+                                kill->connection_id);
     mem_free(kill);
 }
 
@@ -269,8 +270,7 @@ static void on_unfenced(void *context, struct backend *backend)
 static void on_given_up(void *context, struct backend *backend, uint64_t connection_id)
 {
     (void)context;
-    (void)connection_id;
-    backend_killed(backend);
+    backend_killed(backend, connection_id);
 }
 
 struct publisher *publisher_new(const struct backend_shared *shared, unsigned nworkers,

@@ -18,7 +18,7 @@ struct publisher_events {
     /* A shard that had let us in has lost its fence: whoever has a connection is to close it. */
     void (*on_fence_lost)(void *context, const char *shard);
     /* The connection that this worker gave up is certainly dead. */
-    void (*on_killed)(void *context, unsigned worker, const char *shard);
+    void (*on_killed)(void *context, unsigned worker, const char *shard, uint64_t connection_id);
     /* The bytes of the server's replies to COMMAND and INFO server, after each connect. */
     void (*on_learnt)(void *context, struct slice command_reply, struct slice info_reply);
     void *context;

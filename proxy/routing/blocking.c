@@ -2,8 +2,10 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "lib/base/assert.h"
+#include "lib/base/fail_point.h"
 #include "lib/base/memory.h"
 #include "lib/base/number.h"
 #include "lib/resp/writer.h"
@@ -55,9 +57,23 @@ static void blocking_free(struct blocking *blocking)
     }
     if (blocking->next != NULL) {
         blocking->next->previous = blocking->previous;
+    } else {
+        blocking->router->last_blocking = blocking->previous;
     }
     buffer_fini(&blocking->bytes);
     mem_free(blocking);
+}
+
+/* Behind all others: who came first is served first when all look for an element themselves. */
+static void link_last(struct router *router, struct blocking *blocking)
+{
+    blocking->previous = router->last_blocking;
+    if (blocking->previous != NULL) {
+        blocking->previous->next = blocking;
+    } else {
+        router->blockings = blocking;
+    }
+    router->last_blocking = blocking;
 }
 
 /* The client's request, no longer bound to this. */
@@ -152,12 +168,13 @@ static void on_unblocked(struct request *request)
     request_give(router_pool(request->sender), request);
 }
 
-static void on_stale(void *context)
+static void unblock(struct blocking *blocking)
 {
-    struct blocking *blocking = context;
     struct router *router = blocking->router;
-    blocking->is_woken = true;
     if (blocking->state != BLOCKING_WAITING || !private_lane_is_ready(blocking->lane)) {
+        return;
+    }
+    if (FAIL_POINT("unblock.lost")) {
         return;
     }
     char digits[20];
@@ -177,6 +194,13 @@ static void on_stale(void *context)
             backend_commit(shared, unblock, 1);
         }
     }
+}
+
+static void on_stale(void *context)
+{
+    struct blocking *blocking = context;
+    blocking->is_woken = true;
+    unblock(blocking);
 }
 
 /* The command with the time that is left. */
@@ -206,7 +230,8 @@ static void wait_on_shard(struct blocking *blocking)
         blocking->lane = NULL;
     }
     if (blocking->lane == NULL) {
-        blocking->lane = private_lane_open(router, blocking->slot, on_stale, blocking);
+        blocking->lane =
+            private_lane_open(router, blocking->slot, PRIVATE_LANE_BLOCKS, on_stale, blocking);
     }
     blocking->is_woken = false;
     take_exchange(blocking, on_waited, BLOCKING_WAITING);
@@ -265,6 +290,12 @@ static void on_polled(struct request *poll)
     request_give(router_pool(poll->sender), poll);
 }
 
+/* BLMOVE and BRPOPLPUSH: the first key is the source, the second the destination. */
+static bool moves(const struct command_info *command)
+{
+    return strcmp(command->name, "blmove") == 0 || strcmp(command->name, "brpoplpush") == 0;
+}
+
 static void poll_now(struct blocking *blocking)
 {
     struct command command;
@@ -279,9 +310,11 @@ static void poll_now(struct blocking *blocking)
     ASSERT(count > 0);
     struct command_key *keys = mem_alloc((size_t)count * sizeof(*keys));
     (void)command_keys(blocking->command, command.argv, command.argc, keys, (unsigned)count);
-    write_array(&poll->bytes, 1 + (uint64_t)count);
+    /* What is there where elements go to wakes nobody. */
+    int nsources = moves(blocking->command) ? 1 : count;
+    write_array(&poll->bytes, 1 + (uint64_t)nsources);
     write_bulk(&poll->bytes, SLICE("EXISTS"));
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < nsources; i++) {
         write_bulk(&poll->bytes, command.argv[keys[i].position]);
     }
     mem_free(keys);
@@ -309,6 +342,8 @@ void blocking_tick(struct router *router)
         next = blocking->next;
         if (blocking->state == BLOCKING_IDLE) {
             decide(blocking);
+        } else if (blocking->is_woken) {
+            unblock(blocking); /* again: the first may have overtaken the command */
         }
     }
 }
@@ -335,6 +370,7 @@ static bool read_timeout(struct blocking *blocking, const struct command *comman
     bool is_first = slice_starts_with(slice_of(blocking->command->name), SLICE("blmpop")) ||
                     slice_starts_with(slice_of(blocking->command->name), SLICE("bzmpop"));
     blocking->timeout_position = is_first ? 1 : command->argc - 1;
+    blocking->deadline_us = FOR_EVER; /* the shard decides what it cannot be */
     if (!number_parse_double(command->argv[blocking->timeout_position], &seconds) || seconds < 0 ||
         seconds > 1e9) {
         return false;
@@ -355,11 +391,7 @@ void blocking_dispatch(struct router *router, struct request *request,
     blocking->has_written_keys = request->has_written_keys;
     buffer_init(&blocking->bytes, SIZE_MAX);
     write_command(&blocking->bytes, command->argv, command->argc);
-    blocking->next = router->blockings;
-    if (blocking->next != NULL) {
-        blocking->next->previous = blocking;
-    }
-    router->blockings = blocking;
+    link_last(router, blocking);
     request->work = blocking;
     request->cancel = on_cancel;
     if (read_timeout(blocking, command)) {

@@ -340,6 +340,8 @@ static void on_unit(struct request *exchange)
         unit_aborted(dual, queued_commands(dual), 2 * dual->nkeys);
     } else if (!take_unit(dual, elements)) {
         dual_mirror_failed(dual);
+    } else if (dual->nkeys == 0) {
+        dual_finish(dual); /* no marks, no mirror; a unit without keys has no entry either */
     } else if (dual->is_small) {
         mirror_send(dual);
     } else {
@@ -431,8 +433,11 @@ static void prepare_marks(struct dual_write *dual)
 {
     dual->names = *names_of(dual->router, dual->entry->migration);
     find_keys(dual);
+    /* What is bounded by a large request is large all the same. */
     dual->is_small =
-        dual->request->unit == NULL && (dual->request->command->flags & COMMAND_SMALL_RESULT) != 0;
+        dual->request->unit == NULL &&
+        (dual->request->command->flags & COMMAND_SMALL_RESULT) != 0 &&
+        buffer_length(&dual->request->bytes) <= dual->entry->migration->options.large_key_bytes;
     counter_add(&router_counters(dual->router)->dual_writes, 1);
 }
 

@@ -82,8 +82,8 @@ static void on_given_up(void *context, struct backend *backend, uint64_t connect
 {
     const struct private_lane *lane = context;
     const struct router_events *events = &lane->router->events;
-    backend_killed(backend);
-    if (router_orphan(lane->router, backend_name(backend))) {
+    backend_killed(backend, connection_id);
+    if (router_orphan(lane->router, backend_name(backend), connection_id)) {
         events->on_given_up(events->context, backend_name(backend), &lane->process, connection_id);
     }
 }
@@ -92,7 +92,8 @@ static void on_given_up(void *context, struct backend *backend, uint64_t connect
  */
 
 struct private_lane *private_lane_open(struct router *router, unsigned slot,
-                                       private_lane_fn *on_stale, void *context)
+                                       enum private_lane_use use, private_lane_fn *on_stale,
+                                       void *context)
 {
     unsigned shard = snapshot_entry(router->snapshot, slot)->authority;
     const struct topology_shard *target = &router->snapshot->topology->shards[shard];
@@ -116,7 +117,9 @@ struct private_lane *private_lane_open(struct router *router, unsigned slot,
     }
     router->private_lanes = lane;
     lane->backend = backend_new(&router->settings.backend, &events);
-    backend_set_patient(lane->backend);
+    if (use == PRIVATE_LANE_BLOCKS) {
+        backend_set_patient(lane->backend);
+    }
     backend_set_target(lane->backend, shard, target->name, &router->lanes[shard]->endpoint,
                        &target->identity);
     return lane;
@@ -149,6 +152,11 @@ void private_lane_close(struct private_lane *lane)
 bool private_lane_is_usable(const struct private_lane *lane, unsigned slot)
 {
     return lane->slot == slot && !lane->is_stale && !lane->is_broken;
+}
+
+bool private_lane_is_stale(const struct private_lane *lane)
+{
+    return lane->is_stale;
 }
 
 bool private_lane_is_ready(const struct private_lane *lane)

@@ -8,18 +8,27 @@
 
 struct private_lane;
 
+/* What is sent on it may wait for hours, or is answered at once, as on the shared lanes. */
+enum private_lane_use {
+    PRIVATE_LANE_BLOCKS,
+    PRIVATE_LANE_WATCHES,
+};
+
 /* `on_stale` (may be null): the slot's entry has changed since the lane was opened, or its shard is
  * another process; nothing new is sent on it. Called once, from an adoption. */
 typedef void private_lane_fn(void *context);
 
 /* To the present authority of the slot. */
 struct private_lane *private_lane_open(struct router *router, unsigned slot,
-                                       private_lane_fn *on_stale, void *context);
+                                       enum private_lane_use use, private_lane_fn *on_stale,
+                                       void *context);
 /* A request on it is told OUTCOME_UNKNOWN or OUTCOME_NOT_SENT first. */
 void private_lane_close(struct private_lane *lane);
 
 /* Still fit for a request to this slot: same entry as when it was opened, and not broken. */
 bool private_lane_is_usable(const struct private_lane *lane, unsigned slot);
+/* The slot's entry has changed since. */
+bool private_lane_is_stale(const struct private_lane *lane);
 bool private_lane_is_ready(const struct private_lane *lane);
 struct backend *private_lane_backend(struct private_lane *lane);
 /* request->on_reply is called with an outcome; it may have to wait for the connection first. */

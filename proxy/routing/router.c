@@ -245,11 +245,11 @@ void router_reply_seen(struct router *router)
     }
 }
 
-void router_killed(struct router *router, const char *shard)
+void router_killed(struct router *router, const char *shard, uint64_t connection_id)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
         if (strcmp(backend_name(router->lanes[i]->backend), shard) == 0) {
-            backend_killed(router->lanes[i]->backend);
+            backend_killed(router->lanes[i]->backend, connection_id);
         }
     }
     router_reply_seen(router);
@@ -265,11 +265,11 @@ void router_expel(struct router *router, const char *shard)
     private_lanes_expel(router, shard);
 }
 
-bool router_orphan(struct router *router, const char *shard)
+bool router_orphan(struct router *router, const char *shard, uint64_t connection_id)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
         if (strcmp(backend_name(router->lanes[i]->backend), shard) == 0) {
-            backend_orphan(router->lanes[i]->backend);
+            backend_orphan(router->lanes[i]->backend, connection_id);
             return true;
         }
     }

@@ -44,7 +44,7 @@ void router_free(struct router *router);
 void router_adopt(struct router *router, struct snapshot *snapshot,
                   const struct endpoint *endpoints);
 const struct snapshot *router_snapshot(const struct router *router); /* null before the first */
-void router_killed(struct router *router, const char *shard);
+void router_killed(struct router *router, const char *shard, uint64_t connection_id);
 /* The shard has lost its fence: closes what is open to it. */
 void router_expel(struct router *router, const char *shard);
 /* Every few tens of milliseconds. */

@@ -33,8 +33,8 @@ struct router {
     struct lane **lanes; /* by shard index of the snapshot */
     unsigned nlanes;
     struct request_queue held;
-    struct private_lane *private_lanes; /* all open ones */
-    struct blocking *blockings;         /* all clients' blocked commands */
+    struct private_lane *private_lanes;         /* all open ones */
+    struct blocking *blockings, *last_blocking; /* all clients' blocked commands, oldest first */
     struct turn_task drain_task;
     bool is_draining; /* some lane's drained_epoch is behind */
     /* Dual writes whose client waits for the mirror, oldest first. */
@@ -60,7 +60,7 @@ void router_reply_seen(struct router *router);
 
 /* A connection to this shard was given up elsewhere: it counts as in flight. False: unknown shard.
  */
-bool router_orphan(struct router *router, const char *shard);
+bool router_orphan(struct router *router, const char *shard, uint64_t connection_id);
 
 /* private_lane.c: before the newer snapshot rules, and after. */
 void private_lanes_mark(struct router *router, const struct snapshot *newer);

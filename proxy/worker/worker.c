@@ -130,12 +130,14 @@ void worker_adopt(struct worker *worker, struct snapshot *snapshot, struct endpo
 struct shard_mail {
     struct mail mail;
     char shard[SHARD_NAME_MAX + 1];
+    uint64_t connection_id;
 };
 
 static void deliver_killed(struct mail *mail, void *receiver)
 {
     struct worker *worker = receiver;
-    router_killed(worker->router, ((struct shard_mail *)mail)->shard);
+    const struct shard_mail *killed = (const struct shard_mail *)mail;
+    router_killed(worker->router, killed->shard, killed->connection_id);
     mem_free(mail);
 }
 
@@ -146,23 +148,24 @@ static void deliver_expel(struct mail *mail, void *receiver)
     mem_free(mail);
 }
 
-static void post_shard(struct worker *worker, const char *shard,
+static void post_shard(struct worker *worker, const char *shard, uint64_t connection_id,
                        void (*deliver)(struct mail *mail, void *receiver))
 {
     struct shard_mail *mail = mem_alloc(sizeof(*mail));
     mail->mail.deliver = deliver;
+    mail->connection_id = connection_id;
     (void)snprintf(mail->shard, sizeof(mail->shard), "%s", shard);
     mailbox_post(worker->mailbox, &mail->mail);
 }
 
-void worker_killed(struct worker *worker, const char *shard)
+void worker_killed(struct worker *worker, const char *shard, uint64_t connection_id)
 {
-    post_shard(worker, shard, deliver_killed);
+    post_shard(worker, shard, connection_id, deliver_killed);
 }
 
 void worker_expel(struct worker *worker, const char *shard)
 {
-    post_shard(worker, shard, deliver_expel);
+    post_shard(worker, shard, 0, deliver_expel);
 }
 
 struct learn_mail {

@@ -41,7 +41,7 @@ void worker_stop(struct worker *worker);
 /* Any thread. The snapshot's reference and the endpoints (mem_alloc) are consumed. */
 void worker_adopt(struct worker *worker, struct snapshot *snapshot, struct endpoint *endpoints);
 /* A given-up connection to this shard is certainly dead. */
-void worker_killed(struct worker *worker, const char *shard);
+void worker_killed(struct worker *worker, const char *shard, uint64_t connection_id);
 /* The shard has lost its fence: its connections are closed. */
 void worker_expel(struct worker *worker, const char *shard);
 /* The table and the text live as long as the worker. */

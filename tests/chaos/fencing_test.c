@@ -223,6 +223,67 @@ static void what_a_sleeper_reads_when_it_wakes_goes_where_it_belongs(void **stat
     mem_free(id);
 }
 
+/* --- the blocked ------------------------------------------------------------------------------ */
+
+static bool has_blocked_client(void)
+{
+    struct client *shard = client_connect(cluster_shard_port(cluster, 0));
+    char *info = client_ask(shard, "INFO clients");
+    bool is_blocked = strstr(info, "blocked_clients:1") != NULL;
+    mem_free(info);
+    client_close(shard);
+    return is_blocked;
+}
+
+static void list_has(unsigned proxy, const char *length)
+{
+    struct client *client = client_connect(cluster_proxy_port(cluster, proxy));
+    char *words = mem_printf("LLEN {%s}:list", key);
+    expect(client, words, length);
+    mem_free(words);
+    client_close(client);
+}
+
+static void a_client_blocked_when_the_fence_falls_pops_nothing_afterwards(void **state)
+{
+    (void)state;
+    choose_key();
+    struct client *client = client_connect(cluster_proxy_port(cluster, SLEEPER));
+    struct client *other = client_connect(cluster_proxy_port(cluster, 0));
+    char *push = mem_printf("RPUSH {%s}:list a", key);
+    int is_done = 0;
+    assert_int_equal(redisAppendCommand(client_context(client), "BLPOP {%s}:list 0", key),
+                     REDIS_OK);
+    assert_int_equal(redisBufferWrite(client_context(client), &is_done), REDIS_OK);
+    WAIT_UNTIL(has_blocked_client(), LONG_MS);
+    process_signal(cluster_proxy(cluster, SLEEPER), SIGSTOP);
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --share 1 --manual-switch");
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    expect(other, push, ":1"); /* on s1, where it was blocked */
+    list_has(0, ":1");
+    ctl("switch --wait");
+    list_has(0, ":1");
+    process_signal(cluster_proxy(cluster, SLEEPER), SIGCONT);
+    void *answer = NULL;
+    assert_int_equal(redisGetReply(client_context(client), &answer), REDIS_OK);
+    redisReply *reply = answer;
+    bool has_popped = reply->type == REDIS_REPLY_ARRAY; /* sent anew to the owner: as good */
+    if (!has_popped) {
+        char *text = client_reply_text(reply);
+        assert_true(strncmp(text, "-UNKNOWN ", 9) == 0 || strncmp(text, "-UNAVAILABLE ", 13) == 0);
+        mem_free(text);
+    }
+    freeReplyObject(reply);
+    list_has(0, has_popped ? ":0" : ":1");
+    ctl("finalize --wait");
+    list_has(0, has_popped ? ":0" : ":1");
+    cluster_compare(cluster, "");
+    client_close(client);
+    client_close(other);
+    mem_free(push);
+    mem_free(id);
+}
+
 /* --- the stranger ------------------------------------------------------------------------------
  */
 
@@ -309,6 +370,7 @@ int main(void)
         TEST(a_write_on_the_wire_is_dead_when_its_proxy_wakes_after_finalize),
         TEST(a_write_on_the_wire_is_dead_when_its_proxy_wakes_after_a_way_back),
         TEST(what_a_sleeper_reads_when_it_wakes_goes_where_it_belongs),
+        TEST(a_client_blocked_when_the_fence_falls_pops_nothing_afterwards),
         TEST(a_stranger_with_an_old_topology_is_refused_from_the_first_barrier_on),
     };
     return cmocka_run_group_tests_name("fencing", tests, NULL, NULL);

@@ -9,7 +9,7 @@
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
 
-#define CELLS 16
+#define CELLS 12
 
 static int clean_up(void **state)
 {

@@ -14,11 +14,13 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/memory.h"
+#include "lib/store/store.h"
 #include "lib/topology/slot.h"
 #include "tests/support/cluster.h"
 #include "tests/support/process.h"
 #include "tests/support/redis.h"
 #include "tests/support/scratch.h"
+#include "tests/support/wait.h"
 
 #define WORDS_MAX  32
 #define TIMEOUT_MS 30000
@@ -278,7 +280,7 @@ static void split_prints_the_id_and_status_shows_it_planned(void **state)
     struct output output = run(fixture, "split s1 --to s3 --share 0.25 --keys-per-second 500");
     assert_int_equal(output.code, 0);
     assert_string_equal(output.out, "m3\n");
-    assert_non_null(strstr(output.err, "no migrator is running"));
+    assert_non_null(strstr(output.err, "no sluice-migrator is running"));
     output_free(&output);
     json_t *status = json_of(fixture, "--json status m3", 0);
     assert_string_equal(text_of(status, "phase"), "planned");
@@ -338,7 +340,11 @@ static void waiting_ends_when_another_aborts(void **state)
 {
     struct fixture *fixture = *state;
     init(fixture);
-    check(fixture, "split s1 --to s3 --wait --timeout 1s", 1, "gave up waiting");
+    struct output output = run(fixture, "split s1 --to s3 --wait --timeout 1s");
+    assert_int_equal(output.code, 1);
+    assert_non_null(strstr(output.err, "gave up waiting"));
+    assert_non_null(strstr(output.err, "no sluice-migrator is running: start one with"));
+    output_free(&output);
     check(fixture, "status m3", 0, "planned");
 
     const char *argv[] = {fixture->program, "move", "0-99", "--to", "s3", "--wait", NULL};
@@ -360,6 +366,41 @@ static void waiting_ends_when_another_aborts(void **state)
     int code = 0;
     assert_true(process_wait(waiter, 10000, &code));
     assert_int_equal(WEXITSTATUS(code), 1);
+}
+
+static bool log_has(const char *path, const char *text)
+{
+    char content[4096] = "";
+    FILE *file = fopen(path, "r");
+    if (file != NULL) {
+        content[fread(content, 1, sizeof(content) - 1, file)] = '\0';
+        (void)fclose(file);
+    }
+    return strstr(content, text) != NULL;
+}
+
+static void whoever_waits_is_told_when_the_last_migrator_goes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_member member = {.kind = "migrator", .id = "m", .incarnation = "1"};
+    struct error err;
+    char log[600];
+    const char *argv[] = {fixture->program, "split", "s1", "--to", "s3", "--wait", NULL};
+    const char *environment[] = {fixture->store, NULL};
+    init(fixture);
+    struct store *store = store_open(strchr(fixture->store, '=') + 1, &err);
+    assert_non_null(store);
+    assert_true(store_renew(store, &member, &err));
+    (void)snprintf(log, sizeof(log), "%s/alone.log", fixture->folder);
+    struct process *waiter = process_start("waiter", argv, environment, log);
+    WAIT_UNTIL(log_has(log, "slots from s1 to s3"), 10000);
+    assert_false(log_has(log, "no sluice-migrator is running"));
+    assert_true(store_unregister(store, &member, &err));
+    WAIT_UNTIL(log_has(log, "no sluice-migrator is running: start one with"), 10000);
+    assert_true(process_is_running(waiter));
+    check(fixture, "abort", 0, NULL);
+    assert_true(process_wait(waiter, 10000, NULL));
+    store_close(store);
 }
 
 /* --- looking -----------------------------------------------------------------------------------
@@ -463,6 +504,7 @@ int main(void)
         CASE(abort_in_planned_closes_it),
         CASE(in_the_wrong_phase_a_command_names_the_right_one),
         CASE(waiting_ends_when_another_aborts),
+        CASE(whoever_waits_is_told_when_the_last_migrator_goes),
         CASE(explain_agrees_with_slot_of_key),
         CASE(every_command_prints_one_json_document),
         CASE(exit_codes_tell_failure_from_wrong_usage),

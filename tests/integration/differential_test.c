@@ -7,7 +7,8 @@
  *     EXPIRE (the two servers are not asked in the same millisecond);
  *   - what Sluice promises to do differently: keys of several slots in one command that cannot be
  *     split (-CROSSSLOT), SELECT 1, server administration;
- *   - what is not supported yet and says so: transactions, blocking commands, pub/sub;
+ *   - transactions and blocking commands, which have tests of their own, and pub/sub, which is not
+ *     supported yet and says so;
  *   - the order of sets: Redis hashes them with a random seed. SMEMBERS and its kin are compared as
  *     sets of elements, not as bytes. */
 #include <setjmp.h>

@@ -79,12 +79,10 @@ static void move_back(void)
 static char *fault_text(const char *point)
 {
     /* A hold that outlasts its limit is undone. */
-    if (strncmp(point, "hold.", 5) == 0 && strstr(point, "-undo-") != NULL) {
-        return mem_printf("SLUICE_FAIL=%s=kill@1,hold.after-barrier=pause:1500@1", point);
-    }
-    /* The way back shares steps with the way there, under the names of the latter. */
-    if (strncmp(point, "hold-back.", 10) == 0) {
-        return mem_printf("SLUICE_FAIL=%s=kill@1,hold.%s=kill@2", point, point + 10);
+    if (strncmp(point, "hold", 4) == 0 && strstr(point, "-undo-") != NULL) {
+        int direction = (int)strcspn(point, ".");
+        return mem_printf("SLUICE_FAIL=%s=kill@1,%.*s.after-barrier=pause:1500@1", point, direction,
+                          point);
     }
     return mem_printf("SLUICE_FAIL=%s=kill@1", point);
 }

@@ -43,6 +43,10 @@ static int set_up(void **state)
     static const char *const fast[] = {"--appendonly", "no", NULL};
     static struct migration_rig rig;
     rig_start(&rig, fast);
+    /* The stand-ins do not come back when they are killed, so a busy machine must not get them
+     * killed. */
+    rig.options.barrier_timeout_ms = 5000;
+    rig.options.hold_max_ms = 20000;
     *state = &rig;
     return 0;
 }
@@ -153,6 +157,8 @@ static void a_hung_proxy_does_not_stop_a_migration(void **state)
 {
     struct migration_rig *rig = *state;
     rig_load_all_types(rig, TYPES);
+    rig->options.barrier_timeout_ms = 300;
+    rig->options.hold_max_ms = 1000;
     rig_open_migration(rig);
     struct proxy_stand_in *alive = proxy_stand_in_start(rig, "alive", 1);
     struct proxy_stand_in *hung = proxy_stand_in_start(rig, "hung", 2);

@@ -339,6 +339,7 @@ static void hang(struct proxy_stand_in *proxy)
 static void *run(void *context)
 {
     struct proxy_stand_in *proxy = context;
+    renew(proxy); /* before hello: a peer that nobody knows to be alive is killed at once */
     bool ok = adopt(proxy, true);
     while (ok && !atomic_load(&proxy->is_stopping)) {
         renew(proxy);

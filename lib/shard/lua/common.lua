@@ -63,6 +63,16 @@ local function guard_parts(guard)
     return tonumber(generation), tonumber(state)
 end
 
+-- A fence takes its guards with it, so a guard that is absent proves nothing about generations from
+-- before the fence was written where there was none: else a migrator of that time wakes up, makes
+-- its guard anew, and purges the only copy.
+local function before_fence(guard, born, generation)
+    if guard or not born or generation >= tonumber(born) then
+        return nil
+    end
+    return {err = 'STALE 0:0 born ' .. born}
+end
+
 local function unlink_all(first)
     local removed = 0
     for from = first, #KEYS, CHUNK do

@@ -1,7 +1,7 @@
 -- KEYS: fence, optionally ver. ARGV: run_id, replid, migration, generation, state, evicted or -1.
 -- +OK, UNFENCED, LOST, EVICTED or STALE.
 local guard = 'guard:' .. ARGV[3]
-local fence = call('HMGET', KEYS[1], 'run_id', 'replid', guard)
+local fence = call('HMGET', KEYS[1], 'run_id', 'replid', guard, 'born')
 
 -- A copy that became another process must not become an owner: it may lack its last second. Rare,
 -- so the server itself is asked too.
@@ -28,6 +28,10 @@ local generation, state = guard_parts(fence[3])
 local to_generation, to_state = tonumber(ARGV[4]), tonumber(ARGV[5])
 if generation > to_generation or (generation == to_generation and state > to_state) then
     return {err = 'STALE ' .. fence[3]}
+end
+refused = before_fence(fence[3], fence[4], to_generation)
+if refused then
+    return refused
 end
 call('HSET', KEYS[1], guard, ARGV[4] .. ':' .. ARGV[5])
 return redis.status_reply('OK')

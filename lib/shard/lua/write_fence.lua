@@ -42,6 +42,10 @@ if fence.run_id ~= ARGV[1] or fence.replid ~= ARGV[2] then
         end
     end
 end
+-- The guards that were here went with the fence that was: those of older generations are refused.
+if not fields[1] then
+    call('HSET', KEYS[1], 'born', epoch)
+end
 call('HSET', KEYS[1], 'cluster', cluster, 'shard', shard, 'run_id', ARGV[1], 'replid', ARGV[2],
     'epoch', fence.epoch)
 return redis.status_reply('OK')

@@ -10,6 +10,7 @@
 
 #define WORDS_MAX     8
 #define SCRIPT_ONE_IN 10
+#define MULTI_ONE_IN  8
 #define LONG_ONE_IN   20
 #define LONG_VALUE    600
 
@@ -54,6 +55,9 @@ const char *call_final(enum call_family family, unsigned i)
 
 bool call_writes(const char *command)
 {
+    if (strchr(command, '|') != NULL) {
+        return true;
+    }
     return strcmp(command, "GET") != 0 && strncmp(command, "HGET", 4) != 0 &&
            strcmp(command, "HLEN") != 0 && strcmp(command, "LLEN") != 0 &&
            strncmp(command, "LRANGE", 6) != 0;
@@ -76,24 +80,34 @@ static void add_word(struct buffer *text, char kind, struct random *random, unsi
     }
 }
 
-void call_choose(struct call *call, enum call_family family, struct random *random, unsigned client,
-                 uint64_t sequence)
+static void add_command(struct buffer *text, enum call_family family, struct random *random,
+                        unsigned client, uint64_t sequence)
 {
     const char *const *commands = families[family].commands;
     unsigned count = 0;
-    struct buffer text;
     while (commands[count] != NULL) {
         count++;
     }
-    buffer_init(&text, SIZE_MAX);
     for (const char *at = commands[random_below(random, count)]; *at != '\0'; at++) {
         if (*at == '%') {
-            add_word(&text, *++at, random, client, sequence);
+            add_word(text, *++at, random, client, sequence);
         } else {
-            buffer_add(&text, at, 1);
+            buffer_add(text, at, 1);
         }
     }
+}
+
+void call_choose(struct call *call, enum call_family family, struct random *random, unsigned client,
+                 uint64_t sequence)
+{
+    struct buffer text;
+    buffer_init(&text, SIZE_MAX);
     *call = (struct call){.is_scripted = random_below(random, SCRIPT_ONE_IN) == 0};
+    add_command(&text, family, random, client, sequence);
+    if (random_below(random, MULTI_ONE_IN) == 0) {
+        buffer_add_text(&text, "|");
+        add_command(&text, family, random, client, sequence);
+    }
     call->command = mem_strndup(buffer_slice(&text).data, buffer_length(&text));
     buffer_fini(&text);
 }
@@ -108,7 +122,8 @@ static bool starts_with(const char *text, const char *prefix)
 static enum call_outcome judge_error(const char *error)
 {
     /* Redis says these before it executes anything. */
-    static const char *const refusals[] = {"UNAVAILABLE", "OOM ", "BUSY ", "LOADING ", "MISCONF "};
+    static const char *const refusals[] = {"UNAVAILABLE", "OOM ",     "BUSY ",
+                                           "LOADING ",    "MISCONF ", "EXECABORT "};
     if (starts_with(error, "UNKNOWN ")) {
         return CALL_UNKNOWN;
     }
@@ -143,28 +158,56 @@ static int split(char *command, const char *key, bool is_scripted, const char **
     return argc;
 }
 
-void call_append(const struct call *call, redisContext *context, const char *key)
+static void append_one(char *words, bool is_scripted, redisContext *context, const char *key)
 {
     const char *argv[WORDS_MAX];
-    char *words = mem_strdup(call->command);
-    int argc = split(words, key, call->is_scripted, argv);
+    int argc = split(words, key, is_scripted, argv);
     /* Only out of memory fails here, and that ends the process. */
     (void)redisAppendCommandArgv(context, argc, argv, NULL);
+}
+
+void call_append(const struct call *call, redisContext *context, const char *key)
+{
+    char *words = mem_strdup(call->command);
+    char *second = strchr(words, '|');
+    if (second != NULL) {
+        *second++ = '\0';
+        (void)redisAppendCommand(context, "MULTI");
+    }
+    append_one(words, call->is_scripted, context, key);
+    if (second != NULL) {
+        append_one(second, call->is_scripted, context, key);
+        (void)redisAppendCommand(context, "EXEC");
+    }
     mem_free(words);
+}
+
+/* Null when the connection is lost; then it is freed. */
+static redisReply *take_reply(redisContext **context)
+{
+    void *answer = NULL;
+    if (*context != NULL && redisGetReply(*context, &answer) != REDIS_OK) {
+        redisFree(*context);
+        *context = NULL;
+        return NULL;
+    }
+    return answer;
 }
 
 void call_take(struct call *call, redisContext **context)
 {
-    void *answer = NULL;
-    if (*context == NULL || redisGetReply(*context, &answer) != REDIS_OK) {
-        call->outcome = CALL_UNKNOWN;
-        if (*context != NULL) {
-            redisFree(*context);
-            *context = NULL;
+    bool is_multi = strchr(call->command, '|') != NULL;
+    for (unsigned i = 0; is_multi && i < 3; i++) {
+        redisReply *ignored = take_reply(context); /* EXEC's says what came of it */
+        if (ignored != NULL) {
+            freeReplyObject(ignored);
         }
+    }
+    redisReply *reply = take_reply(context);
+    if (reply == NULL) {
+        call->outcome = CALL_UNKNOWN;
         return;
     }
-    redisReply *reply = answer;
     bool is_error = reply->type == REDIS_REPLY_ERROR;
     call->outcome = is_error ? judge_error(reply->str) : CALL_ANSWERED;
     call->result = client_reply_text(reply);

@@ -245,11 +245,6 @@ static bool ends_by_itself(const struct cell *cell)
     return strstr(cell->step, "finalizing") != NULL;
 }
 
-static bool needs_undoing(const struct cell *cell)
-{
-    return strstr(cell->step, "undo") != NULL;
-}
-
 static void ctl(const struct cell *cell, const char *verb)
 {
     char *words = mem_printf("%s %s", verb, cell->id);
@@ -293,9 +288,6 @@ static void steer(struct cell *cell)
     if (strcmp(cell->phase, "switched") == 0) {
         ctl(cell, "rollback");
         note_end(cell, "rolled back");
-    } else if (needs_undoing(cell) && cell->is_healed && strcmp(cell->phase, "dual-write") == 0) {
-        ctl(cell, "abort");
-        note_end(cell, "aborted");
     }
 }
 
@@ -311,6 +303,9 @@ static bool drive(struct cell *cell, uint64_t deadline_us)
         if (cell->is_struck && !cell->is_healed && is_time) {
             end_fault(cell);
         }
+        if (cell->is_healed && is_stopped(cluster_migrator(cell->cluster))) {
+            process_signal(cluster_migrator(cell->cluster), SIGCONT); /* it passed again */
+        }
         read_status(cell);
         if (!cell->is_closed) {
             steer(cell);
@@ -325,12 +320,8 @@ static bool drive(struct cell *cell, uint64_t deadline_us)
 
 static void open_migration(struct cell *cell)
 {
-    const char *options = "--hold-max 500ms";
-    if (ends_by_itself(cell)) {
-        options = "--hold-max 500ms --finalize-after 0";
-    } else if (needs_undoing(cell)) {
-        options = "--hold-max 1ms";
-    }
+    const char *options =
+        ends_by_itself(cell) ? "--hold-max 500ms --finalize-after 0" : "--hold-max 500ms";
     char *words = mem_printf("split s%u --to s%u --share 0.5 %s", SOURCE + 1, TARGET + 1, options);
     char *text = cluster_ctl_ok(cell->cluster, words);
     cell->id = mem_strndup(text, strcspn(text, "\n"));
@@ -338,9 +329,22 @@ static void open_migration(struct cell *cell)
     mem_free(words);
 }
 
+/* The setting that stops the migrator at the step, with what has to happen for it to be passed. */
+static char *setting_of(const char *step)
+{
+    if (strncmp(step, "hold.", 5) == 0 && strstr(step, "-undo-") != NULL) {
+        return mem_printf("SLUICE_FAIL=%s=stop@1,hold.after-barrier=pause:1500@1", step);
+    }
+    /* The way back shares steps with the way there, under the names of the latter. */
+    if (strncmp(step, "hold-back.", 10) == 0) {
+        return mem_printf("SLUICE_FAIL=%s=stop@1,hold.%s=stop@2", step, step + 10);
+    }
+    return mem_printf("SLUICE_FAIL=%s=stop@1", step);
+}
+
 static void prepare(struct cell *cell)
 {
-    char *setting = mem_printf("SLUICE_FAIL=%s=stop@1", cell->step);
+    char *setting = setting_of(cell->step);
     const char *environment[] = {setting, NULL};
     if (strcmp(cell->step, "barrier.after-kill") == 0) {
         /* A dead incarnation among the fence's peers is what a barrier has to kill. */

@@ -243,7 +243,7 @@ static void describe(struct buffer *why, const char *mark, const struct operatio
 {
     const char *result = operation->result != NULL ? operation->result : "?";
     uint64_t returned_us = operation->result != NULL ? operation->returned_us : 0;
-    buffer_printf(why, "  %s client %u %llu..%llu us: %s -> %s\n", mark, operation->client,
+    buffer_printf(why, "  %s client %u %llu..%llu us: %.60s -> %.120s\n", mark, operation->client,
                   (unsigned long long)operation->called_us, (unsigned long long)returned_us,
                   operation->command, result);
 }
@@ -259,7 +259,7 @@ static void explain(struct search *search, struct buffer *why)
             describe(why, " ", &search->all[search->best[i].operation]);
         }
     }
-    buffer_printf(why, "  then the key is \"%s\", and none of these can follow:\n",
+    buffer_printf(why, "  then the key is \"%.400s\", and none of these can follow:\n",
                   search->states.text[search->best_state]);
     uint64_t limit = first_return(search);
     for (size_t i = 0; i < search->count; i++) {

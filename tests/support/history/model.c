@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "lib/base/memory.h"
 #include "lib/base/number.h"
 
 #define WORDS_MAX 4
@@ -282,7 +283,8 @@ static bool list_step(struct call *call)
     return true;
 }
 
-bool model_step(const char *state, const char *command, struct buffer *next, struct buffer *result)
+static bool one_step(const char *state, const char *command, struct buffer *next,
+                     struct buffer *result)
 {
     struct call call = {.next = next, .result = result};
     bool is_known = true;
@@ -304,4 +306,37 @@ bool model_step(const char *state, const char *command, struct buffer *next, str
     buffer_add(next, "", 1);
     buffer_add(result, "", 1);
     return is_known;
+}
+
+/* "A|B|...": one after the other, with nothing between them; the result is the array of theirs. */
+static bool transaction_step(const char *state, const char *command, struct buffer *next,
+                             struct buffer *result)
+{
+    struct buffer all;
+    char *now = mem_strdup(state);
+    bool is_known = true;
+    buffer_init(&all, SIZE_MAX);
+    while (is_known && *command != '\0') {
+        size_t length = strcspn(command, "|");
+        char *part = mem_strndup(command, length);
+        is_known = one_step(now, part, next, result);
+        buffer_printf(&all, "%s%s", buffer_length(&all) > 0 ? ", " : "[",
+                      buffer_slice(result).data);
+        mem_free(part);
+        mem_free(now);
+        now = mem_strdup(buffer_slice(next).data);
+        command += length + (command[length] == '|');
+    }
+    buffer_clear(result);
+    buffer_printf(result, "%.*s]", (int)buffer_length(&all), buffer_slice(&all).data);
+    buffer_add(result, "", 1);
+    mem_free(now);
+    buffer_fini(&all);
+    return is_known;
+}
+
+bool model_step(const char *state, const char *command, struct buffer *next, struct buffer *result)
+{
+    return strchr(command, '|') != NULL ? transaction_step(state, command, next, result)
+                                        : one_step(state, command, next, result);
 }

@@ -3,7 +3,8 @@
  *
  * A state is a readable text: "" (no key), "s:VALUE", "h:FIELD=VALUE,..." (sorted by field),
  * "l:VALUE,...". Values and fields are letters, digits, '.' and '-'. A command is its words without
- * the key ("SET 17", "GET"), a result the one-line text of tests/support/client.h. */
+ * the key ("SET 17", "GET"); "INCR|GET" is a transaction of two. A result is the one-line text of
+ * tests/support/client.h. */
 #ifndef TESTS_SUPPORT_HISTORY_MODEL_H
 #define TESTS_SUPPORT_HISTORY_MODEL_H
 

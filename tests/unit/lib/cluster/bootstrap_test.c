@@ -138,6 +138,15 @@ static void init_again_completes_the_fences_that_a_crash_left_out(void **state)
     init_well(2);
 }
 
+static void connections_from_before_are_killed_before_the_first_fence(void **state)
+{
+    (void)state;
+    struct shard_link *stale = shard_server_open(servers[0]);
+    init_well(2);
+    assert_null(shard_commandf(stale, NULL, "PING"));
+    shard_close(stale);
+}
+
 static void init_again_does_not_take_a_restarted_shard_without_a_fence(void **state)
 {
     (void)state;
@@ -382,6 +391,7 @@ int main(void)
         CLUSTER(init_places_slots_by_the_ring_and_fences_the_shards),
         CLUSTER(init_of_other_shards_over_a_cluster_is_refused),
         CLUSTER(init_again_completes_the_fences_that_a_crash_left_out),
+        CLUSTER(connections_from_before_are_killed_before_the_first_fence),
         CLUSTER(init_again_does_not_take_a_restarted_shard_without_a_fence),
         CLUSTER(init_refuses_keys_unless_adopted),
         CLUSTER(init_refuses_keys_that_the_ring_puts_on_another_shard),

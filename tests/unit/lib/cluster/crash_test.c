@@ -59,6 +59,8 @@ static void init_that_died_before_the_fence_is_completed(void **state)
     if (!init(&err)) {
         fail_msg("%s", err.text);
     }
+    shard_close(link); /* killed before the fence was written */
+    link = shard_server_open(server);
     expect_script(link, SCRIPT_HELLO, F, "$ 1 p:1 7", "+OK");
     shard_close(link);
 }

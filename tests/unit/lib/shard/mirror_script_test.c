@@ -152,6 +152,34 @@ static void make_on_another_process_is_unfenced_though_the_fence_agrees(void **s
 
 /* --- guard --------------------------------------------------------------------------- */
 
+/* The guards went with the fence (FLUSHALL); a new one was written at epoch 20. */
+static void fence_anew(void)
+{
+    expect_ask(shard, "FLUSHALL", "+OK");
+    expect_script(shard, SCRIPT_WRITE_FENCE, F, "$ accept c s1 20", "+OK");
+}
+
+/* A migrator of the time before wakes up: by now the shard may own the slots, and its guard would
+ * let it purge the only copy. */
+static void a_guard_from_before_the_fence_is_stale(void **state)
+{
+    (void)state;
+    fence_anew();
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 9 3 -1", "-STALE 0:0 born 20");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 19 3 -1", "-STALE 0:0 born 20");
+    expect_ask(shard, "HEXISTS " F " guard:7", ":0");
+    expect_script(shard, SCRIPT_GUARD, F, "$ 7 20 3 -1", "+OK");
+}
+
+static void make_of_a_base_from_before_the_fence_is_stale_and_makes_nothing(void **state)
+{
+    (void)state;
+    fence_anew();
+    expect_script(shard, SCRIPT_MAKE, F " " VER, "$ 7 19 1", "-STALE 0:0 born 20");
+    expect_ask(shard, "EXISTS " VER, ":0");
+    expect_script(shard, SCRIPT_MAKE, F " " VER, "$ 7 20 1", "+OK");
+}
+
 static void the_guard_only_rises(void **state)
 {
     (void)state;
@@ -658,6 +686,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(make_on_another_process_is_unfenced_though_the_fence_agrees,
                                         fenced, restart),
         MADE(the_guard_only_rises),
+        MADE(a_guard_from_before_the_fence_is_stale),
+        cmocka_unit_test_setup(make_of_a_base_from_before_the_fence_is_stale_and_makes_nothing,
+                               fenced),
         MADE(the_owner_guard_needs_the_sentinel_of_ver),
         MADE(the_owner_guard_is_refused_once_keys_were_evicted),
         MADE(guard_without_a_fence_is_unfenced),

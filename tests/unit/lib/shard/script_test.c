@@ -273,6 +273,20 @@ static void a_second_takeover_keeps_the_peers_of_the_first(void **state)
     expect_ask(shard, "HMGET " F " peer:p:1 epoch", "[7:0, 9]");
 }
 
+/* Guards are as old as the fence that they are in, and no older. */
+static void a_fence_knows_the_epoch_at_which_there_was_none(void **state)
+{
+    (void)state;
+    expect_ask(shard, "HGET " F " born", "5");
+    expect_ask(shard, "HSET " F " run_id aaaa", ":0");
+    expect_script(shard, SCRIPT_WRITE_FENCE, F, "$ takeover c s1 9", "+OK");
+    expect_script(shard, SCRIPT_WRITE_FENCE, F, "$ accept c s1 10", "+OK");
+    expect_ask(shard, "HGET " F " born", "5");
+    expect_ask(shard, "FLUSHALL", "+OK");
+    expect_script(shard, SCRIPT_WRITE_FENCE, F, "$ accept c s1 11", "+OK");
+    expect_ask(shard, "HGET " F " born", "11");
+}
+
 int main(void)
 {
 #define FENCED(test) cmocka_unit_test_setup(test, fenced)
@@ -301,6 +315,7 @@ int main(void)
         FENCED(a_takeover_never_lowers_the_epoch),
         FENCED(a_takeover_empties_the_peers_and_keeps_the_guards),
         FENCED(a_second_takeover_keeps_the_peers_of_the_first),
+        FENCED(a_fence_knows_the_epoch_at_which_there_was_none),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

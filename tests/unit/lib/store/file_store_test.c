@@ -358,6 +358,29 @@ static void a_store_that_was_replaced_is_read_anew(void **state)
     mem_free(moved);
 }
 
+/* Found by the matrix: a proxy never watched again, and every barrier had to kill it. */
+static void a_store_that_was_gone_for_a_while_is_watched_again(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    char *folder = path_of(fixture, ""), *moved = mem_printf("%s/moved", fixture->folder);
+    assert_int_equal(rename(folder, moved), 0);
+    store_watch_clear(store);
+    uint64_t epoch;
+    assert_false(store_epoch(store, &epoch, NULL));
+    assert_int_equal(rename(moved, folder), 0);
+    assert_int_equal(epoch_of(store), 1);
+    store_watch_clear(store);
+    struct store *other = open_store(fixture);
+    assert_int_equal(cas(other, 2, 0), CAS_DONE);
+    struct pollfd watched = {.fd = store_watch_fd(store), .events = POLLIN};
+    assert_int_equal(poll(&watched, 1, DEADLINE_MS), 1);
+    store_close(other);
+    store_close(store);
+    mem_free(folder);
+    mem_free(moved);
+}
+
 /* --- watching ----------------------------------------------------------------------------- */
 
 static void a_watcher_wakes_when_another_process_writes(void **state)
@@ -670,6 +693,7 @@ int main(void)
         TEST(a_spoilt_document_is_named_and_not_adopted),
         TEST(a_document_under_another_epochs_name_is_refused),
         TEST(a_store_that_was_replaced_is_read_anew),
+        TEST(a_store_that_was_gone_for_a_while_is_watched_again),
         TEST(a_watcher_wakes_when_another_process_writes),
         TEST(waiting_ends_with_the_epoch_or_with_the_time),
         TEST(waiting_begins_before_the_store_is_made),

@@ -470,6 +470,25 @@ static void another_process_leaves_other_shards_migrations_alone(void **state)
     topology_free(fixture.topology);
 }
 
+static void another_process_raises_the_generation_of_the_debts_on_its_shard(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start_in(&fixture, PHASE_FINALIZING);
+    next_epoch(&fixture);
+    migration_close(fixture.topology, fixture.migration, (int)fixture.migration->source);
+    uint64_t generation = fixture.topology->debts[0].generation;
+    unsigned shard = fixture.topology->debts[0].shard;
+    struct shard_identity identity = sample_identity(7);
+    struct topology *next = topology_next(fixture.topology);
+    topology_replace_process(next, 1 - shard, &identity);
+    assert_int_equal(next->debts[0].generation, generation);
+    topology_replace_process(next, shard, &identity);
+    assert_int_equal(next->debts[0].generation, next->epoch);
+    topology_free(next);
+    topology_free(fixture.topology);
+}
+
 static void check_random_changes(uint64_t seed)
 {
     struct random random;
@@ -515,6 +534,7 @@ int main(void)
         cmocka_unit_test(slots_with_a_debt_are_not_moved_there_again),
         cmocka_unit_test(another_process_begins_a_new_base_and_undoes_a_hold),
         cmocka_unit_test(another_process_leaves_other_shards_migrations_alone),
+        cmocka_unit_test(another_process_raises_the_generation_of_the_debts_on_its_shard),
         cmocka_unit_test(whatever_is_done_leaves_a_valid_topology),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

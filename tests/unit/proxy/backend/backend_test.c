@@ -325,7 +325,7 @@ static void only_what_was_not_sent_may_be_sent_again(void **state)
     assert_int_equal(told.given_up, 1);
     assert_int_equal(told.connection_id, 77);
     assert_false(backend_has_ended(backend, sent));
-    backend_killed(backend);
+    backend_killed(backend, told.connection_id);
     assert_true(backend_has_ended(backend, sent));
     mem_free(huge);
 }
@@ -485,7 +485,7 @@ static void a_standing_server_is_given_up_after_the_time_out(void **state)
     expect(client, "GET a", "1"); /* it was executed behind our back */
     client_close(client);
     assert_false(backend_has_ended(backend, sent));
-    backend_killed(backend);
+    backend_killed(backend, told.connection_id);
     assert_true(backend_has_ended(backend, backend_sent(backend)));
     assert_int_equal(told.given_up, 1);
     stop_server();

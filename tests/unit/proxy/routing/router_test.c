@@ -188,7 +188,10 @@ static void a_given_up_connection_counts_until_it_is_killed(void **state)
     signal_shard(0, SIGCONT);
     turn_a_while();
     assert_int_equal(rig.drained[0], before); /* the connection is back, the old one uncertain */
-    router_killed(rig.router, "s1");
+    router_killed(rig.router, "s1", rig.given_up[0].connection_id + 1); /* of another */
+    turn_a_while();
+    assert_int_equal(rig.drained[0], before);
+    router_killed(rig.router, "s1", rig.given_up[0].connection_id);
     RIG_UNTIL(&rig, rig.drained[0] == epoch, PATIENCE_MS);
     (void)close(fd);
 }

@@ -112,6 +112,15 @@ static void hashes_and_lists_are_known(void **state)
     assert_int_equal(CHECK({1, 2, "RPUSH a", ":1", 0}, {3, 4, "LLEN", ":0", 0}), VERDICT_BROKEN);
 }
 
+static void a_transaction_is_one_step(void **state)
+{
+    (void)state;
+    assert_int_equal(CHECK({1, 9, "INCR|GET", "[:1, 1]", 0}, {2, 8, "INCR|GET", "[:2, 2]", 1}),
+                     VERDICT_LINEARIZABLE);
+    assert_int_equal(CHECK({1, 9, "INCR|GET", "[:1, 2]", 0}, {2, 8, "INCR|GET", "[:2, 2]", 1}),
+                     VERDICT_BROKEN);
+}
+
 static void a_broken_history_is_explained(void **state)
 {
     (void)state;
@@ -225,6 +234,7 @@ int main(void)
         cmocka_unit_test(an_unknown_write_may_happen_late_or_never),
         cmocka_unit_test(concurrent_writes_may_have_either_order_but_one),
         cmocka_unit_test(hashes_and_lists_are_known),
+        cmocka_unit_test(a_transaction_is_one_step),
         cmocka_unit_test(a_broken_history_is_explained),
         cmocka_unit_test(random_histories_of_a_real_register_pass),
         cmocka_unit_test(a_stale_read_in_a_long_random_history_is_found),

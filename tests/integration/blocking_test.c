@@ -1,0 +1,354 @@
+/* BLPOP and its kin through a proxy over two shards, beside the same on one plain Redis: the same
+ * bytes, the same order, and no element lost. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
+#include "tests/support/client.h"
+#include "tests/support/duel.h"
+#include "tests/support/raw.h"
+#include "tests/support/wait.h"
+
+#define WAITERS 200
+#define WAIT_MS 30000
+
+static struct duel *duel;
+
+static int start(void **state)
+{
+    static const char *const arguments[] = {"--drain-timeout", "1s", NULL};
+    (void)state;
+    duel = duel_start(arguments);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    duel_stop(duel);
+    process_stop_all();
+    return 0;
+}
+
+static unsigned blocked_on_shards(void)
+{
+    return blocked_clients(cluster_shard_port(duel_cluster(duel), 0)) +
+           blocked_clients(cluster_shard_port(duel_cluster(duel), 1));
+}
+
+static int close_clients(void **state)
+{
+    (void)state;
+    duel_close_clients(duel);
+    DUEL(duel, "blocked 0");
+    return 0;
+}
+
+/* --- as Redis ---------------------------------------------------------------------------------
+ */
+
+static void what_is_there_is_popped_at_once(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: RPUSH {a}l 1 2 3 4 5 6 7 8 9", "A: ZADD {a}z 1 a 2 b 3 c 4 d 5 e",
+         "A: BLPOP {a}l 0", "A: BRPOP {a}none {a}l 0", "A: BLMOVE {a}l {a}m LEFT RIGHT 0",
+         "A: BRPOPLPUSH {a}l {a}m 0", "A: BLMPOP 0 2 {a}none {a}l RIGHT COUNT 2",
+         "A: BZPOPMIN {a}z 0", "A: BZPOPMAX {a}none {a}z 0", "A: BZMPOP 0 1 {a}z MIN COUNT 2",
+         "A| BLPOP {a}l 0", "A: LRANGE {a}l 0 -1", "A: LRANGE {a}m 0 -1", "A: ZRANGE {a}z 0 -1");
+}
+
+static void what_comes_late_is_popped_when_it_comes(void **state)
+{
+    (void)state;
+    DUEL(duel, "A> BLPOP {b}l 0", "blocked 1", "B: RPUSH {b}l 1", "A<");
+    DUEL(duel, "A> BRPOP {b}none {b}l 0", "blocked 1", "B: RPUSH {b}l 1 2", "A<");
+    DUEL(duel, "A> BLMOVE {b}k {b}m LEFT LEFT 0", "blocked 1", "B: RPUSH {b}k 1 2", "A<");
+    DUEL(duel, "A> BRPOPLPUSH {b}o {b}m 0", "blocked 1", "B: LPUSH {b}o 1 2", "A<");
+    DUEL(duel, "A> BLMPOP 0 1 {b}p LEFT COUNT 3", "blocked 1", "B: RPUSH {b}p 1 2 3 4", "A<");
+    DUEL(duel, "A> BZPOPMIN {b}z 0", "blocked 1", "B: ZADD {b}z 1 a", "A<");
+    DUEL(duel, "A> BZPOPMAX {b}z 0", "blocked 1", "B: ZADD {b}z 1 a 2 b", "A<");
+    DUEL(duel, "A> BZMPOP 0 1 {b}y MAX", "blocked 1", "B: ZADD {b}y 1 a 2 b", "A<");
+    DUEL(duel, "A>| BLPOP {b}q 0", "blocked 1", "B: RPUSH {b}q 1", "A<");
+    DUEL(duel, "A: LRANGE {b}m 0 -1", "A: PING", "blocked 0");
+}
+
+static void an_element_may_come_from_any_command(void **state)
+{
+    (void)state;
+    DUEL(duel, "A> BLPOP {c}l 0", "blocked 1", "B: MULTI", "B: RPUSH {c}l 1", "B: DEL {c}l",
+         "B: RPUSH {c}l 2 3", "B: EXEC", "A<");
+    DUEL(duel, "A> BLPOP {c}n 0", "blocked 1", "B: MULTI", "B: RPUSH {c}n 1", "B: DEL {c}n",
+         "B: EXEC", "blocked 1", "B: RPUSH {c}o 5", "B: RENAME {c}o {c}n", "A<");
+    DUEL(duel, "A> BLPOP {c}n 0", "B> BLMOVE {c}p {c}n LEFT LEFT 0", "blocked 2", "C: RPUSH {c}p x",
+         "B<", "A<");
+    DUEL(duel, "A> BLPOP {c}n 0", "blocked 1", "B: SET {c}n text", "blocked 1", "B: DEL {c}n",
+         "B: RPUSH {c}n y", "A<");
+}
+
+static void a_time_out_answers_nil(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: BLPOP {d}l 0.05", "A: BRPOP {d}l {d}k 0.05",
+         "A: BLMOVE {d}l {d}k LEFT LEFT 0.05", "A: BRPOPLPUSH {d}l {d}k 0.05",
+         "A: BLMPOP 0.05 1 {d}l LEFT", "A: BZPOPMIN {d}z 0.05", "A: BZPOPMAX {d}z 0.05",
+         "A: BZMPOP 0.05 1 {d}z MIN", "A: BLPOP {d}l 0.001", "A: PING", "blocked 0");
+}
+
+static void the_wrong_type_and_bad_words_are_refused(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: SET {e}s text", "A: RPUSH {e}l 1", "A: BLPOP {e}s 0", "A: BZPOPMIN {e}l 0",
+         "A: BLPOP {e}none {e}s 0", "A: BLMOVE {e}l {e}s LEFT LEFT 0", "A: LRANGE {e}l 0 -1",
+         "A: BLPOP {e}l x", "A: BLPOP {e}l -1", "A: BLPOP {e}l nan", "A: BLPOP {e}l inf",
+         "A: BLPOP {e}l 1e400", "A: BLPOP {e}l 1e16", "A: BLPOP", "A: BLPOP {e}l",
+         "A: BLMPOP 0 0 {e}l LEFT", "A: BLMPOP 0 x {e}l LEFT", "A: BLMPOP 0 1 {e}l MIDDLE",
+         "A: BLMPOP 0 1 {e}l LEFT COUNT 0", "A: BLMOVE {e}l {e}k UP DOWN 0",
+         "A: BZMPOP x 1 {e}z MIN", "A: LRANGE {e}l 0 -1");
+    DUEL(duel, "A> BLMOVE {e}n {e}s LEFT LEFT 0", "blocked 1", "B: RPUSH {e}n 1", "A<",
+         "A: LRANGE {e}n 0 -1");
+}
+
+static void a_time_out_beyond_all_bounds_waits(void **state)
+{
+    (void)state;
+    DUEL(duel, "A> BLPOP {ee}l 1e10", "blocked 1", "B: RPUSH {ee}l 1", "A<");
+}
+
+static void keys_of_two_slots_are_refused(void **state)
+{
+    (void)state;
+    struct client *client = client_connect(duel_proxy_port(duel));
+    expect_prefix(client, "BLPOP {x1}a {x2}a 0", "-CROSSSLOT ");
+    expect_prefix(client, "BLMOVE {x1}a {x2}a LEFT LEFT 0", "-CROSSSLOT ");
+    expect_prefix(client, "BLPOP __sluice:fence 0", "-ERR ");
+    client_close(client);
+}
+
+/* --- order ------------------------------------------------------------------------------------
+ */
+
+static void who_came_first_is_served_first(void **state)
+{
+    (void)state;
+    DUEL(duel, "A> BLPOP {f}l 0", "blocked 1", "B> BLPOP {f}l 0", "blocked 2", "C> BRPOP {f}l 0",
+         "blocked 3", "D> BLPOP {f}none {f}l 0", "blocked 4", "E: RPUSH {f}l 1", "A<",
+         "E: RPUSH {f}l 2 3 4 5", "B<", "C<", "D<", "E: LRANGE {f}l 0 -1");
+}
+
+static void what_comes_behind_a_blocked_command_waits(void **state)
+{
+    (void)state;
+    DUEL(duel, "A>| SET {g}a 1\r\nBLPOP {g}l 0\r\nSET {g}a 2\r\nGET {g}a\r\nPING", "A<",
+         "blocked 1", "B: GET {g}a", "A> GET {g}a", "B: GET {g}a", "B: RPUSH {g}l x", "A<", "A<",
+         "A<", "A<", "A<");
+    DUEL(duel, "A>| BLPOP {g}l 0\r\nBLPOP {g}l 0\r\nBLPOP {g}l 0", "blocked 1",
+         "B: RPUSH {g}l 1 2 3", "A<", "A<", "A<");
+    DUEL(duel, "A>| BLPOP {g}l 0.01\r\nMULTI\r\nINCR {g}a\r\nEXEC", "A<", "A<", "A<", "A<");
+}
+
+static void what_came_before_a_blocking_command_is_done_before_it(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 50; i++) {
+        DUEL(duel, "B: RPUSH {h}l old", "A>| DEL {h}l\r\nRPUSH {h}l new\r\nBLPOP {h}l 0", "A<",
+             "A<", "A<");
+    }
+}
+
+/* --- clients that go --------------------------------------------------------------------------
+ */
+
+static void a_client_that_went_away_takes_no_element(void **state)
+{
+    (void)state;
+    DUEL(duel, "A> BLPOP {i}l 0", "B> BLPOP {i}l 0", "blocked 2", "A close", "blocked 1",
+         "C: RPUSH {i}l 1", "B<", "C: RPUSH {i}l 2", "C: LRANGE {i}l 0 -1");
+    DUEL(duel, "A> BLMOVE {i}k {i}m LEFT LEFT 0", "blocked 1", "A close", "blocked 0",
+         "C: RPUSH {i}k 1", "C: LRANGE {i}k 0 -1", "C: EXISTS {i}m");
+}
+
+static void a_client_that_closed_its_half_takes_no_element(void **state)
+{
+    (void)state;
+    DUEL(duel, "A> BLPOP {j}l 0", "blocked 1", "A half", "blocked 0", "C: RPUSH {j}l 1",
+         "C: LRANGE {j}l 0 -1");
+}
+
+static void a_client_that_went_away_with_commands_behind_takes_no_element(void **state)
+{
+    (void)state;
+    DUEL(duel, "A>| BLPOP {jj}l 0\r\nSET {jj}a 1\r\nBLPOP {jj}k 0", "blocked 1", "A close",
+         "blocked 0", "C: RPUSH {jj}l 1", "C: LRANGE {jj}l 0 -1", "C: EXISTS {jj}a");
+}
+
+static void two_hundred_clients_may_wait(void **state)
+{
+    (void)state;
+    static struct client *clients[WAITERS];
+    static bool was_seen[WAITERS];
+    struct client *pusher = client_connect(duel_proxy_port(duel));
+    for (unsigned i = 0; i < WAITERS; i++) {
+        clients[i] = client_connect(duel_proxy_port(duel));
+        int done = 0;
+        (void)redisAppendCommand(client_context(clients[i]), "BLPOP many%u 0", i % 10);
+        while (!done) {
+            assert_int_equal(redisBufferWrite(client_context(clients[i]), &done), REDIS_OK);
+        }
+    }
+    WAIT_UNTIL(blocked_on_shards() == WAITERS, WAIT_MS);
+    for (unsigned i = 0; i < WAITERS; i++) {
+        char command[64];
+        (void)snprintf(command, sizeof(command), "RPUSH many%u %u", i % 10, i);
+        expect_prefix(pusher, command, ":");
+    }
+    memset(was_seen, 0, sizeof(was_seen));
+    for (unsigned i = 0; i < WAITERS; i++) {
+        redisReply *reply = NULL;
+        assert_int_equal(redisGetReply(client_context(clients[i]), (void **)&reply), REDIS_OK);
+        assert_int_equal(reply->elements, 2);
+        unsigned long number = strtoul(reply->element[1]->str, NULL, 10);
+        assert_true(number < WAITERS && number % 10 == i % 10 && !was_seen[number]);
+        was_seen[number] = true;
+        freeReplyObject(reply);
+        client_close(clients[i]);
+    }
+    client_close(pusher);
+}
+
+/* --- servers that go --------------------------------------------------------------------------
+ */
+
+/* A key of shard `shard`; a static text. */
+static const char *key_on(struct client *client, unsigned shard)
+{
+    static char key[32];
+    struct client *direct = client_connect(cluster_shard_port(duel_cluster(duel), shard));
+    for (unsigned i = 0;; i++) {
+        char command[64];
+        (void)snprintf(key, sizeof(key), "dying%u", i);
+        (void)snprintf(command, sizeof(command), "RPUSH %s x", key);
+        expect_prefix(client, command, ":");
+        (void)snprintf(command, sizeof(command), "EXISTS %s", key);
+        bool is_here = client_gets(direct, command, ":1");
+        (void)snprintf(command, sizeof(command), "DEL %s", key);
+        expect(client, command, ":1");
+        if (is_here) {
+            client_close(direct);
+            return key;
+        }
+    }
+}
+
+static bool pushes(struct client *client, const char *key)
+{
+    char *command = mem_printf("RPUSH %s x", key);
+    bool is_good = client_gets(client, command, ":1");
+    mem_free(command);
+    return is_good;
+}
+
+static int send_blpop(const char *key)
+{
+    char *command = mem_printf("BLPOP %s 0\r\n", key);
+    int fd = raw_connect(duel_proxy_port(duel));
+    assert_true(fd > 0);
+    assert_true(raw_send(fd, slice_of(command)));
+    mem_free(command);
+    return fd;
+}
+
+static void expect_loud_error(int fd)
+{
+    struct buffer pending;
+    struct buffer reply;
+    buffer_init(&pending, SIZE_MAX);
+    buffer_init(&reply, SIZE_MAX);
+    assert_true(raw_read_reply(fd, &pending, &reply));
+    struct slice text = buffer_slice(&reply);
+    if (!slice_starts_with(text, SLICE("-UNKNOWN ")) &&
+        !slice_starts_with(text, SLICE("-UNAVAILABLE "))) {
+        fail_msg("got %.*s", (int)text.len, text.data);
+    }
+    buffer_fini(&pending);
+    buffer_fini(&reply);
+    (void)close(fd);
+}
+
+static void a_shard_that_dies_fails_those_who_wait_and_comes_back(void **state)
+{
+    (void)state;
+    struct cluster *cluster = duel_cluster(duel);
+    struct client *client = client_connect(duel_proxy_port(duel));
+    const char *key = key_on(client, 0);
+    int waiters[3];
+    for (unsigned i = 0; i < 3; i++) {
+        waiters[i] = send_blpop(key);
+    }
+    WAIT_UNTIL(blocked_on_shards() == 3, WAIT_MS);
+    redis_server_kill(cluster_shard(cluster, 0));
+    for (unsigned i = 0; i < 3; i++) {
+        expect_loud_error(waiters[i]);
+    }
+    expect_loud_error(send_blpop(key));
+    redis_server_restart(cluster_shard(cluster, 0), false);
+    WAIT_UNTIL(pushes(client, key), WAIT_MS);
+    char *command = mem_printf("BLPOP %s 0", key);
+    char *reply = mem_printf("[%s, x]", key);
+    expect(client, command, reply);
+    mem_free(command);
+    mem_free(reply);
+    client_close(client);
+}
+
+static void a_proxy_that_stops_does_not_wait_for_those_who_wait(void **state)
+{
+    (void)state;
+    struct cluster *cluster = duel_cluster(duel);
+    struct process *proxy = cluster_proxy(cluster, 0);
+    int status = 0;
+    int first = send_blpop("ending");
+    int second = send_blpop("ending");
+    WAIT_UNTIL(blocked_on_shards() == 2, WAIT_MS);
+    process_signal(proxy, SIGTERM);
+    assert_true(process_wait(proxy, WAIT_MS, &status));
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    /* Nobody of it is left to pop. */
+    WAIT_UNTIL(blocked_on_shards() == 0, WAIT_MS);
+    (void)close(first);
+    (void)close(second);
+    cluster_restart_proxy(cluster, 0);
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, close_clients)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_there_is_popped_at_once),
+        TEST(what_comes_late_is_popped_when_it_comes),
+        TEST(an_element_may_come_from_any_command),
+        TEST(a_time_out_answers_nil),
+        TEST(the_wrong_type_and_bad_words_are_refused),
+        TEST(a_time_out_beyond_all_bounds_waits),
+        TEST(keys_of_two_slots_are_refused),
+        TEST(who_came_first_is_served_first),
+        TEST(what_comes_behind_a_blocked_command_waits),
+        TEST(what_came_before_a_blocking_command_is_done_before_it),
+        TEST(a_client_that_went_away_takes_no_element),
+        TEST(a_client_that_closed_its_half_takes_no_element),
+        TEST(a_client_that_went_away_with_commands_behind_takes_no_element),
+        TEST(two_hundred_clients_may_wait),
+        TEST(a_shard_that_dies_fails_those_who_wait_and_comes_back),
+        TEST(a_proxy_that_stops_does_not_wait_for_those_who_wait),
+    };
+    return cmocka_run_group_tests_name("blocking", tests, start, stop);
+}
