@@ -141,28 +141,23 @@ static void remove_kill(struct publisher *publisher, struct kill *kill)
     mem_free(kill);
 }
 
-/* The answers come in the order of the list, and so do losses of the connection.
- * Model: ORPHANPUB. */
+/* Each answer belongs to the kill that was sent for it: one that was BUSY is sent again behind
+ * others, so the order of the list says nothing. */
 static void on_kill_answered(struct request *request)
 {
     struct publisher *publisher = request->owner;
-    struct kill *kill = publisher->kills;
-    while (kill != NULL && !kill->is_sent) {
-        kill = kill->next;
-    }
-    if (kill != NULL && request->outcome == OUTCOME_REPLY) {
-        struct slice reply = buffer_slice(&request->reply);
-        bool is_answered =
-            !request->is_error || slice_starts_with(reply, SLICE("-ERR No such client"));
-        if (is_answered) {
-            remove_kill(publisher, kill);
-        } else {
-            kill->is_sent = false; /* BUSY, LOADING: the tick tries again */
-        }
-    } else if (kill != NULL) {
-        kill->is_sent = false;
-    }
+    struct kill *kill = request->work;
+    struct slice reply = buffer_slice(&request->reply);
+    bool is_answered =
+        request->outcome == OUTCOME_REPLY &&
+        (!request->is_error || slice_starts_with(reply, SLICE("-ERR No such client")));
+    request->work = NULL;
     give(publisher, request);
+    if (is_answered) {
+        remove_kill(publisher, kill);
+    } else {
+        kill->is_sent = false; /* BUSY, LOADING, or the connection broke: the tick tries again */
+    }
 }
 
 static void send_kill(struct publisher *publisher, struct kill *kill)
@@ -174,7 +169,9 @@ static void send_kill(struct publisher *publisher, struct kill *kill)
                                  {digits, number_format_u64(digits, kill->connection_id)}};
     kill->is_sent = true;
     write_command(backend_begin(publisher->backend), argv, 4);
-    backend_commit(publisher->backend, take_request(publisher, on_kill_answered), 1);
+    struct request *request = take_request(publisher, on_kill_answered);
+    request->work = kill;
+    backend_commit(publisher->backend, request, 1);
 }
 
 static void send_kills(struct publisher *publisher)
@@ -182,7 +179,7 @@ static void send_kills(struct publisher *publisher)
     struct kill *kill = publisher->kills;
     while (kill != NULL && backend_state(publisher->backend) == BACKEND_READY) {
         struct kill *next = kill->next;
-        if (!shard_identity_equal(&kill->process, &publisher->shard.identity)) {
+        if (!kill->is_sent && !shard_identity_equal(&kill->process, &publisher->shard.identity)) {
             remove_kill(publisher, kill); /* that process is gone, and its sockets with it */
         } else if (!kill->is_sent) {
             send_kill(publisher, kill);
