@@ -23,7 +23,6 @@
 #include "proxy/routing/reply_cursor.h"
 
 #define MEMORY_SHORT_US 1000000u
-#define COMPARED_KEYS   32u
 
 /* --- life ------------------------------------------------------------------------------------ */
 
@@ -380,19 +379,6 @@ static void write_unit(struct buffer *out, const struct dual_write *dual, struct
     buffer_add_text(out, "*1\r\n$4\r\nEXEC\r\n");
 }
 
-/* Among the last few: a transaction often writes the same keys again and again, and one mark for
- * all of a unit is enough. */
-static bool is_known(const struct dual_write *dual, struct slice key)
-{
-    unsigned from = dual->nkeys > COMPARED_KEYS ? dual->nkeys - COMPARED_KEYS : 0;
-    for (unsigned i = from; i < dual->nkeys; i++) {
-        if (slice_equal(dual->keys[i].key, key)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Adds the written keys of one command, which lies in the request's bytes. */
 static void add_keys(struct dual_write *dual, const struct command_info *info,
                      const struct command *command)
@@ -405,7 +391,7 @@ static void add_keys(struct dual_write *dual, const struct command_info *info,
     (void)command_keys(info, command->argv, command->argc, found, (unsigned)count);
     dual->keys = mem_realloc(dual->keys, (dual->nkeys + (size_t)count) * sizeof(*dual->keys));
     for (int i = 0; i < count; i++) {
-        if (found[i].is_written && !is_known(dual, command->argv[found[i].position])) {
+        if (found[i].is_written) {
             dual->keys[dual->nkeys++] = (struct dual_key){.key = command->argv[found[i].position]};
         }
     }
