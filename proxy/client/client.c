@@ -293,6 +293,13 @@ static bool waits_for_an_element(const struct client *client)
     return client->blocked != NULL && client->blocked->cancel != NULL;
 }
 
+/* Nothing more of it is dispatched before something that is under way is answered. */
+static bool must_wait(const struct client *client)
+{
+    const struct request *last = client->last;
+    return client->blocked != NULL || (last != NULL && last->is_barrier && !last->is_complete);
+}
+
 /* What a client has sent behind a command that must be answered first. Where that may take hours,
  * reading goes on for a while, so that a client that goes away is noticed. */
 static void leave_backlog(struct client *client, size_t size)
@@ -311,7 +318,7 @@ static size_t handle_commands(struct client *client, const char *data, size_t si
     bool is_congested = router_is_congested(client->host->router);
     while (used < size && !client->is_closed && !client->is_draining) {
         struct command command;
-        if (client->blocked != NULL) {
+        if (must_wait(client)) {
             leave_backlog(client, size - used);
             break;
         }
@@ -419,7 +426,7 @@ static void on_readable(void *context)
 static void go_on(struct client *client)
 {
     bool has_reason = client->is_paused || client->has_backlog;
-    if (!has_reason || client->blocked != NULL || has_enough_under_way(client) ||
+    if (!has_reason || must_wait(client) || has_enough_under_way(client) ||
         router_is_congested(client->host->router)) {
         return;
     }

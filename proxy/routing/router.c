@@ -485,6 +485,7 @@ void router_tick(struct router *router)
     dual_write_tick(router);
     private_lanes_tick(router);
     blocking_tick(router);
+    wait_tick(router);
 }
 
 unsigned router_usable_shard(const struct router *router)
@@ -540,6 +541,8 @@ void router_free(struct router *router)
     }
     fail_all(router, &router->held);
     dual_write_forget_all(router);
+    wait_forget_all(router);
+    mem_free(router->scripts);
     loop_cancel(router->settings.backend.loop, &router->drain_task);
     command_parser_fini(&router->parser);
     snapshot_unref(router->snapshot);

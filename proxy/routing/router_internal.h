@@ -35,6 +35,8 @@ struct router {
     struct request_queue held;
     struct private_lane *private_lanes;         /* all open ones */
     struct blocking *blockings, *last_blocking; /* all clients' blocked commands, oldest first */
+    struct wait *waits;                         /* those that ask again later */
+    struct script_memory *scripts;              /* null until a client uses scripts */
     struct turn_task drain_task;
     bool is_draining; /* some lane's drained_epoch is behind */
     /* Dual writes whose client waits for the mirror, oldest first. */
@@ -71,6 +73,11 @@ void private_lanes_expel(struct router *router, const char *shard);
 
 /* blocking.c */
 void blocking_tick(struct router *router);
+
+/* wait.c */
+void wait_tick(struct router *router);
+/* On router_free, after the backends are gone. */
+void wait_forget_all(struct router *router);
 
 /* dual_write.c: a write to a slot that has a copy, or a client's transaction anywhere. `entry` is
  * null when the request has no slot. */
