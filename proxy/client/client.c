@@ -146,12 +146,12 @@ static size_t unread_bytes(const struct client *client)
 static void head_begins(struct client *client)
 {
     struct request *head = client->first;
-    struct slice early = buffer_slice(&head->reply);
-    if (head->is_complete) {
-        client->parked_bytes -= early.len;
+    size_t early = buffer_length(&head->reply);
+    if (early > 0) {
+        client->parked_bytes -= head->is_complete ? early : 0;
+        buffer_add(&client->out, buffer_slice(&head->reply).data, early);
+        buffer_clear(&head->reply);
     }
-    buffer_add(&client->out, early.data, early.len);
-    buffer_clear(&head->reply);
     head->sink = &client->out;
 }
 

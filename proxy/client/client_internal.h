@@ -52,7 +52,15 @@ void session_protocol_error(struct client *client, const char *error);
  * Answers the request with its error and returns false otherwise. */
 bool session_find_slot(struct client *client, struct request *request,
                        const struct command *command);
-struct slice session_wire_bytes(struct request *request, const struct command *command);
+struct slice session_bytes_of_inline(struct request *request, const struct command *command);
+
+/* What goes to a shard: an inline command is sent as RESP. */
+static inline struct slice session_wire_bytes(struct request *request,
+                                              const struct command *command)
+{
+    return command->is_inline ? session_bytes_of_inline(request, command) : command->raw;
+}
+
 void session_refuse(struct client *client, struct request *request); /* the error is written */
 
 /* transaction.c */
