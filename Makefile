@@ -120,7 +120,7 @@ $(EMBED): $(B)/%.o: % scripts/embed
 	scripts/embed $< > $(@:.o=.c)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $(@:.o=.c)
 
-.PHONY: unit-programs integration-programs chaos-programs chaos
+.PHONY: unit-programs integration-programs chaos-programs chaos soak
 chaos-programs: $(CHAOS)
 unit-programs: $(UNIT)
 integration-programs: all $(INTEGRATION) $(TOOLS)
@@ -135,6 +135,9 @@ integration: all $(INTEGRATION) $(TOOLS) ## run the tests against real redis-ser
 
 chaos: ## every step under every fault, and a storm; CHAOS_OPTIONS="--seconds 300 --seed 1" (40 minutes)
 	scripts/chaos $(CHAOS_OPTIONS)
+
+soak: ## migrations back and forth under load: memory and descriptors stay flat; SOAK_SECONDS=3600
+	scripts/soak $(or $(SOAK_SECONDS),3600)
 
 fuzz: ## run every fuzzer for FUZZ_SECONDS (default 20)
 	@$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-run
