@@ -288,9 +288,10 @@ static bool has_enough_under_way(const struct client *client)
            unread_bytes(client) >= OUT_HIGH_BYTES;
 }
 
-static bool waits_for_an_element(const struct client *client)
+bool client_waits_for_an_element(const struct client *client)
 {
-    return client->blocked != NULL && client->blocked->cancel != NULL;
+    return client->blocked != NULL && client->blocked->cancel != NULL &&
+           client->blocked->command->handler == HANDLER_BLOCK;
 }
 
 /* What a client has sent behind a command that must be answered first. Where that may take hours,
@@ -298,7 +299,7 @@ static bool waits_for_an_element(const struct client *client)
 static void leave_backlog(struct client *client, size_t size)
 {
     client->has_backlog = true;
-    if (!waits_for_an_element(client) || size > BLOCKED_INPUT_MAX) {
+    if (!client_waits_for_an_element(client) || size > BLOCKED_INPUT_MAX) {
         pause_reading(client);
     }
 }
@@ -388,7 +389,7 @@ static void on_readable(void *context)
         if (result == STREAM_END) {
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
              * when it is gone altogether the next write tells. But nothing is popped for it. */
-            if (waits_for_an_element(client)) {
+            if (client_waits_for_an_element(client)) {
                 client_close(client);
             } else {
                 client_drain(client);

@@ -35,6 +35,9 @@ struct client {
     char library[64], library_version[32]; /* CLIENT SETINFO */
 };
 
+/* It is blocked by BLPOP or its kin, and by nothing that is over soon. */
+bool client_waits_for_an_element(const struct client *client);
+
 /* client.c: a request at the end of the pipeline, not yet dispatched. */
 struct request *client_begin(struct client *client, const struct command_info *info,
                              const struct command *command);
@@ -79,5 +82,8 @@ void transaction_forget(struct client *client);  /* the client goes, or RESET */
 void local_answer(struct client *client, struct request *request, const struct command *command);
 /* client_command.c */
 void local_client(struct client *client, struct buffer *out, const struct command *command);
+/* all_clients.c: CLIENT UNBLOCK */
+void all_clients_dispatch(struct client *client, struct request *request,
+                          const struct command *command);
 
 #endif
