@@ -77,7 +77,7 @@ SUPPORT     := $(B)/tests/support.a
 UNIT        := $(call programs,tests/unit)
 INTEGRATION := $(call programs,tests/integration) $(call programs,tests/migration) \
                $(filter %_test,$(call programs,tests/chaos))
-TOOLS       := $(call programs,tests/tools)
+TOOLS       := $(call programs,tests/tools) $(patsubst %.c,$(B)/%.so,$(call sources,tests/shim))
 CHAOS       := $(filter-out %_test,$(call programs,tests/chaos))
 BENCH       := $(call programs,tests/bench)
 FUZZ        := $(call programs,tests/fuzz)
@@ -107,7 +107,12 @@ $(B)/ctl.a:      $(call objects,$(filter-out ctl/main.c,$(call sources,ctl)))
 $(SUPPORT):      $(call objects,$(call sources,tests/support))
 	$(archive)
 
-$(UNIT) $(INTEGRATION) $(TOOLS) $(CHAOS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
+# Preloaded into other programs, so without the sanitizers.
+$(B)/%.so: %.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) -O1 -g -shared -fPIC -o $@ $<
+
+$(UNIT) $(INTEGRATION) $(filter-out %.so,$(TOOLS)) $(CHAOS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DEP_LIBS) -lcmocka
 
 $(FUZZ): $(B)/tests/%: $(B)/tests/%.o $(MODULES) $(LIB)
