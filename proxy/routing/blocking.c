@@ -14,7 +14,6 @@
 #include "proxy/routing/router_internal.h"
 
 #define FOR_EVER UINT64_MAX
-#define NIL      "*-1\r\n"
 
 /* idle: the next tick looks where it stands (in a hold, or before the next poll).
  * waiting: the command is with its shard. polling: EXISTS is. trying: the unit is. */
@@ -39,6 +38,7 @@ struct blocking {
     const struct command_info *command;
     unsigned slot;
     bool has_written_keys;
+    uint8_t protocol;
 };
 
 /* --- life --------------------------------------------------------------------------------------
@@ -122,6 +122,7 @@ static void take_exchange(struct blocking *blocking, request_fn *on_reply,
     blocking->exchange->sender = blocking->router;
     blocking->exchange->on_reply = on_reply;
     blocking->exchange->slot = blocking->slot;
+    blocking->exchange->protocol = blocking->protocol;
     blocking->exchange->command = blocking->command;
     blocking->exchange->arrived_us = router_now_us(blocking->router);
     blocking->state = state;
@@ -136,11 +137,6 @@ static struct request *end_exchange(struct blocking *blocking)
     return exchange;
 }
 
-static bool is_nil(struct slice reply)
-{
-    return slice_equal(reply, SLICE(NIL)) || slice_equal(reply, SLICE("$-1\r\n"));
-}
-
 /* --- waiting on the shard ----------------------------------------------------------------------
  */
 
@@ -149,7 +145,7 @@ static void on_waited(struct request *exchange)
     struct blocking *blocking = exchange->owner;
     (void)end_exchange(blocking);
     bool has_reply = exchange->outcome == OUTCOME_REPLY;
-    bool is_empty = has_reply && is_nil(buffer_slice(&exchange->reply));
+    bool is_empty = has_reply && reply_is_null(buffer_slice(&exchange->reply));
     if (blocking->request == NULL) {
         blocking_free(blocking);
     } else if (has_reply && !(is_empty && blocking->is_woken && !is_over(blocking))) {
@@ -225,13 +221,14 @@ static void write_with_timeout(struct blocking *blocking, struct buffer *out)
 static void wait_on_shard(struct blocking *blocking)
 {
     struct router *router = blocking->router;
-    if (blocking->lane != NULL && !private_lane_is_usable(blocking->lane, blocking->slot)) {
+    if (blocking->lane != NULL &&
+        !private_lane_is_usable(blocking->lane, blocking->slot, blocking->protocol)) {
         private_lane_close(blocking->lane);
         blocking->lane = NULL;
     }
     if (blocking->lane == NULL) {
-        blocking->lane =
-            private_lane_open(router, blocking->slot, PRIVATE_LANE_BLOCKS, on_stale, blocking);
+        blocking->lane = private_lane_open(router, blocking->slot, blocking->protocol,
+                                           PRIVATE_LANE_BLOCKS, on_stale, blocking);
     }
     blocking->is_woken = false;
     take_exchange(blocking, on_waited, BLOCKING_WAITING);
@@ -253,7 +250,7 @@ static void on_tried(struct request *attempt)
         blocking_free(blocking);
     } else if (!has_element) {
         answer(blocking, reply); /* an error: EXECABORT, UNAVAILABLE, UNKNOWN */
-    } else if (!is_nil(element)) {
+    } else if (!reply_is_null(element)) {
         answer(blocking, element);
     }
     request_give(router_pool(attempt->sender), attempt);
@@ -324,11 +321,19 @@ static void poll_now(struct blocking *blocking)
 /* --- deciding ----------------------------------------------------------------------------------
  */
 
+static void time_out(struct blocking *blocking)
+{
+    struct request *request = release(blocking);
+    blocking_free(blocking);
+    write_null_array(request_answer(request), request->protocol);
+    router_answer(request);
+}
+
 static void decide(struct blocking *blocking)
 {
     const struct slot_entry *entry = snapshot_entry(blocking->router->snapshot, blocking->slot);
     if (is_over(blocking)) {
-        answer(blocking, SLICE(NIL));
+        time_out(blocking);
     } else if (entry->is_dual) {
         poll_now(blocking);
     } else if (!entry->is_held) {
@@ -388,6 +393,7 @@ void blocking_dispatch(struct router *router, struct request *request,
     blocking->request = request;
     blocking->command = request->command;
     blocking->slot = request->slot;
+    blocking->protocol = request->protocol;
     blocking->has_written_keys = request->has_written_keys;
     buffer_init(&blocking->bytes, SIZE_MAX);
     write_command(&blocking->bytes, command->argv, command->argc);
