@@ -146,12 +146,12 @@ static size_t unread_bytes(const struct client *client)
 static void head_begins(struct client *client)
 {
     struct request *head = client->first;
-    struct slice early = buffer_slice(&head->reply);
-    if (head->is_complete) {
-        client->parked_bytes -= early.len;
+    size_t early = buffer_length(&head->reply);
+    if (early > 0) {
+        client->parked_bytes -= head->is_complete ? early : 0;
+        buffer_add(&client->out, buffer_slice(&head->reply).data, early);
+        buffer_clear(&head->reply);
     }
-    buffer_add(&client->out, early.data, early.len);
-    buffer_clear(&head->reply);
     head->sink = &client->out;
 }
 
@@ -289,9 +289,10 @@ static bool has_enough_under_way(const struct client *client)
            unread_bytes(client) >= OUT_HIGH_BYTES;
 }
 
-static bool waits_for_an_element(const struct client *client)
+bool client_waits_for_an_element(const struct client *client)
 {
-    return client->blocked != NULL && client->blocked->cancel != NULL;
+    return client->blocked != NULL && client->blocked->cancel != NULL &&
+           client->blocked->command->handler == HANDLER_BLOCK;
 }
 
 /* What a client has sent behind a command that must be answered first. Where that may take hours,
@@ -299,7 +300,7 @@ static bool waits_for_an_element(const struct client *client)
 static void leave_backlog(struct client *client, size_t size)
 {
     client->has_backlog = true;
-    if (!waits_for_an_element(client) || size > BLOCKED_INPUT_MAX) {
+    if (!client_waits_for_an_element(client) || size > BLOCKED_INPUT_MAX) {
         pause_reading(client);
     }
 }
@@ -389,7 +390,7 @@ static void on_readable(void *context)
         if (result == STREAM_END) {
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
              * when it is gone altogether the next write tells. But nothing is popped for it. */
-            if (waits_for_an_element(client)) {
+            if (client_waits_for_an_element(client)) {
                 client_close(client);
             } else {
                 client_drain(client);
