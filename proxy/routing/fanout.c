@@ -245,7 +245,7 @@ static void on_randomkey(void *context, const struct scatter *scatter)
     if (draw(fanout, scatter, &key)) {
         write_bulk(request_answer(fanout->request), key);
     } else if (is_empty(scatter) || ++fanout->draws >= DRAWS_MAX) {
-        write_nil(request_answer(fanout->request));
+        write_null(request_answer(fanout->request), fanout->request->protocol);
     } else {
         ask_randomkey(fanout);
         return;

@@ -149,6 +149,7 @@ void scan_dispatch(struct router *router, struct request *request, const struct 
     part->owner = request;
     part->done = on_scan_done;
     part->command = request->command;
+    part->protocol = request->protocol;
     part->slot = SLOT_NONE;
     part->shard = shard;
     part->arrived_us = request->arrived_us;

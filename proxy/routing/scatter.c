@@ -44,6 +44,7 @@ static struct request *new_part(struct scatter *scatter, const struct request *r
     part->owner = scatter;
     part->done = on_part_done;
     part->command = request->command;
+    part->protocol = request->protocol; /* behind what its client has sent before */
     part->slot = SLOT_NONE;
     part->shard = shard;
     part->arrived_us = request->arrived_us;

@@ -137,6 +137,7 @@ static void send_part(struct script_call *call)
     part->done = on_part_done;
     part->progress = on_part_progress;
     part->command = request->command;
+    part->protocol = request->protocol;
     part->slot = request->slot;
     part->shard = request->shard;
     part->has_written_keys = request->has_written_keys;
