@@ -40,6 +40,8 @@ struct backend {
     unsigned failures; /* in a row, since it was last ready */
     bool has_multi;
     bool is_patient;
+    backend_value_fn *on_value; /* null: it carries requests */
+    struct buffer value;        /* of what a listening connection gets: not whole yet */
     bool is_freed; /* its memory goes at the end of the turn; no more events */
     /* Requests. */
     struct request_queue in_flight;

@@ -43,6 +43,10 @@ struct counters {
     struct counter held;           /* requests that waited in a hold */
     struct counter held_now;       /* gauge */
     struct counter epoch;          /* gauge: adopted */
+    struct counter subscribers;    /* gauge: clients with subscriptions */
+    struct counter subscriptions;  /* gauge: theirs, patterns too */
+    struct counter messages;       /* handed to subscribers */
+    struct counter subscription_breaks; /* connections for subscriptions that were lost */
     struct histogram latency;      /* of all client commands */
     struct histogram hold_wait;    /* of held requests */
 #define X(field, label) struct counter errors_##field;

@@ -222,12 +222,13 @@ static void check_drains(void *context)
     struct router *router = context;
     bool is_behind = false;
     uint64_t epoch = router->snapshot->topology->epoch;
+    bool has_caught_up = subscribers_have_caught_up(router);
     for (unsigned i = 0; i < router->nlanes; i++) {
         struct lane *lane = router->lanes[i];
         if (lane->drained_epoch == epoch) {
             continue;
         }
-        if (!backend_has_ended(lane->backend, lane->drain_mark) ||
+        if (!has_caught_up || !backend_has_ended(lane->backend, lane->drain_mark) ||
             !private_lanes_have_ended(router, backend_name(lane->backend))) {
             is_behind = true;
             continue;
@@ -263,6 +264,7 @@ void router_expel(struct router *router, const char *shard)
         }
     }
     private_lanes_expel(router, shard);
+    subscribers_expel(router, shard);
 }
 
 bool router_orphan(struct router *router, const char *shard, uint64_t connection_id)
@@ -427,6 +429,7 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
     if (older != NULL) {
         private_lanes_adopt(router, older);
     }
+    subscribers_adopt(router);
     snapshot_unref(older);
     counter_set(&router->settings.backend.counters->epoch, snapshot->topology->epoch);
     router->is_draining = true;
@@ -484,6 +487,7 @@ void router_tick(struct router *router)
     expire_held(router);
     dual_write_tick(router);
     private_lanes_tick(router);
+    subscribers_tick(router);
     blocking_tick(router);
 }
 
@@ -532,6 +536,7 @@ static void fail_all(struct router *router, struct request_queue *queue)
 void router_free(struct router *router)
 {
     unsigned nlanes = router->nlanes;
+    ASSERT(router->subscribers == NULL); /* the clients are gone */
     router->nlanes = 0; /* what the backends give back finds no lane, and is told so */
     for (unsigned i = 0; i < nlanes; i++) {
         struct request_queue orphaned = {.count = 0};
