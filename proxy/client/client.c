@@ -456,6 +456,7 @@ void client_open(struct client_host *host, int fd)
     client->id = host->next_id;
     host->next_id += host->id_step;
     client->connected_us = loop_now_us(host->loop);
+    client->protocol = 2;
     buffer_init(&client->in, SIZE_MAX);  /* bounded in on_readable: request_max */
     buffer_init(&client->out, SIZE_MAX); /* bounded in write_out: output_max */
     command_parser_init(&client->parser, host->bulk_max);

@@ -52,7 +52,7 @@ static void answer_getname(struct client *client, struct buffer *out, const stru
 {
     (void)command;
     if (client->name[0] == '\0') {
-        write_nil(out);
+        write_null(out, client->protocol);
     } else {
         write_bulk(out, slice_of(client->name));
     }
@@ -81,9 +81,9 @@ static void answer_setinfo(struct client *client, struct buffer *out, const stru
 static void describe(const struct client *client, struct buffer *text)
 {
     uint64_t age = (loop_now_us(client->host->loop) - client->connected_us) / 1000000;
-    buffer_printf(text, "id=%llu name=%s age=%llu db=0 resp=2 lib-name=%s lib-ver=%s\n",
+    buffer_printf(text, "id=%llu name=%s age=%llu db=0 resp=%u lib-name=%s lib-ver=%s\n",
                   (unsigned long long)client->id, client->name, (unsigned long long)age,
-                  client->library, client->library_version);
+                  client->protocol, client->library, client->library_version);
 }
 
 static void answer_info(struct client *client, struct buffer *out, const struct command *command)

@@ -22,6 +22,7 @@ struct client {
     size_t parked_bytes;          /* of whole replies that wait for those before them */
     uint64_t id;
     uint64_t connected_us;
+    unsigned char protocol;    /* 2 or 3: of the replies it gets */
     struct request *blocked;   /* nothing behind it is looked at until it is answered */
     struct private_lane *lane; /* of WATCH; else null */
     bool is_watching;

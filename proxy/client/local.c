@@ -240,6 +240,7 @@ static void answer_reset(struct client *client, struct buffer *out, const struct
 {
     (void)command;
     client->name[0] = '\0';
+    client->protocol = 2;
     transaction_forget(client);
     transaction_unwatch(client);
     write_status(out, "RESET");
