@@ -68,9 +68,9 @@ void backend_set_target(struct backend *backend, unsigned index, const char *nam
                         const struct endpoint *endpoint, const struct shard_identity *identity);
 /* Its requests may wait for hours: no time-out for their replies. */
 void backend_set_patient(struct backend *backend);
-/* For publish/subscribe: once ready it carries no requests. What is said on it is not in flight, and
- * each value that the shard sends is handed over whole; one of more than `value_max` bytes loses the
- * connection. Before the first target. */
+/* For publish/subscribe: once ready it carries no requests. What is said on it is not in flight,
+ * and each value that the shard sends is handed over whole; one of more than `value_max` bytes
+ * loses the connection. Before the first target. */
 typedef void backend_value_fn(void *context, struct slice value);
 void backend_set_listening(struct backend *backend, backend_value_fn *on_value, size_t value_max);
 /* Only when ready, and listening. Written to the socket at the end of the turn. */

@@ -42,7 +42,7 @@ struct backend {
     bool is_patient;
     backend_value_fn *on_value; /* null: it carries requests */
     struct buffer value;        /* of what a listening connection gets: not whole yet */
-    bool is_freed; /* its memory goes at the end of the turn; no more events */
+    bool is_freed;              /* its memory goes at the end of the turn; no more events */
     /* Requests. */
     struct request_queue in_flight;
     uint64_t sent, ended;

@@ -39,8 +39,7 @@ static uint64_t hash_of(const struct channel_set *set, struct slice name)
 static struct channel **find_link(const struct channel_set *set, struct slice name, uint64_t hash)
 {
     struct channel **link = &set->buckets[hash & (set->nbuckets - 1)];
-    while (*link != NULL &&
-           ((*link)->hash != hash || !slice_equal(channel_name(*link), name))) {
+    while (*link != NULL && ((*link)->hash != hash || !slice_equal(channel_name(*link), name))) {
         link = &(*link)->next_in_bucket;
     }
     return link;

@@ -1,5 +1,5 @@
-/* The channels, or the patterns, that one client is subscribed to: a set that remembers the order in
- * which they came. One thread. */
+/* The channels, or the patterns, that one client is subscribed to: a set that remembers the order
+ * in which they came. One thread. */
 #ifndef PROXY_PUBSUB_CHANNEL_SET_H
 #define PROXY_PUBSUB_CHANNEL_SET_H
 

@@ -30,7 +30,8 @@ struct subscriber {
     uint64_t settle_until_us;
 };
 
-/* --- settling ---------------------------------------------------------------------------------- */
+/* --- settling ----------------------------------------------------------------------------------
+ */
 
 /* A shard that is down is told everything when it comes. */
 static bool is_settled(const struct line *line)
@@ -62,14 +63,16 @@ static void look_whether_settled(struct subscriber *subscriber)
     }
 }
 
-void subscriber_settle(struct subscriber *subscriber)
+bool subscriber_settle(struct subscriber *subscriber)
 {
-    struct router *router = subscriber->router;
+    const struct router *router = subscriber->router;
     subscriber->settle_until_us = router_now_us(router) + router->settings.wait_max_us;
-    subscriber->is_settling = true;
+    subscriber->is_settling = !have_all_settled(subscriber);
+    return !subscriber->is_settling;
 }
 
-/* --- what a shard says ------------------------------------------------------------------------- */
+/* --- what a shard says -------------------------------------------------------------------------
+ */
 
 static void note_caught_up(struct line *line)
 {
@@ -91,8 +94,8 @@ static void on_refused(struct line *line, struct slice error)
 {
     const struct subscriber *subscriber = line->subscriber;
     line->owed = 0;
-    log_debug("shard refuses a subscription shard=%s answer=\"%.*s\"",
-              backend_name(line->backend), (int)error.len - 2, error.data);
+    log_debug("shard refuses a subscription shard=%s answer=\"%.*s\"", backend_name(line->backend),
+              (int)error.len - 2, error.data);
     subscriber->events.on_refused(subscriber->events.context, error);
 }
 

@@ -19,7 +19,7 @@ struct subscriber_events {
     unsigned (*on_ready)(void *context, struct buffer *out);
     /* A message from the shard with this index: a whole array, "message" or its kin first. */
     void (*on_message)(void *context, unsigned shard, struct slice value);
-    /* Called once after subscriber_say: every shard that can be used has confirmed. */
+    /* Once after subscriber_settle: every shard that can be used has confirmed. */
     void (*on_settled)(void *context);
     /* A shard refuses what was said (its ACL, say), in its words: a whole RESP error. */
     void (*on_refused)(void *context, struct slice error);
@@ -34,8 +34,8 @@ void subscriber_close(struct subscriber *subscriber);
 /* Tells every shard that is connected; those that are not yet get what on_ready appends then. The
  * shard answers with that many confirmations. */
 void subscriber_say(struct subscriber *subscriber, struct slice bytes, unsigned confirmations);
-/* on_settled will be called, later. A shard that is down, or hangs, is not waited for without end:
- * it is told when it comes back. */
-void subscriber_settle(struct subscriber *subscriber);
+/* True: every shard that can be used has confirmed what was said. Else on_settled will be called. A
+ * shard that is down, or hangs, is not waited for without end: it is told when it comes back. */
+bool subscriber_settle(struct subscriber *subscriber);
 
 #endif
