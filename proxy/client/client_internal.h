@@ -84,7 +84,6 @@ bool subscription_delays(const struct client *client, const struct command_info 
 /* In RESP2 a subscribed client may do little else. */
 bool subscription_is_exclusive(const struct client *client);
 bool subscription_forbids(const struct client *client, const struct command_info *info);
-void subscription_write_forbidden(struct buffer *out, const struct command_info *info);
 void subscription_add(struct client *client, struct request *request,
                       const struct command *command);
 void subscription_remove(struct client *client, struct request *request,

@@ -240,7 +240,8 @@ static bool is_turned_down(struct client *client, struct request *request,
     const struct command_info *info = request->command;
     enum command_check check = command_check(info, command->argv, command->argc);
     if (is_forbidden(client, info, check)) {
-        subscription_write_forbidden(request_answer(request), info);
+        bool is_written = command_error_subscribed(request_answer(request), info);
+        ASSERT(is_written);
     } else if (check != COMMAND_ADMITTED) {
         bool is_written =
             command_error(request_answer(request), check, info, command->argv, command->argc);

@@ -7,8 +7,6 @@
  * The first subscription opens the connections, the end of the last closes them. The answers are
  * the proxy's own, so that their counts are the client's whichever shard was how fast. One thread.
  */
-#include <stdio.h>
-
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
@@ -85,16 +83,6 @@ bool subscription_forbids(const struct client *client, const struct command_info
     default:
         return true;
     }
-}
-
-void subscription_write_forbidden(struct buffer *out, const struct command_info *info)
-{
-    char text[256];
-    (void)snprintf(text, sizeof(text),
-                   "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
-                   "RESET are allowed in this context",
-                   info->name);
-    write_error(out, text);
 }
 
 /* --- the sets ----------------------------------------------------------------------------------
