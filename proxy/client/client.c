@@ -173,12 +173,12 @@ void client_flush_pushes(struct client *client)
 static void head_begins(struct client *client)
 {
     struct request *head = client->first;
-    struct slice early = buffer_slice(&head->reply);
-    if (head->is_complete) {
-        client->parked_bytes -= early.len;
+    size_t early = buffer_length(&head->reply);
+    if (early > 0) {
+        client->parked_bytes -= head->is_complete ? early : 0;
+        buffer_add(&client->out, buffer_slice(&head->reply).data, early);
+        buffer_clear(&head->reply);
     }
-    buffer_add(&client->out, early.data, early.len);
-    buffer_clear(&head->reply);
     head->sink = &client->out;
 }
 
@@ -336,9 +336,10 @@ static bool has_enough_under_way(const struct client *client)
            unread_bytes(client) >= OUT_HIGH_BYTES;
 }
 
-static bool waits_for_an_element(const struct client *client)
+bool client_waits_for_an_element(const struct client *client)
 {
-    return client->blocked != NULL && client->blocked->cancel != NULL;
+    return client->blocked != NULL && client->blocked->cancel != NULL &&
+           client->blocked->command->handler == HANDLER_BLOCK;
 }
 
 /* What a client has sent behind a command that must be answered first. Where that may take hours,
@@ -346,7 +347,7 @@ static bool waits_for_an_element(const struct client *client)
 static void leave_backlog(struct client *client, size_t size)
 {
     client->has_backlog = true;
-    if (!waits_for_an_element(client) || size > BLOCKED_INPUT_MAX) {
+    if (!client_waits_for_an_element(client) || size > BLOCKED_INPUT_MAX) {
         pause_reading(client);
     }
 }
@@ -437,7 +438,7 @@ static void on_readable(void *context)
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
              * when it is gone altogether the next write tells. But nothing is popped for it, and
              * nothing is waited for. */
-            if (waits_for_an_element(client) || client->subscriptions != NULL) {
+            if (client_waits_for_an_element(client) || client->subscriptions != NULL) {
                 client_close(client);
             } else {
                 client_drain(client);

@@ -39,6 +39,9 @@ struct client {
     char library[64], library_version[32]; /* CLIENT SETINFO */
 };
 
+/* It is blocked by BLPOP or its kin, and by nothing that is over soon. */
+bool client_waits_for_an_element(const struct client *client);
+
 /* client.c: a request at the end of the pipeline, not yet dispatched. */
 struct request *client_begin(struct client *client, const struct command_info *info,
                              const struct command *command);
@@ -60,7 +63,15 @@ void session_protocol_error(struct client *client, const char *error);
  * Answers the request with its error and returns false otherwise. */
 bool session_find_slot(struct client *client, struct request *request,
                        const struct command *command);
-struct slice session_wire_bytes(struct request *request, const struct command *command);
+struct slice session_bytes_of_inline(struct request *request, const struct command *command);
+
+/* What goes to a shard: an inline command is sent as RESP. */
+static inline struct slice session_wire_bytes(struct request *request,
+                                              const struct command *command)
+{
+    return command->is_inline ? session_bytes_of_inline(request, command) : command->raw;
+}
+
 void session_refuse(struct client *client, struct request *request); /* the error is written */
 
 /* transaction.c */
@@ -94,5 +105,8 @@ void subscription_end(struct client *client); /* RESET, or the client goes */
 void local_answer(struct client *client, struct request *request, const struct command *command);
 /* client_command.c */
 void local_client(struct client *client, struct buffer *out, const struct command *command);
+/* all_clients.c: CLIENT UNBLOCK */
+void all_clients_dispatch(struct client *client, struct request *request,
+                          const struct command *command);
 
 #endif

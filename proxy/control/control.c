@@ -387,6 +387,7 @@ static void start_worker(struct control *control, unsigned index, int listener)
     struct worker_settings settings = {
         .index = index,
         .count = control->nworkers,
+        .workers = control->workers,
         .listener = listener,
         .port = control->port,
         .backend_timeout_us = config->shard_timeout_ms * 1000,
@@ -517,13 +518,19 @@ void control_run(struct control *control)
     loop_run(control->loop);
 }
 
+/* All threads first: they send each other mail. */
 static void stop_workers(struct control *control)
 {
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        if (control->workers[i] != NULL) {
+            worker_stop(control->workers[i]);
+        }
+    }
     for (unsigned i = 0; i < control->nworkers; i++) {
         struct worker *worker = control->workers[i];
         control->workers[i] = NULL;
         if (worker != NULL) {
-            worker_stop(worker);
+            worker_free(worker);
         }
     }
 }

@@ -32,7 +32,9 @@ struct blocking {
     struct request *exchange; /* with a shard, unless idle */
     struct private_lane *lane;
     enum blocking_state state;
-    bool is_woken; /* CLIENT UNBLOCK was sent: an empty answer is not the client's */
+    bool is_woken;                /* CLIENT UNBLOCK was sent: an empty answer is not the client's */
+    struct unblocking unblocking; /* by another client; told is null: by none */
+    bool was_unblocked;
     uint64_t deadline_us;
     unsigned timeout_position; /* in argv */
     struct buffer bytes;       /* the command as the client sent it */
@@ -80,9 +82,13 @@ static void link_last(struct router *router, struct blocking *blocking)
 static struct request *release(struct blocking *blocking)
 {
     struct request *request = blocking->request;
+    const struct unblocking *unblocking = &blocking->unblocking;
     blocking->request = NULL;
     request->work = NULL;
     request->cancel = NULL;
+    if (unblocking->told != NULL) {
+        unblocking->told(unblocking->context, blocking->was_unblocked);
+    }
     return request;
 }
 
@@ -93,6 +99,14 @@ static void answer(struct blocking *blocking, struct slice reply)
     buffer_add(request_answer(request), reply.data, reply.len);
     blocking_free(blocking);
     router_answer(request);
+}
+
+static void answer_unblocked(struct blocking *blocking)
+{
+    blocking->was_unblocked = true;
+    answer(blocking, blocking->unblocking.with_error
+                         ? SLICE("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")
+                         : SLICE(NIL));
 }
 
 static void fail(struct blocking *blocking, bool may_have_run)
@@ -154,6 +168,8 @@ static void on_waited(struct request *exchange)
         blocking_free(blocking);
     } else if (has_reply && !(is_empty && blocking->is_woken && !is_over(blocking))) {
         answer(blocking, buffer_slice(&exchange->reply));
+    } else if (has_reply && blocking->unblocking.told != NULL) {
+        answer_unblocked(blocking);
     } else if (exchange->outcome == OUTCOME_UNKNOWN) {
         fail(blocking, true);
     } else if (exchange->outcome == OUTCOME_NOT_SENT && !blocking->is_woken) {
@@ -327,7 +343,9 @@ static void poll_now(struct blocking *blocking)
 static void decide(struct blocking *blocking)
 {
     const struct slot_entry *entry = snapshot_entry(blocking->router->snapshot, blocking->slot);
-    if (is_over(blocking)) {
+    if (blocking->unblocking.told != NULL) {
+        answer_unblocked(blocking);
+    } else if (is_over(blocking)) {
         answer(blocking, SLICE(NIL));
     } else if (entry->is_dual) {
         poll_now(blocking);
@@ -346,6 +364,22 @@ void blocking_tick(struct router *router)
             unblock(blocking); /* again: the first may have overtaken the command */
         }
     }
+}
+
+bool blocking_unblock(struct request *request, const struct unblocking *unblocking)
+{
+    struct blocking *blocking = request->work;
+    if (blocking->unblocking.told != NULL) {
+        return false;
+    }
+    blocking->unblocking = *unblocking;
+    if (blocking->state == BLOCKING_IDLE) {
+        decide(blocking);
+    } else {
+        blocking->is_woken = true;
+        unblock(blocking);
+    }
+    return true;
 }
 
 /* The client is gone: what waits on a shard must not pop for nobody. */
