@@ -31,6 +31,7 @@
     X(HANDLER_HELLO, "hello")                                                                     \
     X(HANDLER_AUTH, "auth")                                                                       \
     X(HANDLER_CLIENT, "client")                                                                   \
+    X(HANDLER_CLIENTS, "clients") /* asks the clients of all workers: CLIENT UNBLOCK */           \
     X(HANDLER_INFO, "info")                                                                       \
     X(HANDLER_QUIT, "quit")                                                                       \
     X(HANDLER_RESET, "reset")                                                                     \

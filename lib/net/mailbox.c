@@ -63,7 +63,11 @@ void mailbox_free(struct mailbox *mailbox)
     struct mail *mail = take_all(mailbox);
     while (mail != NULL) {
         struct mail *next = mail->next;
-        mem_free(mail);
+        if (mail->drop != NULL) {
+            mail->drop(mail);
+        } else {
+            mem_free(mail);
+        }
         mail = next;
     }
     io_stop(&mailbox->io);

@@ -146,12 +146,12 @@ static size_t unread_bytes(const struct client *client)
 static void head_begins(struct client *client)
 {
     struct request *head = client->first;
-    struct slice early = buffer_slice(&head->reply);
-    if (head->is_complete) {
-        client->parked_bytes -= early.len;
+    size_t early = buffer_length(&head->reply);
+    if (early > 0) {
+        client->parked_bytes -= head->is_complete ? early : 0;
+        buffer_add(&client->out, buffer_slice(&head->reply).data, early);
+        buffer_clear(&head->reply);
     }
-    buffer_add(&client->out, early.data, early.len);
-    buffer_clear(&head->reply);
     head->sink = &client->out;
 }
 
@@ -208,6 +208,7 @@ struct request *client_begin(struct client *client, const struct command_info *i
 {
     struct request *request = request_take(router_pool(client->host->router));
     request->command = info;
+    request->protocol = client->protocol;
     request->owner = client;
     request->done = on_request_done;
     request->progress = on_progress;
@@ -288,9 +289,10 @@ static bool has_enough_under_way(const struct client *client)
            unread_bytes(client) >= OUT_HIGH_BYTES;
 }
 
-static bool waits_for_an_element(const struct client *client)
+bool client_waits_for_an_element(const struct client *client)
 {
-    return client->blocked != NULL && client->blocked->cancel != NULL;
+    return client->blocked != NULL && client->blocked->cancel != NULL &&
+           client->blocked->command->handler == HANDLER_BLOCK;
 }
 
 /* What a client has sent behind a command that must be answered first. Where that may take hours,
@@ -298,7 +300,7 @@ static bool waits_for_an_element(const struct client *client)
 static void leave_backlog(struct client *client, size_t size)
 {
     client->has_backlog = true;
-    if (!waits_for_an_element(client) || size > BLOCKED_INPUT_MAX) {
+    if (!client_waits_for_an_element(client) || size > BLOCKED_INPUT_MAX) {
         pause_reading(client);
     }
 }
@@ -388,7 +390,7 @@ static void on_readable(void *context)
         if (result == STREAM_END) {
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
              * when it is gone altogether the next write tells. But nothing is popped for it. */
-            if (waits_for_an_element(client)) {
+            if (client_waits_for_an_element(client)) {
                 client_close(client);
             } else {
                 client_drain(client);
@@ -456,6 +458,7 @@ void client_open(struct client_host *host, int fd)
     client->id = host->next_id;
     host->next_id += host->id_step;
     client->connected_us = loop_now_us(host->loop);
+    client->protocol = 2;
     buffer_init(&client->in, SIZE_MAX);  /* bounded in on_readable: request_max */
     buffer_init(&client->out, SIZE_MAX); /* bounded in write_out: output_max */
     command_parser_init(&client->parser, host->bulk_max);

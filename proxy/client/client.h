@@ -14,6 +14,7 @@
 #include "proxy/routing/router.h"
 
 struct client;
+struct round;
 
 /* What all clients of a worker share; kept by the worker, and outlives them. */
 struct client_host {
@@ -33,7 +34,12 @@ struct client_host {
     unsigned count;
     struct client *paused;     /* those that are not read for the moment */
     uint64_t next_id, id_step; /* CLIENT ID: unique in the process */
-    bool is_draining;          /* no new commands: the proxy stops */
+    unsigned worker;           /* whose clients these are */
+    /* Any worker's clients may be asked: hands the round to the next worker, who may be this one.
+     * round.h */
+    void (*pass_on)(void *context, struct round *round);
+    void *context;
+    bool is_draining; /* no new commands: the proxy stops */
 };
 
 /* Takes over the descriptor. It frees itself when the connection ends. */

@@ -75,12 +75,8 @@ bool session_find_slot(struct client *client, struct request *request,
     return find_route(client, request, command, false);
 }
 
-/* An inline command is sent to shards as RESP. */
-struct slice session_wire_bytes(struct request *request, const struct command *command)
+struct slice session_bytes_of_inline(struct request *request, const struct command *command)
 {
-    if (!command->is_inline) {
-        return command->raw;
-    }
     write_command(&request->bytes, command->argv, command->argc);
     return buffer_slice(&request->bytes);
 }
@@ -183,6 +179,9 @@ static void dispatch(struct client *client, struct request *request, const struc
     case HANDLER_BLOCK:
         block(client, request, command);
         break;
+    case HANDLER_CLIENTS:
+        all_clients_dispatch(client, request, command);
+        break;
     default:
         local_answer(client, request, command);
         break;
@@ -195,15 +194,20 @@ static bool ends_transaction(enum command_handler handler)
            handler == HANDLER_DISCARD || handler == HANDLER_RESET || handler == HANDLER_QUIT;
 }
 
-/* What goes on a connection of the client's own would overtake what is under way on others. */
+/* What goes on a connection of the client's own, or to other clients, would overtake what is under
+ * way on others; and so would what follows a change of protocol: each has its connection. */
 static bool must_come_alone(const struct client *client, const struct command_info *info)
 {
     if (info == NULL) {
         return false;
     }
+    if (info->handler == HANDLER_HELLO || info->handler == HANDLER_RESET) {
+        return true;
+    }
     return client->transaction != NULL
                ? info->handler == HANDLER_EXEC && client->is_watching
-               : info->handler == HANDLER_WATCH || info->handler == HANDLER_BLOCK;
+               : info->handler == HANDLER_WATCH || info->handler == HANDLER_BLOCK ||
+                     info->handler == HANDLER_CLIENTS;
 }
 
 bool session_handle(struct client *client, const struct command *command)

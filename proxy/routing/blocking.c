@@ -14,7 +14,6 @@
 #include "proxy/routing/router_internal.h"
 
 #define FOR_EVER UINT64_MAX
-#define NIL      "*-1\r\n"
 
 /* idle: the next tick looks where it stands (in a hold, or before the next poll).
  * waiting: the command is with its shard. polling: EXISTS is. trying: the unit is. */
@@ -32,13 +31,16 @@ struct blocking {
     struct request *exchange; /* with a shard, unless idle */
     struct private_lane *lane;
     enum blocking_state state;
-    bool is_woken; /* CLIENT UNBLOCK was sent: an empty answer is not the client's */
+    bool is_woken;                /* CLIENT UNBLOCK was sent: an empty answer is not the client's */
+    struct unblocking unblocking; /* by another client; told is null: by none */
+    bool was_unblocked;
     uint64_t deadline_us;
     unsigned timeout_position; /* in argv */
     struct buffer bytes;       /* the command as the client sent it */
     const struct command_info *command;
     unsigned slot;
     bool has_written_keys;
+    uint8_t protocol;
 };
 
 /* --- life --------------------------------------------------------------------------------------
@@ -80,9 +82,13 @@ static void link_last(struct router *router, struct blocking *blocking)
 static struct request *release(struct blocking *blocking)
 {
     struct request *request = blocking->request;
+    const struct unblocking *unblocking = &blocking->unblocking;
     blocking->request = NULL;
     request->work = NULL;
     request->cancel = NULL;
+    if (unblocking->told != NULL) {
+        unblocking->told(unblocking->context, blocking->was_unblocked);
+    }
     return request;
 }
 
@@ -93,6 +99,20 @@ static void answer(struct blocking *blocking, struct slice reply)
     buffer_add(request_answer(request), reply.data, reply.len);
     blocking_free(blocking);
     router_answer(request);
+}
+
+/* What one gets who waited in vain. */
+static struct slice nothing(const struct blocking *blocking)
+{
+    return blocking->protocol == 3 ? SLICE("_\r\n") : SLICE("*-1\r\n");
+}
+
+static void answer_unblocked(struct blocking *blocking)
+{
+    blocking->was_unblocked = true;
+    answer(blocking, blocking->unblocking.with_error
+                         ? SLICE("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")
+                         : nothing(blocking));
 }
 
 static void fail(struct blocking *blocking, bool may_have_run)
@@ -122,6 +142,7 @@ static void take_exchange(struct blocking *blocking, request_fn *on_reply,
     blocking->exchange->sender = blocking->router;
     blocking->exchange->on_reply = on_reply;
     blocking->exchange->slot = blocking->slot;
+    blocking->exchange->protocol = blocking->protocol;
     blocking->exchange->command = blocking->command;
     blocking->exchange->arrived_us = router_now_us(blocking->router);
     blocking->state = state;
@@ -136,11 +157,6 @@ static struct request *end_exchange(struct blocking *blocking)
     return exchange;
 }
 
-static bool is_nil(struct slice reply)
-{
-    return slice_equal(reply, SLICE(NIL)) || slice_equal(reply, SLICE("$-1\r\n"));
-}
-
 /* --- waiting on the shard ----------------------------------------------------------------------
  */
 
@@ -149,11 +165,13 @@ static void on_waited(struct request *exchange)
     struct blocking *blocking = exchange->owner;
     (void)end_exchange(blocking);
     bool has_reply = exchange->outcome == OUTCOME_REPLY;
-    bool is_empty = has_reply && is_nil(buffer_slice(&exchange->reply));
+    bool is_empty = has_reply && reply_is_null(buffer_slice(&exchange->reply));
     if (blocking->request == NULL) {
         blocking_free(blocking);
     } else if (has_reply && !(is_empty && blocking->is_woken && !is_over(blocking))) {
         answer(blocking, buffer_slice(&exchange->reply));
+    } else if (has_reply && blocking->unblocking.told != NULL) {
+        answer_unblocked(blocking);
     } else if (exchange->outcome == OUTCOME_UNKNOWN) {
         fail(blocking, true);
     } else if (exchange->outcome == OUTCOME_NOT_SENT && !blocking->is_woken) {
@@ -225,13 +243,14 @@ static void write_with_timeout(struct blocking *blocking, struct buffer *out)
 static void wait_on_shard(struct blocking *blocking)
 {
     struct router *router = blocking->router;
-    if (blocking->lane != NULL && !private_lane_is_usable(blocking->lane, blocking->slot)) {
+    if (blocking->lane != NULL &&
+        !private_lane_is_usable(blocking->lane, blocking->slot, blocking->protocol)) {
         private_lane_close(blocking->lane);
         blocking->lane = NULL;
     }
     if (blocking->lane == NULL) {
-        blocking->lane =
-            private_lane_open(router, blocking->slot, PRIVATE_LANE_BLOCKS, on_stale, blocking);
+        blocking->lane = private_lane_open(router, blocking->slot, blocking->protocol,
+                                           PRIVATE_LANE_BLOCKS, on_stale, blocking);
     }
     blocking->is_woken = false;
     take_exchange(blocking, on_waited, BLOCKING_WAITING);
@@ -253,7 +272,7 @@ static void on_tried(struct request *attempt)
         blocking_free(blocking);
     } else if (!has_element) {
         answer(blocking, reply); /* an error: EXECABORT, UNAVAILABLE, UNKNOWN */
-    } else if (!is_nil(element)) {
+    } else if (!reply_is_null(element)) {
         answer(blocking, element);
     }
     request_give(router_pool(attempt->sender), attempt);
@@ -327,8 +346,10 @@ static void poll_now(struct blocking *blocking)
 static void decide(struct blocking *blocking)
 {
     const struct slot_entry *entry = snapshot_entry(blocking->router->snapshot, blocking->slot);
-    if (is_over(blocking)) {
-        answer(blocking, SLICE(NIL));
+    if (blocking->unblocking.told != NULL) {
+        answer_unblocked(blocking);
+    } else if (is_over(blocking)) {
+        answer(blocking, nothing(blocking));
     } else if (entry->is_dual) {
         poll_now(blocking);
     } else if (!entry->is_held) {
@@ -346,6 +367,22 @@ void blocking_tick(struct router *router)
             unblock(blocking); /* again: the first may have overtaken the command */
         }
     }
+}
+
+bool blocking_unblock(struct request *request, const struct unblocking *unblocking)
+{
+    struct blocking *blocking = request->work;
+    if (blocking->unblocking.told != NULL) {
+        return false;
+    }
+    blocking->unblocking = *unblocking;
+    if (blocking->state == BLOCKING_IDLE) {
+        decide(blocking);
+    } else {
+        blocking->is_woken = true;
+        unblock(blocking);
+    }
+    return true;
 }
 
 /* The client is gone: what waits on a shard must not pop for nobody. */
@@ -388,6 +425,7 @@ void blocking_dispatch(struct router *router, struct request *request,
     blocking->request = request;
     blocking->command = request->command;
     blocking->slot = request->slot;
+    blocking->protocol = request->protocol;
     blocking->has_written_keys = request->has_written_keys;
     buffer_init(&blocking->bytes, SIZE_MAX);
     write_command(&blocking->bytes, command->argv, command->argc);

@@ -18,4 +18,16 @@
 void blocking_dispatch(struct router *router, struct request *request,
                        const struct command *command);
 
+/* CLIENT UNBLOCK of it: answered as when its time is up, or with Redis' error, unless an element
+ * came first. `told` is called once, with whether it was, perhaps at once; never when false is
+ * returned: somebody else is unblocking it already. */
+struct unblocking {
+    void (*told)(void *context, bool was_waiting);
+    void *context;
+    bool with_error;
+};
+
+bool blocking_unblock(struct request *request, const struct unblocking *unblocking)
+    __attribute__((warn_unused_result));
+
 #endif

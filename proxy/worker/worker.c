@@ -10,6 +10,7 @@
 #include "lib/base/memory.h"
 #include "lib/net/mailbox.h"
 #include "proxy/client/client.h"
+#include "proxy/client/round.h"
 
 #define SCRATCH_BYTES    ((size_t)64 << 10)
 #define TICK_MS          20
@@ -120,10 +121,18 @@ static void deliver_adopt(struct mail *mail, void *receiver)
     mem_free(adopt);
 }
 
+static void drop_adopt(struct mail *mail)
+{
+    struct adopt_mail *adopt = (struct adopt_mail *)mail;
+    snapshot_unref(adopt->snapshot);
+    mem_free(adopt->endpoints);
+    mem_free(adopt);
+}
+
 void worker_adopt(struct worker *worker, struct snapshot *snapshot, struct endpoint *endpoints)
 {
     struct adopt_mail *mail = mem_alloc(sizeof(*mail));
-    *mail = (struct adopt_mail){{NULL, deliver_adopt}, snapshot, endpoints};
+    *mail = (struct adopt_mail){{NULL, deliver_adopt, drop_adopt}, snapshot, endpoints};
     mailbox_post(worker->mailbox, &mail->mail);
 }
 
@@ -152,8 +161,7 @@ static void post_shard(struct worker *worker, const char *shard, uint64_t connec
                        void (*deliver)(struct mail *mail, void *receiver))
 {
     struct shard_mail *mail = mem_alloc(sizeof(*mail));
-    mail->mail.deliver = deliver;
-    mail->connection_id = connection_id;
+    *mail = (struct shard_mail){.mail.deliver = deliver, .connection_id = connection_id};
     (void)snprintf(mail->shard, sizeof(mail->shard), "%s", shard);
     mailbox_post(worker->mailbox, &mail->mail);
 }
@@ -186,7 +194,7 @@ static void deliver_learn(struct mail *mail, void *receiver)
 void worker_learn(struct worker *worker, const struct command_table *table, const char *version)
 {
     struct learn_mail *mail = mem_alloc(sizeof(*mail));
-    *mail = (struct learn_mail){{NULL, deliver_learn}, table, version};
+    *mail = (struct learn_mail){{.deliver = deliver_learn}, table, version};
     mailbox_post(worker->mailbox, &mail->mail);
 }
 
@@ -202,8 +210,28 @@ static void deliver_drain(struct mail *mail, void *receiver)
 void worker_drain(struct worker *worker)
 {
     struct mail *mail = mem_alloc(sizeof(*mail));
-    *mail = (struct mail){NULL, deliver_drain};
+    *mail = (struct mail){.deliver = deliver_drain};
     mailbox_post(worker->mailbox, mail);
+}
+
+static void deliver_round(struct mail *mail, void *receiver)
+{
+    struct worker *worker = receiver;
+    round_arrive((struct round *)mail, &worker->clients);
+}
+
+static void drop_round(struct mail *mail)
+{
+    round_drop((struct round *)mail);
+}
+
+static void pass_on(void *context, struct round *round)
+{
+    const struct worker *worker = context;
+    unsigned next = (worker->settings.index + 1) % worker->settings.count;
+    round->mail.deliver = deliver_round;
+    round->mail.drop = drop_round;
+    mailbox_post(worker->settings.workers[next]->mailbox, &round->mail);
 }
 
 static void deliver_stop(struct mail *mail, void *receiver)
@@ -280,7 +308,10 @@ static void set_up_clients(struct worker *worker)
                                            .port = settings->port,
                                            .started_us = loop_now_us(worker->loop),
                                            .next_id = settings->index + 1,
-                                           .id_step = settings->count};
+                                           .id_step = settings->count,
+                                           .worker = settings->index,
+                                           .pass_on = pass_on,
+                                           .context = worker};
 }
 
 static void *run(void *context)
@@ -310,9 +341,13 @@ struct worker *worker_start(const struct worker_settings *settings,
 void worker_stop(struct worker *worker)
 {
     struct mail *mail = mem_alloc(sizeof(*mail));
-    *mail = (struct mail){NULL, deliver_stop};
+    *mail = (struct mail){.deliver = deliver_stop};
     mailbox_post(worker->mailbox, mail);
     (void)pthread_join(worker->thread, NULL);
+}
+
+void worker_free(struct worker *worker)
+{
     timer_stop(&worker->tick);
     stop_listening(worker);
     (void)close(worker->settings.listener);

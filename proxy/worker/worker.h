@@ -1,5 +1,6 @@
 /* A worker: one thread with its listener, its clients, its router and its counters. Workers share
- * nothing; what they are told comes by mail, what they tell goes through worker_reports. */
+ * nothing; what they are told comes by mail, what they tell goes through worker_reports, what they
+ * ask each other goes round (proxy/client/round.h). */
 #ifndef PROXY_WORKER_WORKER_H
 #define PROXY_WORKER_WORKER_H
 
@@ -22,7 +23,8 @@ struct worker_reports {
 
 struct worker_settings {
     unsigned index, count;
-    int listener; /* the worker's own; taken over */
+    struct worker *const *workers; /* all of them, once the first adopts; outlives their threads */
+    int listener;                  /* the worker's own; taken over */
     uint16_t port;
     char peer[160];
     uint64_t backend_timeout_us, connect_timeout_us, wait_max_us, store_timeout_us;
@@ -35,8 +37,10 @@ struct worker_settings {
 /* Starts the thread; it accepts clients after its first worker_adopt. */
 struct worker *worker_start(const struct worker_settings *settings,
                             const struct worker_reports *reports);
-/* Ends the thread and frees the worker. */
+/* Ends the thread. Others may still send mail to the worker. */
 void worker_stop(struct worker *worker);
+/* When all workers have been stopped. */
+void worker_free(struct worker *worker);
 
 /* Any thread. The snapshot's reference and the endpoints (mem_alloc) are consumed. */
 void worker_adopt(struct worker *worker, struct snapshot *snapshot, struct endpoint *endpoints);

@@ -25,7 +25,7 @@ static struct duel *duel;
 
 static int start(void **state)
 {
-    static const char *const arguments[] = {"--drain-timeout", "1s", NULL};
+    static const char *const arguments[] = {"--drain-timeout", "1s", "--threads", "3", NULL};
     (void)state;
     duel = duel_start(arguments);
     return 0;
@@ -224,6 +224,51 @@ static void two_hundred_clients_may_wait(void **state)
     client_close(pusher);
 }
 
+/* --- CLIENT UNBLOCK ----------------------------------------------------------------------------
+ */
+
+static void a_waiting_client_can_be_unblocked_by_its_id(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) { /* of whichever worker */
+        struct client *waiter = client_connect(duel_proxy_port(duel));
+        struct client *other = client_connect(duel_proxy_port(duel));
+        char *id = client_ask(waiter, "CLIENT ID");
+        char *command = mem_printf("CLIENT UNBLOCK %s%s", id + 1, i % 2 == 0 ? " ERROR" : "");
+        expect(other, command, ":0");
+        assert_int_equal(redisAppendCommand(client_context(waiter), "BLPOP {u}l 0"), REDIS_OK);
+        int is_done = 0;
+        assert_int_equal(redisBufferWrite(client_context(waiter), &is_done), REDIS_OK);
+        WAIT_UNTIL(client_gets(other, command, ":1"), WAIT_MS);
+        redisReply *reply = NULL;
+        assert_int_equal(redisGetReply(client_context(waiter), (void **)&reply), REDIS_OK);
+        char *text = client_reply_text(reply);
+        assert_string_equal(text, i % 2 == 0 ? "-UNBLOCKED client unblocked via CLIENT UNBLOCK"
+                                             : "(nil)");
+        expect(other, command, ":0");
+        expect(other, "RPUSH {u}l 1", ":1");
+        expect(other, "DEL {u}l", ":1");
+        expect(waiter, "PING", "+PONG");
+        mem_free(text);
+        mem_free(command);
+        mem_free(id);
+        freeReplyObject(reply);
+        client_close(waiter);
+        client_close(other);
+    }
+}
+
+static void unblocking_nobody_answers_as_redis_does(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: CLIENT UNBLOCK 123456", "A: CLIENT UNBLOCK 0", "A: CLIENT UNBLOCK -5",
+         "A: CLIENT UNBLOCK x", "A: CLIENT UNBLOCK", "A: CLIENT UNBLOCK 1 NEVER",
+         "A: CLIENT UNBLOCK x NEVER", "A: CLIENT UNBLOCK 123456 timeout",
+         "A: CLIENT UNBLOCK 123456 ErroR", "A: CLIENT UNBLOCK 123456 ERROR MORE",
+         "A>| PING\r\nCLIENT UNBLOCK 123456\r\nCLIENT UNBLOCK 123457\r\nPING", "A<", "A<", "A<",
+         "A<");
+}
+
 /* --- servers that go --------------------------------------------------------------------------
  */
 
@@ -347,6 +392,8 @@ int main(void)
         TEST(a_client_that_closed_its_half_takes_no_element),
         TEST(a_client_that_went_away_with_commands_behind_takes_no_element),
         TEST(two_hundred_clients_may_wait),
+        TEST(a_waiting_client_can_be_unblocked_by_its_id),
+        TEST(unblocking_nobody_answers_as_redis_does),
         TEST(a_shard_that_dies_fails_those_who_wait_and_comes_back),
         TEST(a_proxy_that_stops_does_not_wait_for_those_who_wait),
     };

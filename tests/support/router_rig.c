@@ -13,6 +13,7 @@
 #include "lib/resp/framer.h"
 #include "lib/resp/writer.h"
 #include "lib/shard/fence.h"
+#include "proxy/client/round.h"
 
 #define PATIENCE_MS  20000
 #define SILENT_TURNS 30
@@ -211,6 +212,13 @@ static void add_shard(struct router_rig *rig, struct topology *topology, unsigne
     (void)topology_add_shard(topology, &shard);
 }
 
+/* The only worker there is asks itself. */
+static void pass_on(void *context, struct round *round)
+{
+    struct router_rig *rig = context;
+    round_arrive(round, &rig->clients);
+}
+
 static void set_up_router(struct router_rig *rig)
 {
     const struct rig_options *options = &rig->options;
@@ -244,6 +252,8 @@ static void set_up_router(struct router_rig *rig)
         .request_max = options->request_max > 0 ? options->request_max : (size_t)256 << 20,
         .next_id = 1,
         .id_step = 1,
+        .pass_on = pass_on,
+        .context = rig,
     };
 }
 
