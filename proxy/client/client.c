@@ -208,6 +208,7 @@ struct request *client_begin(struct client *client, const struct command_info *i
 {
     struct request *request = request_take(router_pool(client->host->router));
     request->command = info;
+    request->protocol = client->protocol;
     request->owner = client;
     request->done = on_request_done;
     request->progress = on_progress;

@@ -82,6 +82,9 @@ void transaction_forget(struct client *client);  /* the client goes, or RESET */
 /* local.c: answers commands that no shard is asked for. */
 void local_answer(struct client *client, struct request *request, const struct command *command);
 /* client_command.c */
+/* The client's name, for SETNAME. False: Redis' error for such a name is written. */
+bool local_take_name(struct client *client, struct buffer *out, struct slice name)
+    __attribute__((warn_unused_result));
 void local_client(struct client *client, struct buffer *out, const struct command *command);
 /* all_clients.c: CLIENT UNBLOCK */
 void all_clients_dispatch(struct client *client, struct request *request,
