@@ -10,8 +10,6 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "lib/base/buffer.h"
-#include "lib/base/file.h"
 #include "lib/base/memory.h"
 #include "tests/support/chaos/disks.h"
 #include "tests/support/chaos/traffic.h"
@@ -82,22 +80,6 @@ struct cluster *cell_cluster_start(void)
 }
 
 /* --- the fault ------------------------------------------------------------------------------- */
-
-static bool is_stopped(const struct process *process)
-{
-    char *path = mem_printf("/proc/%d/stat", (int)process_pid(process));
-    struct buffer text;
-    bool is_stopped = false;
-    buffer_init(&text, SIZE_MAX);
-    if (file_read(path, &text, NULL, NULL)) {
-        buffer_add(&text, "", 1);
-        const char *name_end = strrchr(buffer_slice(&text).data, ')');
-        is_stopped = name_end != NULL && name_end[2] == 'T';
-    }
-    buffer_fini(&text);
-    mem_free(path);
-    return is_stopped;
-}
 
 static struct process *shard_process(const struct cell *cell, unsigned shard)
 {
@@ -315,7 +297,7 @@ static bool lasts_to_the_end(enum cell_fault fault)
 static bool drive(struct cell *cell, uint64_t deadline_us)
 {
     while (!cell->is_closed || cell->has_debts || (cell->is_struck && !cell->is_healed)) {
-        if (!cell->is_struck && is_stopped(cluster_migrator(cell->cluster))) {
+        if (!cell->is_struck && process_is_stopped(cluster_migrator(cell->cluster))) {
             strike(cell);
         }
         bool is_time = lasts_to_the_end(cell->fault) ? cell->is_closed && !cell->has_debts
@@ -323,7 +305,7 @@ static bool drive(struct cell *cell, uint64_t deadline_us)
         if (cell->is_struck && !cell->is_healed && is_time) {
             end_fault(cell);
         }
-        if (cell->is_healed && is_stopped(cluster_migrator(cell->cluster))) {
+        if (cell->is_healed && process_is_stopped(cluster_migrator(cell->cluster))) {
             process_signal(cluster_migrator(cell->cluster), SIGCONT); /* it passed again */
         }
         if (cell->hanging == NULL) { /* else sluicectl would hang, too */
@@ -376,7 +358,7 @@ static void prepare(struct cell *cell)
 /* The step may come behind the end: then it strikes there, and what is open must still heal. */
 static void strike_late(struct cell *cell)
 {
-    if (!cell->is_struck && is_stopped(cluster_migrator(cell->cluster))) {
+    if (!cell->is_struck && process_is_stopped(cluster_migrator(cell->cluster))) {
         strike(cell);
         while (!cell->is_healed) {
             if (deadline_is_over(cell->heal_at_us) || lasts_to_the_end(cell->fault)) {
