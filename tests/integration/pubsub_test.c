@@ -32,6 +32,13 @@ static int start(void **state)
     return 0;
 }
 
+static int start_resp3(void **state)
+{
+    (void)start(state);
+    duel_set_protocol(duel, 3);
+    return 0;
+}
+
 static int stop(void **state)
 {
     (void)state;
@@ -70,7 +77,8 @@ static void messages_come_to_who_subscribed(void **state)
     DUEL(duel, "B: PUBLISH news 0", "A> SUBSCRIBE news weather", "A<", "A<", "B: PUBLISH news 1",
          "A<", "B: PUBLISH weather 2", "A<", "B: PUBLISH sports 3", "C: SUBSCRIBE news",
          "B: PUBLISH news 4", "A<", "C<", "A: UNSUBSCRIBE news", "B: PUBLISH news 5", "C<",
-         "A close", "B: PUBLISH weather 6", "C: UNSUBSCRIBE", "B: PUBLISH news 7", "C: GET k");
+         "A: UNSUBSCRIBE weather", "B: PUBLISH weather 6", "C: UNSUBSCRIBE", "B: PUBLISH news 7",
+         "C: GET k");
 }
 
 static void patterns_match_as_in_redis(void **state)
@@ -130,7 +138,7 @@ static void a_reset_ends_all(void **state)
     (void)state;
     DUEL(duel, "A: SUBSCRIBE x", "A: PSUBSCRIBE x*", "A: SSUBSCRIBE x", "A: RESET",
          "B: PUBLISH x 1", "B: SPUBLISH x 1", "A: GET k", "A: SUBSCRIBE x", "B: PUBLISH x 2", "A<",
-         "A: QUIT", "A<", "B: PUBLISH x 3");
+         "A: QUIT", "A<");
 }
 
 static void transactions_and_scripts_publish(void **state)
@@ -144,6 +152,33 @@ static void transactions_and_scripts_publish(void **state)
         "B: EVAL return{redis.call('PUBLISH','far','7'),redis.call('SPUBLISH',KEYS[1],'8')} 1 {k}a",
         "A<", "B: WATCH {k}a", "B: MULTI", "B: PUBLISH {k}c 9", "B: EXEC", "A<", "B: WATCH {k}a",
         "B: SET {k}a 2", "B: MULTI", "B: PUBLISH {k}c lost", "B: EXEC", "B: PUBLISH {k}c 10", "A<");
+}
+
+static void a_resp3_subscriber_may_do_all_else(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: UNSUBSCRIBE", "A> SUBSCRIBE news {k}c", "A<", "A<", "A: PSUBSCRIBE n*",
+         "A: SSUBSCRIBE news", "B: PUBLISH news 1", "A<", "A<", "B: SPUBLISH news 2", "A<",
+         "A: PING", "A: PING x", "A: SET {k}a 1", "A: GET {k}a", "A: PUBSUB NUMSUB news",
+         "A: MULTI", "A: INCR {k}a", "A: GET {k}a", "A: EXEC", "A: HGETALL {k}none",
+         "A: BLPOP {k}l 0.01", "B: EVAL return(redis.call('PUBLISH',KEYS[1],'3')) 1 {k}c", "A<",
+         "A> UNSUBSCRIBE news x", "A<", "A<", "A: SUNSUBSCRIBE", "A: PUNSUBSCRIBE x",
+         "A: PUNSUBSCRIBE", "A: UNSUBSCRIBE", "A: UNSUBSCRIBE", "A: PUNSUBSCRIBE",
+         "A: SUNSUBSCRIBE", "A: GET {k}a");
+}
+
+static void pushes_come_while_a_resp3_client_waits(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: SUBSCRIBE news", "A> BLPOP {w}l 0", "blocked 1", "B: PUBLISH news 1", "A<",
+         "B: PUBLISH news 2", "A<", "B: RPUSH {w}l x", "A<", "B: PUBLISH news 3", "A<");
+}
+
+static void a_subscriber_may_change_its_protocol(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: HELLO 3", "A: SUBSCRIBE news", "A: HELLO 2", "A: GET k", "A: PING",
+         "B: PUBLISH news 1", "A<", "A: HELLO 3", "A: RESET", "A: GET k");
 }
 
 /* Redis' documented error for everything that a RESP2 subscriber must not do, word for word. */
@@ -311,23 +346,29 @@ static void a_reader_that_does_not_read_is_cut_off(void **state)
 
 #define TEST(name) cmocka_unit_test_teardown(name, close_clients)
 
+/* What holds in RESP2 and in RESP3 alike: but for the pushes' first byte. */
+#define IN_BOTH                                                                                \
+    TEST(messages_come_to_who_subscribed), TEST(patterns_match_as_in_redis),                   \
+        TEST(shard_channels_are_apart), TEST(confirmations_count_as_in_redis),                 \
+        TEST(pubsub_tells_who_is_there), TEST(pipelined_commands_keep_their_order),            \
+        TEST(a_reset_ends_all), TEST(transactions_and_scripts_publish),                        \
+        TEST(a_subscriber_may_change_its_protocol), TEST(names_and_messages_may_be_any_bytes), \
+        TEST(messages_may_be_large), TEST(many_channels_are_one_client_s),                     \
+        TEST(connections_end_with_the_last_subscription)
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(messages_come_to_who_subscribed),
-        TEST(patterns_match_as_in_redis),
-        TEST(shard_channels_are_apart),
-        TEST(confirmations_count_as_in_redis),
-        TEST(pubsub_tells_who_is_there),
-        TEST(pipelined_commands_keep_their_order),
-        TEST(a_reset_ends_all),
-        TEST(transactions_and_scripts_publish),
+    const struct CMUnitTest resp2[] = {
+        IN_BOTH,
         TEST(a_resp2_subscriber_may_do_little_else),
-        TEST(names_and_messages_may_be_any_bytes),
-        TEST(messages_may_be_large),
-        TEST(many_channels_are_one_client_s),
-        TEST(connections_end_with_the_last_subscription),
         TEST(a_reader_that_does_not_read_is_cut_off),
     };
-    return cmocka_run_group_tests_name("pubsub", tests, start, stop);
+    const struct CMUnitTest resp3[] = {
+        IN_BOTH,
+        TEST(a_resp3_subscriber_may_do_all_else),
+        TEST(pushes_come_while_a_resp3_client_waits),
+    };
+    int failed = cmocka_run_group_tests_name("pubsub", resp2, start, stop);
+    failed += cmocka_run_group_tests_name("pubsub in RESP3", resp3, start_resp3, stop);
+    return failed;
 }
