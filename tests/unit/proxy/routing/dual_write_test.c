@@ -138,6 +138,13 @@ struct kind {
 /* All keys in one slot of the source: "{k0}" and the like, the tag is put for "{t}". */
 static const struct kind kinds[] = {
     {{0}, {"SET", "{t}a", "1"}, {"{t}a"}},
+    {{0}, {"SET", "{t}a", ""}, {"{t}a"}},
+    {{"SET {t}a old PX 100000000"}, {"SET", "{t}a", "new"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"SET", "{t}a", "new"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"SETNX", "{t}a", "1"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"INCR", "{t}a"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"DEL", "{t}a"}, {"{t}a"}},
+    {{"SET {t}a 7 PX 100000000"}, {"INCR", "{t}a"}, {"{t}a"}},
     {{0}, {"SET", "{t}a", "1", "PX", "100000000"}, {"{t}a"}},
     {{"SET {t}a old"}, {"SET", "{t}a", "new", "GET"}, {"{t}a"}},
     {{0}, {"SET", "{t}a", "1", "XX"}, {"{t}a"}},
