@@ -392,6 +392,7 @@ static void run_batch(void)
     }
 }
 
+// field lesson: an early error put request and reply out of step
 static void the_same_commands_get_the_same_replies(void **state)
 {
     (void)state;
