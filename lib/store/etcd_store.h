@@ -10,6 +10,7 @@
  *   PREFIX/parts/<token>/<n> what does not fit into one request of a text
  *   PREFIX/members/<name>    a running proxy or migrator, under a lease of GONE_MS
  *   PREFIX/alive/<name>      it renews, under a lease of STORE_LEASE_MS
+ *   PREFIX/leader/<kind>     "<name>" of the one that leads, under a lease of STORE_LEAD_MS
  *
  * A token is random and new for each write: by it a writer whose request timed out finds out
  * whether it was done. All reads are linearizable.
@@ -97,6 +98,9 @@ bool etcd_renew(struct store *base, const struct store_member *member, struct er
 bool etcd_unregister(struct store *base, const struct store_member *member, struct error *err);
 bool etcd_members(struct store *base, struct store_member **members, unsigned *count,
                   struct error *err);
+bool etcd_lead(struct store *base, const struct store_member *member, bool *leads,
+               struct error *err);
+bool etcd_yield(struct store *base, const struct store_member *member, struct error *err);
 bool etcd_ages(struct store *base, struct store_member *members, unsigned count, struct error *err);
 void etcd_members_close(struct etcd_store *store);
 
