@@ -49,12 +49,22 @@ static void a_store_that_hangs_in_the_hold_is_outlived(void **state)
     assert_true(result.took_ms >= HANG_MS);
 }
 
-/* field lesson: the server refused (OOM, READONLY, MISCONF) half of a step. */
+// field lesson: the server refused half of a step
 static void a_shard_whose_disk_is_full_loses_nothing(void **state)
 {
     (void)state;
     struct cell_result result = expect_well("hold.before-owner-guard", CELL_FULL_TARGET, HANG_MS);
     assert_true(result.refused > 0); /* -MISCONF has reached clients */
+}
+
+/* It refuses writes with -READONLY, and then counts as another process. */
+// field lesson: the server refused half of a step
+static void a_shard_that_becomes_a_replica_for_a_while_loses_nothing(void **state)
+{
+    (void)state;
+    struct cell_result result =
+        expect_well("hold.after-owner-guard", CELL_READONLY_TARGET, HANG_MS);
+    assert_true(result.refused > 0);
 }
 
 static void two_migrators_at_the_same_migration_do_no_harm(void **state)
@@ -75,6 +85,8 @@ int main(void)
         cmocka_unit_test_teardown(a_full_store_stops_the_migration_and_nobody_else, clean_up),
         cmocka_unit_test_teardown(a_store_that_hangs_in_the_hold_is_outlived, clean_up),
         cmocka_unit_test_teardown(a_shard_whose_disk_is_full_loses_nothing, clean_up),
+        cmocka_unit_test_teardown(a_shard_that_becomes_a_replica_for_a_while_loses_nothing,
+                                  clean_up),
         cmocka_unit_test_teardown(two_migrators_at_the_same_migration_do_no_harm, clean_up),
         cmocka_unit_test_teardown(
             a_migrator_that_hangs_in_the_hold_for_longer_than_its_lease_does_no_harm, clean_up),

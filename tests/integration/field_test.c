@@ -81,6 +81,7 @@ static void shake_hands(const struct exchange *exchanges)
 }
 
 /* What libraries send when they connect. Redis 7.0 does not know SETINFO; they live with either. */
+// field lesson: handshakes of the client libraries
 static void the_handshakes_of_the_libraries_leave_an_open_connection(void **state)
 {
     static const struct exchange ioredis6[] = {
@@ -121,6 +122,7 @@ static void the_handshakes_of_the_libraries_leave_an_open_connection(void **stat
     shake_hands(hiredis);
 }
 
+// field lesson: an unknown command closed the connection
 static void an_unknown_command_gets_an_error_on_an_open_connection(void **state)
 {
     static const struct exchange unknown[] = {
@@ -170,6 +172,7 @@ static int listen_at(uint16_t port)
     return fd;
 }
 
+// field lesson: reconnect storms after a restart
 static void a_shard_that_comes_back_slowly_is_not_stormed(void **state)
 {
     (void)state;
@@ -202,6 +205,7 @@ static void a_shard_that_comes_back_slowly_is_not_stormed(void **state)
 }
 
 /* As after a power cut: nobody says that the connection is gone. */
+// field lesson: a power-off is not noticed, clients hang
 static void a_shard_that_fell_silent_keeps_no_client_waiting(void **state)
 {
     (void)state;
@@ -235,6 +239,7 @@ static uint64_t resident(void)
     return vitals_resident_bytes(process_pid(cluster_proxy(cluster, 0)));
 }
 
+// field lesson: memory never given back
 static void memory_is_given_back_after_large_values(void **state)
 {
     (void)state;

@@ -1,6 +1,4 @@
 /* Shards whose clocks differ: the target's is set by tests/shim/fake_clock.
- *
- * field lesson: a lifetime extended during the copy was lost; the key expired on the target first.
  * An absolute expiry is kept to the millisecond; while the clocks differ by more than max-skew no
  * slot changes its owner, for keys would be gone early, or live on. */
 #include <fcntl.h>
@@ -144,6 +142,7 @@ static void tell(struct place *place, const char *verb, const char *id, const ch
     mem_free(words);
 }
 
+// field lesson: the key expired on the target first
 static void a_target_an_hour_ahead_keeps_a_migration_planned(void **state)
 {
     (void)state;
@@ -182,6 +181,7 @@ static void expect_no_switch_while(struct place *place, int64_t ahead_ms)
     mem_free(id);
 }
 
+// field lesson: the key expired on the target first
 static void a_clock_that_jumps_during_the_copy_lets_no_slot_switch(void **state)
 {
     (void)state;
@@ -193,6 +193,7 @@ static void a_clock_that_jumps_during_the_copy_lets_no_slot_switch(void **state)
 }
 
 /* Each way to change a lifetime, while the copy is there already. */
+// field lesson: a lifetime extended during the copy was lost
 static void lifetimes_that_change_during_the_copy_arrive(void **state)
 {
     static const struct {

@@ -13,6 +13,7 @@
 #include "lib/base/memory.h"
 #include "tests/support/chaos/disks.h"
 #include "tests/support/chaos/traffic.h"
+#include "tests/support/client.h"
 #include "tests/support/http.h"
 #include "tests/support/wait.h"
 
@@ -103,6 +104,13 @@ static void show_store(const struct cell *cell, bool is_shown)
     mem_free(hidden);
 }
 
+static void tell_shard(const struct cell *cell, unsigned shard, const char *words)
+{
+    struct client *client = client_connect(cluster_shard_port(cell->cluster, shard));
+    expect(client, words, "+OK");
+    client_close(client);
+}
+
 /* Returns how long it lasts. */
 static uint64_t begin_fault(struct cell *cell)
 {
@@ -134,6 +142,11 @@ static uint64_t begin_fault(struct cell *cell)
     case CELL_FULL_TARGET:
         disks_fill_shard(cluster, SHARDS, cell->fault == CELL_FULL_SOURCE ? SOURCE : TARGET);
         return cell->hang_ms;
+    case CELL_READONLY_SOURCE:
+    case CELL_READONLY_TARGET: /* of a master that is not there */
+        tell_shard(cell, cell->fault == CELL_READONLY_SOURCE ? SOURCE : TARGET,
+                   "REPLICAOF 127.0.0.1 1");
+        return DEAD_MS;
     case CELL_KILL_PROXY:
         process_kill(cluster_proxy(cluster, VICTIM_PROXY));
         return DEAD_MS;
@@ -187,6 +200,10 @@ static void end_fault(struct cell *cell)
     case CELL_FULL_SOURCE:
     case CELL_FULL_TARGET:
         disks_free_shard(cluster, SHARDS, cell->fault == CELL_FULL_SOURCE ? SOURCE : TARGET);
+        break;
+    case CELL_READONLY_SOURCE:
+    case CELL_READONLY_TARGET:
+        tell_shard(cell, cell->fault == CELL_READONLY_SOURCE ? SOURCE : TARGET, "REPLICAOF NO ONE");
         break;
     case CELL_KILL_PROXY:
         cluster_restart_proxy(cluster, VICTIM_PROXY);

@@ -109,6 +109,7 @@ static struct fence_state read_fence(void)
     return fence;
 }
 
+// field lesson: an epoch raised by a failover in the middle
 static void one_that_wakes_after_a_second_loss_writes_no_old_fence(void **state)
 {
     (void)state;

@@ -318,6 +318,7 @@ static void the_marks_stand_before_the_command(void **state)
 /* --- the copy is not well ------------------------------------------------------------------------
  */
 
+// field lesson: a big key stalls its shard, and all behind it
 static void a_large_value_is_marked_and_left_to_the_migrator(void **state)
 {
     (void)state;
@@ -441,6 +442,7 @@ static void without_memory_what_may_free_some_runs_marked(void **state)
     }
 }
 
+// field lesson: the server refused half of a step
 static void without_memory_other_writes_get_the_error_of_redis_and_no_mark(void **state)
 {
     (void)state;
@@ -476,6 +478,7 @@ static void without_memory_a_script_is_refused_for_memory(void **state)
     expect_unmarked(key);
 }
 
+// field lesson: a command was resent after a lost reply
 static void a_unit_whose_answer_is_lost_is_unknown(void **state)
 {
     (void)state;
