@@ -44,6 +44,8 @@ struct etcd_store {
     struct etcd_head journal;
     uint64_t asked_us;        /* when the epoch was last read; 0: never */
     struct etcd_watch *watch; /* null: nobody has asked for it yet */
+    struct etcd_watch *other; /* a second one, with another member: one may hang unnoticed */
+    int watch_fd;             /* an epoll of both */
     struct etcd_registration *registrations;
 };
 
@@ -82,7 +84,8 @@ json_t *etcd_text_drop(const struct etcd_store *store, const char *token);
 
 /* --- etcd_watch.c --- */
 
-struct etcd_watch *etcd_watch_open(struct etcd_store *store);
+/* Begins with the member `turn` places behind the one that answered last. */
+struct etcd_watch *etcd_watch_open(struct etcd_store *store, unsigned turn);
 void etcd_watch_close(struct etcd_watch *watch);
 int etcd_watch_fd(const struct etcd_watch *watch);
 /* Takes what has come; never blocks. */
