@@ -192,7 +192,7 @@ static void wait_counts_the_replicas_of_every_shard(void **state)
     WAIT_UNTIL(client_gets(client, "WAIT 1 1000", ":1"), WAIT_MS);
     fill(client, 32);
     expect(client, "WAIT 1 0", ":1");
-    expect(client, "WAIT 2 100", ":1");
+    expect(client, "WAIT 2 2500", ":1");
     for (unsigned i = 0; i < SHARDS; i++) {
         redis_server_stop(replicas[i]);
     }

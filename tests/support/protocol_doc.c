@@ -52,6 +52,10 @@ static const char *how(const struct command_info *info)
         return "routed";
     case HANDLER_ANY_SHARD:
         return "sent to any shard";
+    case HANDLER_PUBLISH:
+        return "routed by its channel";
+    case HANDLER_SUBSCRIBE:
+    case HANDLER_UNSUBSCRIBE:
     case HANDLER_ALL_SHARDS:
     case HANDLER_DBSIZE:
     case HANDLER_KEYS:

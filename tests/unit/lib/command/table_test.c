@@ -127,7 +127,6 @@ static void our_decisions_hold(void **state)
         {"watch", NULL, HANDLER_WATCH},
         {"migrate", NULL, HANDLER_REFUSE},
         {"sort", NULL, HANDLER_ROUTE},
-        {"spublish", NULL, HANDLER_REFUSE},
         {"flushall", NULL, HANDLER_FLUSH},
         {"msetnx", NULL, HANDLER_ROUTE},
         {"mset", NULL, HANDLER_SPLIT},
@@ -135,6 +134,10 @@ static void our_decisions_hold(void **state)
         {"script", "debug", HANDLER_REFUSE},
         {"function", "load", HANDLER_ALL_SHARDS},
         {"swapdb", NULL, HANDLER_REFUSE},
+        {"spublish", NULL, HANDLER_PUBLISH},
+        {"ssubscribe", NULL, HANDLER_SUBSCRIBE},
+        {"pubsub", "numsub", HANDLER_ANY_SHARD},
+        {"punsubscribe", NULL, HANDLER_UNSUBSCRIBE},
     };
 
     (void)state;
