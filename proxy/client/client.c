@@ -2,6 +2,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
+#include "lib/net/socket.h"
 #include "proxy/client/client_internal.h"
 
 #define PENDING_MAX       1024u               /* requests of one client under way */
@@ -10,6 +11,7 @@
 #define BLOCKED_INPUT_MAX ((size_t)64 << 10)
 #define KEPT_BYTES        ((size_t)16 << 10)
 #define READS_PER_TURN    4
+#define SWEEP_US          500000u
 
 static void on_turn_end(void *context);
 static void go_on(struct client *client);
@@ -103,7 +105,7 @@ static void abandon_pipeline(struct client *client)
     }
 }
 
-static void client_close(struct client *client)
+void client_close(struct client *client)
 {
     if (client->is_closed) {
         return;
@@ -150,6 +152,9 @@ static void head_begins(struct client *client)
     if (head->is_complete) {
         client->parked_bytes -= early.len;
     }
+    if (head->is_muted) {
+        return;
+    }
     buffer_add(&client->out, early.data, early.len);
     buffer_clear(&head->reply);
     head->sink = &client->out;
@@ -181,8 +186,8 @@ static void on_request_done(struct request *request)
     client->blocked = client->blocked == request ? NULL : client->blocked;
     if (request != client->first) {
         client->parked_bytes += buffer_length(&request->reply);
-        if (unread_bytes(client) > client->host->output_max) {
-            loop_at_turn_end(client->host->loop, &client->task);
+        if (unread_bytes(client) > OUT_HIGH_BYTES) {
+            loop_at_turn_end(client->host->loop, &client->task); /* it may read too slowly */
         }
         return;
     }
@@ -200,6 +205,16 @@ static void on_progress(struct request *request)
     struct client *client = request->owner;
     if (request == client->first) {
         loop_at_turn_end(client->host->loop, &client->task);
+    }
+}
+
+/* CLIENT REPLY OFF or SKIP. What a shard answers is thrown away as it comes. */
+static void mute(struct client *client, struct request *request)
+{
+    request->is_muted = true;
+    request->sink = NULL;
+    if (client->reply_mode == REPLY_SKIP_NEXT) {
+        client->reply_mode = REPLY_ON;
     }
 }
 
@@ -222,10 +237,42 @@ struct request *client_begin(struct client *client, const struct command_info *i
         client->last->pipeline_next = request;
     }
     client->last = request;
+    if (client->reply_mode != REPLY_ON) {
+        mute(client, request);
+    }
     return request;
 }
 
+void client_unmute(struct client *client)
+{
+    struct request *request = client->last;
+    client->reply_mode = REPLY_ON;
+    request->is_muted = false;
+    request->sink = request == client->first ? &client->out : &request->reply;
+}
+
 /* --- writing --------------------------------------------------------------------------------- */
+
+/* Redis' rule: above the hard limit at once, above the soft one when it has been so for a while. */
+static bool reads_too_slowly(struct client *client)
+{
+    bool is_pubsub = client_class_of(client) == CLIENT_CLASS_PUBSUB;
+    const struct output_limit *limit =
+        &client->host->limits->output[is_pubsub ? OUTPUT_PUBSUB : OUTPUT_NORMAL];
+    size_t unread = unread_bytes(client);
+    uint64_t now = loop_now_us(client->host->loop);
+    if (limit->hard_bytes > 0 && unread > limit->hard_bytes) {
+        return true;
+    }
+    if (limit->soft_bytes == 0 || unread <= limit->soft_bytes) {
+        client->above_soft_us = 0;
+        return false;
+    }
+    if (client->above_soft_us == 0) {
+        client->above_soft_us = now;
+    }
+    return now - client->above_soft_us > limit->soft_us;
+}
 
 /* False when the client was closed. */
 static bool write_out(struct client *client)
@@ -245,7 +292,7 @@ static bool write_out(struct client *client)
         counter_add(&client->host->counters->bytes_out, count);
         buffer_consume(&client->out, count);
     }
-    if (unread_bytes(client) > client->host->output_max) {
+    if (reads_too_slowly(client)) {
         counter_add(&client->host->counters->slow_readers, 1);
         client_close(client);
         return false;
@@ -400,13 +447,14 @@ static void on_readable(void *context)
             break;
         }
         counter_add(&client->host->counters->bytes_in, count);
+        client->active_us = loop_now_us(client->host->loop);
         if (room == client->host->scratch) {
             handle_fresh(client, count);
         } else {
             buffer_commit(&client->in, count);
             handle_kept(client);
         }
-        if (!client->is_closed && buffer_length(&client->in) > client->host->request_max) {
+        if (!client->is_closed && buffer_length(&client->in) > client->host->limits->request_max) {
             client_close(client);
             return;
         }
@@ -432,8 +480,37 @@ static void go_on(struct client *client)
     }
 }
 
+static bool is_idle(const struct client *client, uint64_t now)
+{
+    uint64_t limit = client->host->limits->idle_us;
+    return limit > 0 && client->first == NULL && now - client->active_us > limit &&
+           client_class_of(client) != CLIENT_CLASS_PUBSUB;
+}
+
+/* What only time brings about. */
+static void sweep(struct client_host *host, uint64_t now)
+{
+    unsigned blocked = 0;
+    host->swept_us = now;
+    for (struct client *client = host->first, *next; client != NULL; client = next) {
+        next = client->next;
+        blocked += client_waits_for_an_element(client) ? 1 : 0;
+        if (is_idle(client, now)) {
+            counter_add(&host->counters->timed_out, 1);
+            client_close(client);
+        } else if (client->above_soft_us != 0) {
+            loop_at_turn_end(host->loop, &client->task);
+        }
+    }
+    counter_set(&host->counters->blocked, blocked);
+}
+
 void clients_tick(struct client_host *host)
 {
+    uint64_t now = loop_now_us(host->loop);
+    if (now - host->swept_us > SWEEP_US) {
+        sweep(host, now);
+    }
     struct client *client = host->paused;
     while (client != NULL) {
         struct client *next = client->next_paused;
@@ -456,11 +533,12 @@ void client_open(struct client_host *host, int fd)
     client->host = host;
     client->id = host->next_id;
     host->next_id += host->id_step;
-    client->connected_us = loop_now_us(host->loop);
-    buffer_init(&client->in, SIZE_MAX);  /* bounded in on_readable: request_max */
-    buffer_init(&client->out, SIZE_MAX); /* bounded in write_out: output_max */
-    command_parser_init(&client->parser, host->bulk_max);
+    client->connected_us = client->active_us = loop_now_us(host->loop);
+    buffer_init(&client->in, SIZE_MAX);  /* bounded in on_readable: limits->request_max */
+    buffer_init(&client->out, SIZE_MAX); /* bounded in write_out: limits->output */
+    command_parser_init(&client->parser, host->limits->bulk_max);
     turn_task_init(&client->task, on_turn_end, client);
+    socket_set_keepalive(fd, host->limits->keepalive_s);
     stream_open_plain(&client->stream, fd);
     io_start(&client->io, host->loop, fd, on_readable, on_writable, client);
     link_client(client);

@@ -67,6 +67,7 @@ struct request {
     struct request *pipeline_next; /* in the order of the client's commands */
     size_t size_bytes;             /* of the client's command */
     bool is_complete;
+    bool is_muted;                /* the client wants no reply: sink is null */
     const struct request *origin; /* of a part: the client's request; else null */
     request_fn *cancel; /* may be null: nobody waits any more, and the shard should not either */
     void *work;         /* of whoever makes the answer from parts */
