@@ -49,6 +49,15 @@ CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"'
 ALL_CFLAGS  := -std=c17 -pthread $(WARNINGS) $(HARDEN) $(FLAGS_$(FLAVOUR)) $(DEP_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pthread $(LDHARDEN) $(FLAGS_$(FLAVOUR)) $(LDFLAGS)
 
+# The programs of the release are optimised as a whole; its many test programs take the same objects
+# and link in no time.
+LTO_release   := -flto=auto -ffat-lto-objects
+IS_GCC        := $(findstring Free Software,$(shell $(CC) --version))
+LTO           := $(if $(IS_GCC),$(LTO_$(FLAVOUR)))
+ALL_CFLAGS    += $(LTO)
+PROGRAM_LDFLAGS := $(ALL_LDFLAGS) $(LTO)
+ALL_LDFLAGS   += $(if $(LTO),-fno-lto)
+
 # --- sources: a folder is a component; there is no list of files to keep ------
 sources  = $(shell find $(1) -name '*.c' 2>/dev/null | sort)
 objects  = $(patsubst %.c,$(B)/%.o,$(1))
@@ -79,7 +88,7 @@ $(B)/$(NAME)-proxy:    $(B)/proxy/main.o $(B)/proxy.a
 $(B)/$(NAME)-migrator: $(B)/migrator/main.o $(B)/migrator.a
 $(B)/$(NAME)ctl:       $(B)/ctl/main.o $(B)/ctl.a
 $(PROGRAMS): $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$(filter-out $(LIB),$^)) $(LIB) $(DEP_LIBS)
+	$(CC) $(PROGRAM_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$(filter-out $(LIB),$^)) $(LIB) $(DEP_LIBS)
 
 define archive
 @mkdir -p $(@D); rm -f $@
@@ -111,7 +120,7 @@ $(EMBED): $(B)/%.o: % scripts/embed
 	scripts/embed $< > $(@:.o=.c)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $(@:.o=.c)
 
-.PHONY: unit-programs integration-programs chaos-programs chaos
+.PHONY: unit-programs integration-programs chaos-programs chaos soak
 chaos-programs: $(CHAOS)
 unit-programs: $(UNIT)
 integration-programs: all $(INTEGRATION) $(TOOLS)
@@ -126,6 +135,9 @@ integration: all $(INTEGRATION) $(TOOLS) ## run the tests against real redis-ser
 
 chaos: ## every step under every fault, and a storm; CHAOS_OPTIONS="--seconds 300 --seed 1" (40 minutes)
 	scripts/chaos $(CHAOS_OPTIONS)
+
+soak: ## migrations back and forth under load: memory and descriptors stay flat; SOAK_SECONDS=3600
+	scripts/soak $(or $(SOAK_SECONDS),3600)
 
 fuzz: ## run every fuzzer for FUZZ_SECONDS (default 20)
 	@$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-run

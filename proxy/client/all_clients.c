@@ -125,7 +125,8 @@ static enum visit visit_list(struct round *round, struct client_host *host)
 
 static void answer_text(struct round *round, struct request *request)
 {
-    write_bulk(request_answer(request), buffer_slice(&round->text));
+    const struct client *asker = request->owner;
+    write_verbatim(request_answer(request), asker->protocol, buffer_slice(&round->text));
     router_answer(request);
 }
 
@@ -147,7 +148,7 @@ static enum visit visit_kill(struct round *round, struct client_host *host)
         if (is_meant(filter, client)) {
             round->number++;
             if (client->id != filter->asker_id) {
-                client_close(client);
+                client_cut_off(client);
             }
         }
     }

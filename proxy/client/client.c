@@ -105,7 +105,7 @@ static void abandon_pipeline(struct client *client)
     }
 }
 
-void client_close(struct client *client)
+void client_cut_off(struct client *client)
 {
     if (client->is_closed) {
         return;
@@ -148,16 +148,15 @@ static size_t unread_bytes(const struct client *client)
 static void head_begins(struct client *client)
 {
     struct request *head = client->first;
-    struct slice early = buffer_slice(&head->reply);
-    if (head->is_complete) {
-        client->parked_bytes -= early.len;
+    size_t early = buffer_length(&head->reply);
+    if (early > 0) {
+        client->parked_bytes -= head->is_complete ? early : 0;
+        if (!head->is_muted) {
+            buffer_add(&client->out, buffer_slice(&head->reply).data, early);
+        }
+        buffer_clear(&head->reply);
     }
-    if (head->is_muted) {
-        return;
-    }
-    buffer_add(&client->out, early.data, early.len);
-    buffer_clear(&head->reply);
-    head->sink = &client->out;
+    head->sink = head->is_muted ? NULL : &client->out;
 }
 
 static void complete_head(struct client *client)
@@ -178,7 +177,7 @@ static void on_request_done(struct request *request)
 {
     struct client *client = request->owner;
     if (request->outcome == OUTCOME_UNKNOWN) {
-        client_close(client); /* half of its reply is out: see router_answer_unknown */
+        client_cut_off(client); /* half of its reply is out: see router_answer_unknown */
         request_give(router_pool(client->host->router), request);
         return;
     }
@@ -282,7 +281,7 @@ static bool write_out(struct client *client)
         size_t count;
         enum stream_result result = stream_write(&client->stream, out.data, out.len, &count);
         if (result == STREAM_END) {
-            client_close(client);
+            client_cut_off(client);
             return false;
         }
         if (result == STREAM_AGAIN) {
@@ -294,7 +293,7 @@ static bool write_out(struct client *client)
     }
     if (reads_too_slowly(client)) {
         counter_add(&client->host->counters->slow_readers, 1);
-        client_close(client);
+        client_cut_off(client);
         return false;
     }
     if (buffer_length(&client->out) == 0) {
@@ -315,7 +314,7 @@ static void on_turn_end(void *context)
     }
     if (client->is_draining) {
         if (client->first == NULL && buffer_length(&client->out) == 0) {
-            client_close(client);
+            client_cut_off(client);
         }
         return;
     }
@@ -437,7 +436,7 @@ static void on_readable(void *context)
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
              * when it is gone altogether the next write tells. But nothing is popped for it. */
             if (client_waits_for_an_element(client)) {
-                client_close(client);
+                client_cut_off(client);
             } else {
                 client_drain(client);
             }
@@ -455,7 +454,7 @@ static void on_readable(void *context)
             handle_kept(client);
         }
         if (!client->is_closed && buffer_length(&client->in) > client->host->limits->request_max) {
-            client_close(client);
+            client_cut_off(client);
             return;
         }
         if (client->is_closed || client->is_draining || client->is_paused || count < size) {
@@ -497,7 +496,7 @@ static void sweep(struct client_host *host, uint64_t now)
         blocked += client_waits_for_an_element(client) ? 1 : 0;
         if (is_idle(client, now)) {
             counter_add(&host->counters->timed_out, 1);
-            client_close(client);
+            client_cut_off(client);
         } else if (client->above_soft_us != 0) {
             loop_at_turn_end(host->loop, &client->task);
         }
@@ -534,6 +533,7 @@ void client_open(struct client_host *host, int fd)
     client->id = host->next_id;
     host->next_id += host->id_step;
     client->connected_us = client->active_us = loop_now_us(host->loop);
+    client->protocol = 2;
     buffer_init(&client->in, SIZE_MAX);  /* bounded in on_readable: limits->request_max */
     buffer_init(&client->out, SIZE_MAX); /* bounded in write_out: limits->output */
     command_parser_init(&client->parser, host->limits->bulk_max);
@@ -550,7 +550,7 @@ void client_close_all(struct client_host *host)
     struct client *client = host->first;
     while (client != NULL) {
         struct client *next = client->next;
-        client_close(client);
+        client_cut_off(client);
         loop_cancel(host->loop, &client->task);
         client_free(client);
         client = next;

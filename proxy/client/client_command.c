@@ -43,7 +43,7 @@ static void answer_getname(struct client *client, struct buffer *out, const stru
 {
     (void)command;
     if (client->name[0] == '\0') {
-        write_nil(out);
+        write_null(out, client->protocol);
     } else {
         write_bulk(out, slice_of(client->name));
     }
@@ -109,10 +109,11 @@ void client_describe(const struct client *client, struct buffer *text)
     write_flags(client, text);
     buffer_printf(text, " db=0 sub=0 psub=0 ssub=0 multi=%d", transaction_length(client));
     write_sizes(client, text);
-    buffer_printf(text, " events=%s%s cmd=%s user=default redir=-1 resp=2 lib-name=%s lib-ver=%s\n",
+    buffer_printf(text,
+                  " events=%s%s cmd=%s user=default redir=-1 resp=%u lib-name=%s lib-ver=%s\n",
                   client->io.is_reading ? "r" : "", client->io.is_writing ? "w" : "",
                   client->last_command != NULL ? client->last_command->name : "NULL",
-                  client->library, client->library_version);
+                  client->protocol, client->library, client->library_version);
 }
 
 static void answer_info(struct client *client, struct buffer *out, const struct command *command)
@@ -121,7 +122,7 @@ static void answer_info(struct client *client, struct buffer *out, const struct 
     (void)command;
     buffer_init(&text, SIZE_MAX);
     client_describe(client, &text);
-    write_bulk(out, buffer_slice(&text));
+    write_verbatim(out, client->protocol, buffer_slice(&text));
     buffer_fini(&text);
 }
 
@@ -252,11 +253,10 @@ static void answer_getredir(struct client *client, struct buffer *out,
 static void answer_trackinginfo(struct client *client, struct buffer *out,
                                 const struct command *command)
 {
-    (void)client;
     (void)command;
-    write_array(out, 6);
+    write_map_header(out, client->protocol, 3);
     write_bulk(out, SLICE("flags"));
-    write_array(out, 1);
+    write_set_header(out, client->protocol, 1);
     write_bulk(out, SLICE("off"));
     write_bulk(out, SLICE("redirect"));
     write_integer(out, -1);

@@ -30,6 +30,7 @@ struct client {
     size_t parked_bytes;          /* of whole replies that wait for those before them */
     uint64_t id;
     uint64_t connected_us;
+    unsigned char protocol;    /* 2 or 3: of the replies it gets */
     struct request *blocked;   /* nothing behind it is looked at until it is answered */
     struct private_lane *lane; /* of WATCH; else null */
     bool is_watching;
@@ -57,7 +58,7 @@ struct request *client_begin(struct client *client, const struct command_info *i
 /* After what is in the pipeline now, close. */
 void client_drain(struct client *client);
 /* At once; it is freed at the end of the turn. */
-void client_close(struct client *client);
+void client_cut_off(struct client *client);
 /* Replies from now on; the request that came last is answered as well. */
 void client_unmute(struct client *client);
 
@@ -72,7 +73,15 @@ void session_protocol_error(struct client *client, const char *error);
  * Answers the request with its error and returns false otherwise. */
 bool session_find_slot(struct client *client, struct request *request,
                        const struct command *command);
-struct slice session_wire_bytes(struct request *request, const struct command *command);
+struct slice session_bytes_of_inline(struct request *request, const struct command *command);
+
+/* What goes to a shard: an inline command is sent as RESP. */
+static inline struct slice session_wire_bytes(struct request *request,
+                                              const struct command *command)
+{
+    return command->is_inline ? session_bytes_of_inline(request, command) : command->raw;
+}
+
 void session_refuse(struct client *client, struct request *request); /* the error is written */
 
 /* transaction.c */

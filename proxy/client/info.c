@@ -255,6 +255,6 @@ void local_info(struct client *client, struct buffer *out, const struct command 
             sections[i].write(client->host, &text);
         }
     }
-    write_bulk(out, buffer_slice(&text));
+    write_verbatim(out, client->protocol, buffer_slice(&text));
     buffer_fini(&text);
 }

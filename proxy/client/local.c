@@ -133,6 +133,7 @@ static void answer_reset(struct client *client, struct buffer *out, const struct
     client->name[0] = '\0';
     client->is_kept_from_eviction = false;
     client->is_untouching = false;
+    client->protocol = 2;
     client_unmute(client);
     transaction_forget(client);
     transaction_unwatch(client);

@@ -166,7 +166,7 @@ static void answer_get(struct client *client, struct buffer *out, const struct c
         is_asked[i] = is_asked_for(&parameters[i], command, &names[i]);
         count += is_asked[i] ? 1 : 0;
     }
-    write_array(out, 2 * count);
+    write_map_header(out, client->protocol, count);
     for (size_t i = 0; i < PARAMETERS; i++) {
         if (is_asked[i]) {
             struct buffer text;
@@ -258,14 +258,13 @@ static void answer_list(struct client *client, struct buffer *out, const struct 
 
 static void answer_getuser(struct client *client, struct buffer *out, const struct command *command)
 {
-    (void)client;
     if (!slice_equal(command->argv[2], SLICE("default"))) {
-        write_nil(out);
+        write_null(out, client->protocol);
         return;
     }
-    write_array(out, 12);
+    write_map_header(out, client->protocol, 6);
     write_bulk(out, SLICE("flags"));
-    write_array(out, 2);
+    write_set_header(out, client->protocol, 2);
     write_bulk(out, SLICE("on"));
     write_bulk(out, SLICE("nopass"));
     write_bulk(out, SLICE("passwords"));

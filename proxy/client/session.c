@@ -75,12 +75,8 @@ bool session_find_slot(struct client *client, struct request *request,
     return find_route(client, request, command, false);
 }
 
-/* An inline command is sent to shards as RESP. */
-struct slice session_wire_bytes(struct request *request, const struct command *command)
+struct slice session_bytes_of_inline(struct request *request, const struct command *command)
 {
-    if (!command->is_inline) {
-        return command->raw;
-    }
     write_command(&request->bytes, command->argv, command->argc);
     return buffer_slice(&request->bytes);
 }

@@ -175,6 +175,14 @@ static void dispatch_watched(struct router *router, struct request *request, str
                      snapshot_entry(router->snapshot, request->slot), bytes);
 }
 
+/* Out of the way of router_dispatch. */
+__attribute__((cold)) static void answer_unusable(const struct lane *lane, struct request *request)
+{
+    char why[SHARD_NAME_MAX + 64];
+    (void)snprintf(why, sizeof(why), "shard %s cannot be used now", backend_name(lane->backend));
+    router_answer_unavailable(lane->router, request, why);
+}
+
 void router_dispatch(struct router *router, struct request *request, struct slice bytes)
 {
     const struct slot_entry *entry = NULL;
@@ -208,10 +216,7 @@ void router_dispatch(struct router *router, struct request *request, struct slic
     } else if (backend_may_come(lane->backend)) {
         wait_for(lane, request, bytes);
     } else {
-        char why[SHARD_NAME_MAX + 64];
-        (void)snprintf(why, sizeof(why), "shard %s cannot be used now",
-                       backend_name(lane->backend));
-        router_answer_unavailable(router, request, why);
+        answer_unusable(lane, request);
     }
 }
 

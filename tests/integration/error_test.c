@@ -58,7 +58,7 @@ static const char *const mistakes[] = {
     "client", "config", "config get", "config set", "config set a", "object", "object encoding", "memory", "memory usage", "acl",
     "command getkeys", "command info x y z", "command count x", "command docs nosuch", "command list x", "client setname", "client setname a b", "client getname x", "client id x",
     "client kill", "client pause", "client reply", "client no-evict", "client info x", "client unblock", "client tracking", "client trackinginfo x", "client caching", "client getredir x", "client unpause x",
-    "acl whoami x", "acl users x", "acl list x", "acl getuser", "acl cat a b", "acl genpass a b", "cluster", "cluster info x", "role x", "reset x", "hello 2 x", "lolwut x", "xadd x", "xadd x *", "xread", "xgroup", "xgroup create",
+    "acl whoami x", "acl users x", "acl list x", "acl getuser", "acl cat a b", "acl genpass a b", "cluster", "cluster info x", "role x", "reset x", "lolwut x", "xadd x", "xadd x *", "xread", "xgroup", "xgroup create",
     "blpop", "blpop l", "brpoplpush a b", "blmove {a}a {a}b left right", "bzpopmin z", "geoadd g 1 2", "pfadd", "bitcount", "bitop and", "sort",
     "copy a", "dump", "restore k 0", "getrange a 0", "setrange a 0", "getex", "lcs a", "publish", "publish c", "subscribe", "psubscribe", "spublish c", "ssubscribe",
     /* what a server refuses */
@@ -67,16 +67,15 @@ static const char *const mistakes[] = {
     "config set nosuch 1", "config set nosuch 1 other 2", "config set maxclients",
     /* authentication, where there is none */
     "auth secret", "auth default secret", "auth default ''", "auth nobody secret", "auth a b c", "AUTH '' ''", "auth nobody ''",
-    "hello 2 auth nobody x", "hello 2 auth default x nosuch", "hello x", "hello 1", "hello 4", "hello 2 setname", "hello 2 auth default", "hello 2 nosuch", "hello -1", "hello 99999999999999999999",
-    "hello 2 setname a\tb",
-    /* bad values of CLIENT */
+    "hello 2 auth nobody x", "hello x", "hello 1", "hello 4", "hello -1", "hello 99999999999999999999",
+        /* bad values of CLIENT */
     "client setname a\tb", "client setname a\nb", "client setname ''; client getname", "client kill nobody", "client kill ''", "client kill id", "client kill id x", "client kill id 0", "client kill id -1",
     "client kill id 999999", "client kill type x", "client kill type normal nosuch x", "client kill addr", "client kill addr 1.2.3.4:5", "client kill laddr 1.2.3.4:5 skipme no", "client kill user nobody", "client kill user default id 99999", "client kill skipme maybe", "client kill id 1 skipme",
     "client list x", "client list type", "client list type x", "client list type replica", "client list id", "client list id x", "client list id 99999", "client list id 1 x", "client list type normal x",
     "client pause x", "client pause -1", "client pause 1 x", "client pause 1 write x", "client pause 99999999999999999999", "client pause 0; client unpause", "client unblock x", "client unblock 99999", "client unblock 1 x", "client unblock 1 timeout x", "client unblock 0", "client unblock -5 error",
     "client reply x", "client reply on", "client no-evict x", "client no-evict on", "client no-evict OFF", "client tracking x", "client tracking off", "client caching yes", "client caching x", "client getredir", "client trackinginfo", "client getname",
     "acl log x", "acl log -1", "acl log reset", "acl log", "acl log 1 2", "acl getuser nobody", "acl getuser default", "acl whoami", "acl users", "acl list", "acl cat nosuch", "acl genpass x", "acl genpass 0",
-    "role", "config get nosuch", "config get save", "config get cluster-enabled", "config get requirepass", "config get MAXCLIENTS", "config get proto-max-bulk-len timeout nosuch", "config get timeou?",
+    "role", "config get nosuch", "config get save", "config get cluster-enabled", "config get requirepass", "config get MAXCLIENTS", "config get timeout nosuch", "config get timeou?",
     "select 1x", "select -1", "select 99999999999999999999", "select 9999",
     /* arguments of other commands */
     "set k v ex", "set k v ex 0", "set k v ex x", "set k v px -1", "set k v nx xx", "set k v nosuch", "set k v ex 1 px 1", "set k v keepttl ex 1", "set k v get get",
