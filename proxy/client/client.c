@@ -94,6 +94,9 @@ static void abandon_pipeline(struct client *client)
             request_give(router_pool(client->host->router), request);
         } else {
             request->sink = NULL;
+            if (request->stalled != NULL) {
+                backend_go_on(request->stalled);
+            }
             request->owner = client->host->router;
             request->done = on_abandoned;
             request->progress = NULL;
@@ -222,6 +225,7 @@ struct request *client_begin(struct client *client, const struct command_info *i
 {
     struct request *request = request_take(router_pool(client->host->router));
     request->command = info;
+    request->protocol = client->protocol;
     request->owner = client;
     request->done = on_request_done;
     request->progress = on_progress;
@@ -295,6 +299,10 @@ static bool write_out(struct client *client)
         counter_add(&client->host->counters->slow_readers, 1);
         client_cut_off(client);
         return false;
+    }
+    if (client->first != NULL && client->first->stalled != NULL &&
+        buffer_length(&client->out) < OUT_HIGH_BYTES) {
+        backend_go_on(client->first->stalled);
     }
     if (buffer_length(&client->out) == 0) {
         buffer_recycle(&client->out, KEPT_BYTES);

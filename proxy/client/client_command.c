@@ -29,14 +29,21 @@ static void store(char *field, size_t size, struct slice text)
     field[length] = '\0';
 }
 
+bool local_take_name(struct client *client, struct buffer *out, struct slice name)
+{
+    if (!is_clean(name)) {
+        write_error(out, "ERR Client names cannot contain spaces, newlines or special characters.");
+        return false;
+    }
+    store(client->name, sizeof(client->name), name);
+    return true;
+}
+
 static void answer_setname(struct client *client, struct buffer *out, const struct command *command)
 {
-    if (!is_clean(command->argv[2])) {
-        write_error(out, "ERR Client names cannot contain spaces, newlines or special characters.");
-        return;
+    if (local_take_name(client, out, command->argv[2])) {
+        write_status(out, "OK");
     }
-    store(client->name, sizeof(client->name), command->argv[2]);
-    write_status(out, "OK");
 }
 
 static void answer_getname(struct client *client, struct buffer *out, const struct command *command)

@@ -119,7 +119,11 @@ local_fn local_info;   /* info.c */
 local_fn local_config; /* server_command.c */
 local_fn local_acl;
 local_fn local_role;
-/* One line of CLIENT LIST. client_command.c */
+/* client_command.c: the client's name, for SETNAME. False: Redis' error for such a name is written.
+ */
+bool local_take_name(struct client *client, struct buffer *out, struct slice name)
+    __attribute__((warn_unused_result));
+/* One line of CLIENT LIST. */
 void client_describe(const struct client *client, struct buffer *text);
 enum client_class client_class_of(const struct client *client);
 /* all_clients.c: CLIENT UNBLOCK, LIST, KILL, PAUSE, UNPAUSE */

@@ -195,11 +195,14 @@ static bool ends_transaction(enum command_handler handler)
 }
 
 /* What goes on a connection of the client's own, or to other clients, would overtake what is under
- * way on others. */
+ * way on others; and so would what follows a change of protocol: each has its connection. */
 static bool must_come_alone(const struct client *client, const struct command_info *info)
 {
     if (info == NULL) {
         return false;
+    }
+    if (info->handler == HANDLER_HELLO || info->handler == HANDLER_RESET) {
+        return true;
     }
     return client->transaction != NULL
                ? info->handler == HANDLER_EXEC && client->is_watching

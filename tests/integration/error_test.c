@@ -67,7 +67,7 @@ static const char *const mistakes[] = {
     "config set nosuch 1", "config set nosuch 1 other 2", "config set maxclients",
     /* authentication, where there is none */
     "auth secret", "auth default secret", "auth default ''", "auth nobody secret", "auth a b c", "AUTH '' ''", "auth nobody ''",
-    "hello 2 auth nobody x", "hello x", "hello 1", "hello 4", "hello -1", "hello 99999999999999999999",
+    "hello 2 auth nobody x", "hello x", "hello 2 x", "hello 2 auth default x nosuch", "hello 2 setname", "hello 2 auth default", "hello 2 nosuch", "hello 2 setname a\tb", "hello 1", "hello 4", "hello -1", "hello 99999999999999999999",
         /* bad values of CLIENT */
     "client setname a\tb", "client setname a\nb", "client setname ''; client getname", "client kill nobody", "client kill ''", "client kill id", "client kill id x", "client kill id 0", "client kill id -1",
     "client kill id 999999", "client kill type x", "client kill type normal nosuch x", "client kill addr", "client kill addr 1.2.3.4:5", "client kill laddr 1.2.3.4:5 skipme no", "client kill user nobody", "client kill user default id 99999", "client kill skipme maybe", "client kill id 1 skipme",
