@@ -119,6 +119,7 @@ void client_cut_off(struct client *client)
     stream_close(&client->stream);
     abandon_pipeline(client);
     transaction_unwatch(client);
+    subscription_end(client);
     unlink_client(client);
     loop_at_turn_end(client->host->loop, &client->task);
 }
@@ -129,6 +130,7 @@ static void client_free(struct client *client)
     command_parser_fini(&client->parser);
     buffer_fini(&client->in);
     buffer_fini(&client->out);
+    buffer_fini(&client->pushes);
     mem_free(client);
 }
 
@@ -145,7 +147,28 @@ void client_drain(struct client *client)
 /* Replies that the client has not taken yet. */
 static size_t unread_bytes(const struct client *client)
 {
-    return buffer_length(&client->out) + client->parked_bytes;
+    return buffer_length(&client->out) + buffer_length(&client->pushes) + client->parked_bytes;
+}
+
+static bool may_push(const struct client *client)
+{
+    return !subscription_is_confirming(client) &&
+           (client->first == NULL || !client->first->has_begun);
+}
+
+struct buffer *client_push(struct client *client)
+{
+    loop_at_turn_end(client->host->loop, &client->task);
+    return may_push(client) ? &client->out : &client->pushes;
+}
+
+void client_flush_pushes(struct client *client)
+{
+    struct slice pushes = buffer_slice(&client->pushes);
+    if (pushes.len > 0 && may_push(client)) {
+        buffer_add(&client->out, pushes.data, pushes.len);
+        buffer_recycle(&client->pushes, KEPT_BYTES);
+    }
 }
 
 static void head_begins(struct client *client)
@@ -195,6 +218,7 @@ static void on_request_done(struct request *request)
     }
     while (client->first != NULL && client->first->is_complete) {
         complete_head(client);
+        client_flush_pushes(client);
         if (client->first != NULL) {
             head_begins(client);
         }
@@ -442,8 +466,9 @@ static void on_readable(void *context)
         enum stream_result result = stream_read(&client->stream, room, size, &count);
         if (result == STREAM_END) {
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
-             * when it is gone altogether the next write tells. But nothing is popped for it. */
-            if (client_waits_for_an_element(client)) {
+             * when it is gone altogether the next write tells. But nothing is popped for it, and
+             * nothing is waited for. */
+            if (client_waits_for_an_element(client) || client->subscriptions != NULL) {
                 client_cut_off(client);
             } else {
                 client_drain(client);
@@ -542,8 +567,9 @@ void client_open(struct client_host *host, int fd)
     host->next_id += host->id_step;
     client->connected_us = client->active_us = loop_now_us(host->loop);
     client->protocol = 2;
-    buffer_init(&client->in, SIZE_MAX);  /* bounded in on_readable: limits->request_max */
-    buffer_init(&client->out, SIZE_MAX); /* bounded in write_out: limits->output */
+    buffer_init(&client->in, SIZE_MAX);     /* bounded in on_readable: limits->request_max */
+    buffer_init(&client->out, SIZE_MAX);    /* bounded in write_out: limits->output */
+    buffer_init(&client->pushes, SIZE_MAX); /* likewise */
     command_parser_init(&client->parser, host->limits->bulk_max);
     turn_task_init(&client->task, on_turn_end, client);
     socket_set_keepalive(fd, host->limits->keepalive_s);

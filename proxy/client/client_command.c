@@ -66,13 +66,15 @@ static void answer_id(struct client *client, struct buffer *out, const struct co
 
 enum client_class client_class_of(const struct client *client)
 {
-    (void)client;
-    return CLIENT_CLASS_NORMAL;
+    return client->subscriptions != NULL ? CLIENT_CLASS_PUBSUB : CLIENT_CLASS_NORMAL;
 }
 
 static void write_flags(const struct client *client, struct buffer *text)
 {
     size_t before = buffer_length(text);
+    if (client->subscriptions != NULL) {
+        buffer_add_text(text, "P");
+    }
     if (client->transaction != NULL) {
         buffer_add_text(text, "x");
     }
@@ -114,7 +116,9 @@ void client_describe(const struct client *client, struct buffer *text)
                   client->name, (unsigned long long)(now - client->connected_us) / 1000000,
                   (unsigned long long)(now - client->active_us) / 1000000);
     write_flags(client, text);
-    buffer_printf(text, " db=0 sub=0 psub=0 ssub=0 multi=%d", transaction_length(client));
+    buffer_add_text(text, " db=0");
+    subscription_describe(client, text);
+    buffer_printf(text, " multi=%d", transaction_length(client));
     write_sizes(client, text);
     buffer_printf(text,
                   " events=%s%s cmd=%s user=default redir=-1 resp=%u lib-name=%s lib-ver=%s\n",

@@ -39,7 +39,9 @@ struct client {
     bool is_paused;
     bool is_draining; /* nothing more is read; close when all is answered and written */
     bool is_closed;   /* freed at the end of the turn */
-    struct transaction *transaction; /* between MULTI and EXEC; else null */
+    struct subscriptions *subscriptions; /* null: none */
+    struct buffer pushes;                /* they wait for the end of a reply */
+    struct transaction *transaction;     /* between MULTI and EXEC; else null */
     enum reply_mode reply_mode;
     bool is_kept_from_eviction, is_untouching; /* CLIENT NO-EVICT, NO-TOUCH: shown, no more */
     uint64_t active_us;                        /* when it last sent something */
@@ -61,6 +63,10 @@ void client_drain(struct client *client);
 void client_cut_off(struct client *client);
 /* Replies from now on; the request that came last is answered as well. */
 void client_unmute(struct client *client);
+/* Where a push is to be appended: pushes go out between two replies. It is sent soon. */
+struct buffer *client_push(struct client *client);
+/* Pushes that had to wait go out, if they may. */
+void client_flush_pushes(struct client *client);
 
 /* session.c */
 /* False: not now; what is under way has to be answered first. */
@@ -98,6 +104,23 @@ void transaction_forget(struct client *client);  /* the client goes, or RESET */
 /* Commands that are queued; -1: outside of a transaction. */
 int transaction_length(const struct client *client);
 bool transaction_writes(const struct client *client); /* what is queued */
+
+/* subscription.c */
+/* The shards have not confirmed all that the commands at the front of the pipeline ask: whatever is
+ * pushed comes behind their answers. */
+bool subscription_is_confirming(const struct client *client);
+/* Until then this command is not looked at. */
+bool subscription_delays(const struct client *client, const struct command_info *info);
+/* In RESP2 a subscribed client may do little else. */
+bool subscription_is_exclusive(const struct client *client);
+bool subscription_forbids(const struct client *client, const struct command_info *info);
+void subscription_add(struct client *client, struct request *request,
+                      const struct command *command);
+void subscription_remove(struct client *client, struct request *request,
+                         const struct command *command);
+void subscription_end(struct client *client); /* RESET, or the client goes */
+/* " sub=0 psub=0 ssub=0", for CLIENT LIST. */
+void subscription_describe(const struct client *client, struct buffer *text);
 
 /* local.c: answers commands that no shard is asked for. */
 void local_answer(struct client *client, struct request *request, const struct command *command);

@@ -11,9 +11,12 @@
 
 static void answer_ping(struct client *client, struct buffer *out, const struct command *command)
 {
-    (void)client;
     if (command->argc > 2) {
         write_error(out, "ERR wrong number of arguments for 'ping' command");
+    } else if (subscription_is_exclusive(client)) {
+        write_array(out, 2);
+        write_bulk(out, SLICE("pong"));
+        write_bulk(out, command->argc == 2 ? command->argv[1] : SLICE(""));
     } else if (command->argc == 2) {
         write_bulk(out, command->argv[1]);
     } else {
@@ -150,6 +153,7 @@ static void answer_reset(struct client *client, struct buffer *out, const struct
     client_unmute(client);
     transaction_forget(client);
     transaction_unwatch(client);
+    subscription_end(client);
     write_status(request_answer(client->last), "RESET");
 }
 
