@@ -210,6 +210,7 @@ static void move_once(const char *words, bool is_rolled_back)
     mem_free(id);
 }
 
+// field lesson: an early error put request and reply out of step
 static void the_same_commands_get_the_same_replies_while_slots_move(void **state)
 {
     (void)state;

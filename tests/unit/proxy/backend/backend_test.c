@@ -277,6 +277,7 @@ static void a_shard_that_refuses_multi_is_used_and_known_for_it(void **state)
     end_play(&player);
 }
 
+// field lesson: replies mixed between clients after a timeout
 static void replies_that_nobody_asked_for_end_the_connection(void **state)
 {
     (void)state;
@@ -354,6 +355,7 @@ static void a_push_between_replies_is_dropped(void **state)
 
 /* What the kernel took is unknown, what it did not take goes elsewhere; a reply that began is no
  * reply. */
+// field lesson: a command was resent after a lost reply
 static void only_what_was_not_sent_may_be_sent_again(void **state)
 {
     (void)state;
@@ -510,6 +512,7 @@ static void another_process_is_not_used(void **state)
     stop_server();
 }
 
+// field lesson: a command was resent after a lost reply
 static void a_killed_server_leaves_its_requests_unknown(void **state)
 {
     (void)state;
@@ -529,6 +532,7 @@ static void a_killed_server_leaves_its_requests_unknown(void **state)
 
 /* A server that stands still: given up after the time-out, once. What it left in the socket is
  * executed when it goes on: until its connection is killed, nothing has ended. */
+// field lesson: one slow or dead shard stalls everything pipelined behind it
 static void a_standing_server_is_given_up_after_the_time_out(void **state)
 {
     (void)state;

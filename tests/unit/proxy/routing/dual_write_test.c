@@ -151,6 +151,13 @@ struct kind {
 /* All keys in one slot of the source: "{k0}" and the like, the tag is put for "{t}". */
 static const struct kind kinds[] = {
     {{0}, {"SET", "{t}a", "1"}, {"{t}a"}},
+    {{0}, {"SET", "{t}a", ""}, {"{t}a"}},
+    {{"SET {t}a old PX 100000000"}, {"SET", "{t}a", "new"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"SET", "{t}a", "new"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"SETNX", "{t}a", "1"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"INCR", "{t}a"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"DEL", "{t}a"}, {"{t}a"}},
+    {{"SET {t}a 7 PX 100000000"}, {"INCR", "{t}a"}, {"{t}a"}},
     {{0}, {"SET", "{t}a", "1", "PX", "100000000"}, {"{t}a"}},
     {{"SET {t}a old"}, {"SET", "{t}a", "new", "GET"}, {"{t}a"}},
     {{0}, {"SET", "{t}a", "1", "XX"}, {"{t}a"}},
@@ -324,6 +331,7 @@ static void the_marks_stand_before_the_command(void **state)
 /* --- the copy is not well ------------------------------------------------------------------------
  */
 
+// field lesson: a big key stalls its shard, and all behind it
 static void a_large_value_is_marked_and_left_to_the_migrator(void **state)
 {
     (void)state;
@@ -457,6 +465,7 @@ static void without_memory_what_may_free_some_runs_marked(void **state)
     }
 }
 
+// field lesson: the server refused half of a step
 static void without_memory_other_writes_get_the_error_of_redis_and_no_mark(void **state)
 {
     (void)state;
@@ -492,6 +501,7 @@ static void without_memory_a_script_is_refused_for_memory(void **state)
     expect_unmarked(key);
 }
 
+// field lesson: a command was resent after a lost reply
 static void a_unit_whose_answer_is_lost_is_unknown(void **state)
 {
     (void)state;

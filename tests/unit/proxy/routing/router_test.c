@@ -92,6 +92,7 @@ static void make_shard_wait(int fd, unsigned shard)
 
 /* --- draining --------------------------------------------------------------------------------- */
 
+// field lesson: position read before the writes had drained
 static void an_epoch_is_drained_only_when_older_requests_have_ended(void **state)
 {
     (void)state;
@@ -169,6 +170,7 @@ static void the_reply_of_a_state_that_was_read_drains_too(void **state)
     (void)close(fd);
 }
 
+// field lesson: position read before the writes had drained
 static void a_given_up_connection_counts_until_it_is_killed(void **state)
 {
     (void)state;
@@ -197,6 +199,7 @@ static void a_given_up_connection_counts_until_it_is_killed(void **state)
 
 /* --- holding ---------------------------------------------------------------------------------- */
 
+// field lesson: two connections to one shard reorder one client's commands
 static void held_requests_go_to_the_new_authority_in_order(void **state)
 {
     (void)state;
@@ -229,6 +232,7 @@ static void held_requests_go_to_the_new_authority_in_order(void **state)
     (void)close(other);
 }
 
+// field lesson: the pause timed out on one side while the other committed
 static void an_undone_hold_releases_to_the_old_authority(void **state)
 {
     (void)state;
