@@ -194,13 +194,9 @@ static void dispatch(struct client *client, struct request *request, const struc
         script(client, request, command);
         break;
     case HANDLER_SCRIPT_LOAD:
-        script_load(router, request, command);
-        break;
     case HANDLER_SCRIPT_EXISTS:
-        script_exists(router, request, command);
-        break;
     case HANDLER_SCRIPT_FLUSH:
-        script_flush(router, request, command);
+        script_admin_dispatch(router, request, command);
         break;
     case HANDLER_MULTI:
         transaction_begin(client, request);

@@ -92,7 +92,8 @@ static void on_loaded(void *context, const struct scatter *scatter)
     buffer_fini(&keep);
 }
 
-void script_load(struct router *router, struct request *request, const struct command *command)
+static void script_load(struct router *router, struct request *request,
+                        const struct command *command)
 {
     struct admin *admin = admin_new(router, request);
     sha1_hex(command->argv[2], admin->sha);
@@ -116,7 +117,8 @@ static void on_exists(void *context, const struct scatter *scatter)
     finish(admin);
 }
 
-void script_exists(struct router *router, struct request *request, const struct command *command)
+static void script_exists(struct router *router, struct request *request,
+                          const struct command *command)
 {
     static const char existing[] = "#!lua flags=no-writes,allow-oom,allow-stale\n"
                                    "local found = {}\n"
@@ -158,7 +160,8 @@ static void on_unkept(void *context, const struct scatter *scatter)
 }
 
 /* What is kept goes first: else a script that is flushed would be loaded again from there. */
-void script_flush(struct router *router, struct request *request, const struct command *command)
+static void script_flush(struct router *router, struct request *request,
+                         const struct command *command)
 {
     static const struct slice unkeep[] = {{"UNLINK", 6},
                                           {METADATA_SCRIPTS, sizeof(METADATA_SCRIPTS) - 1}};
@@ -177,4 +180,21 @@ void script_flush(struct router *router, struct request *request, const struct c
     struct slice bytes = buffer_slice(&unlink);
     scatter_send(router, request, &bytes, 1, on_unkept, admin);
     buffer_fini(&unlink);
+}
+
+void script_admin_dispatch(struct router *router, struct request *request,
+                           const struct command *command)
+{
+    switch (request->command->handler) {
+    case HANDLER_SCRIPT_LOAD:
+        script_load(router, request, command);
+        break;
+    case HANDLER_SCRIPT_EXISTS:
+        script_exists(router, request, command);
+        break;
+    default:
+        ASSERT(request->command->handler == HANDLER_SCRIPT_FLUSH);
+        script_flush(router, request, command);
+        break;
+    }
 }

@@ -5,11 +5,10 @@
 #include "lib/resp/command_parser.h"
 #include "proxy/routing/router.h"
 
-/* Loaded and kept on every shard that can be reached; the others get it when it is called there. */
-void script_load(struct router *router, struct request *request, const struct command *command);
-/* What any shard keeps exists: where it is missing it is loaded when it is called. */
-void script_exists(struct router *router, struct request *request, const struct command *command);
-/* All shards, or an error. */
-void script_flush(struct router *router, struct request *request, const struct command *command);
+/* LOAD: loaded and kept on every shard that can be reached; the others get it when it is called
+ * there. EXISTS: what any shard keeps; where it is missing it is loaded when it is called. FLUSH:
+ * all shards, or an error. */
+void script_admin_dispatch(struct router *router, struct request *request,
+                           const struct command *command);
 
 #endif
