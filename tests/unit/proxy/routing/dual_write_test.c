@@ -426,11 +426,12 @@ static void without_memory_what_may_free_some_runs_marked(void **state)
 {
     (void)state;
     static const struct kind full[] = {
+        /* The first is tried as a unit, the others not: they come within a second of it. */
+        {{"ZADD {t}a 1.5 m 2 n"}, {"ZPOPMIN", "{t}a"}, {"{t}a"}},
         {{"SET {t}a v", "SET {t}b w"}, {"DEL", "{t}a", "{t}b", "{t}none"}, {"{t}a", "{t}b"}},
         {{"RPUSH {t}a 1 2"}, {"LPOP", "{t}a"}, {"{t}a"}},
         {{"SET {t}a v"}, {"EXPIRE", "{t}a", "100"}, {"{t}a"}},
         {{"SET {t}a v"}, {"SPOP", "{t}a"}, {"{t}a"}},
-        {{"ZADD {t}a 1.5 m 2 n"}, {"ZPOPMIN", "{t}a"}, {"{t}a"}},
         {{"ZADD {t}a 1.5 m 2 n"}, {"ZPOPMAX", "{t}a", "2"}, {"{t}a"}},
         {{"ZADD {t}a 1.5 m"}, {"ZMPOP", "1", "{t}a", "MIN"}, {"{t}a"}},
         {{"SADD {t}a 1"}, {"SPOP", "{t}a", "5"}, {"{t}a"}},
