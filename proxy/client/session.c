@@ -127,6 +127,10 @@ static void split(struct client *client, struct request *request, const struct c
 
 static void block(struct client *client, struct request *request, const struct command *command)
 {
+    if (!command_blocks(request->command, command->argv, command->argc)) {
+        route(client, request, command);
+        return;
+    }
     if (!find_route(client, request, command, false)) {
         return;
     }
@@ -200,22 +204,24 @@ static bool ends_transaction(enum command_handler handler)
 
 /* What goes on a connection of the client's own, or to other clients, would overtake what is under
  * way on others. */
-static bool must_come_alone(const struct client *client, const struct command_info *info)
+static bool must_come_alone(const struct client *client, const struct command_info *info,
+                            const struct command *command)
 {
     if (info == NULL) {
         return false;
     }
-    return client->transaction != NULL
-               ? info->handler == HANDLER_EXEC && client->is_watching
-               : info->handler == HANDLER_WATCH || info->handler == HANDLER_BLOCK ||
-                     info->handler == HANDLER_CLIENTS;
+    if (client->transaction != NULL) {
+        return info->handler == HANDLER_EXEC && client->is_watching;
+    }
+    return info->handler == HANDLER_WATCH || info->handler == HANDLER_CLIENTS ||
+           (info->handler == HANDLER_BLOCK && command_blocks(info, command->argv, command->argc));
 }
 
 bool session_handle(struct client *client, const struct command *command)
 {
     const struct command_info *info =
         command_find(client->host->table, command->argv, command->argc);
-    if (client->first != NULL && must_come_alone(client, info)) {
+    if (client->first != NULL && must_come_alone(client, info, command)) {
         return false;
     }
     struct request *request = client_begin(client, info, command);

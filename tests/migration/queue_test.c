@@ -356,7 +356,7 @@ static void expect_marked(struct client *source, const char *key, const char *nu
 static unsigned long polls_on(struct client *source)
 {
     char *info = client_ask(source, "INFO commandstats");
-    const char *line = strstr(info, "cmdstat_exists:calls=");
+    const char *line = strstr(info, "cmdstat_type:calls=");
     unsigned long count = line != NULL ? strtoul(strchr(line, '=') + 1, NULL, 10) : 0;
     mem_free(info);
     return count;

@@ -116,8 +116,8 @@ static void our_decisions_hold(void **state)
         {"client", "setinfo", HANDLER_CLIENT}, {"command", "docs", HANDLER_ANY_SHARD},
         {"command", NULL, HANDLER_ANY_SHARD},  {"memory", "usage", HANDLER_ROUTE},
         {"memory", "stats", HANDLER_REFUSE},   {"object", "help", HANDLER_ANY_SHARD},
-        {"blpop", NULL, HANDLER_BLOCK},        {"xread", NULL, HANDLER_ROUTE},
-        {"xreadgroup", NULL, HANDLER_ROUTE},   {"watch", NULL, HANDLER_WATCH},
+        {"blpop", NULL, HANDLER_BLOCK},        {"xread", NULL, HANDLER_BLOCK},
+        {"xreadgroup", NULL, HANDLER_BLOCK},   {"watch", NULL, HANDLER_WATCH},
         {"migrate", NULL, HANDLER_REFUSE},     {"sort", NULL, HANDLER_ROUTE},
         {"spublish", NULL, HANDLER_REFUSE},    {"flushall", NULL, HANDLER_REFUSE},
     };
