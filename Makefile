@@ -17,7 +17,7 @@ B          := build/$(FLAVOUR)
 
 # --- dependencies -----------------------------------------------------------
 PACKAGES := libevent_core libevent_extra libevent_openssl libevent_pthreads \
-            openssl hiredis libxxhash jansson inih
+            openssl hiredis libxxhash jansson inih libcurl
 DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 DEP_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
 ifneq ($(.SHELLSTATUS),0)
@@ -49,13 +49,24 @@ CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"'
 ALL_CFLAGS  := -std=c17 -pthread $(WARNINGS) $(HARDEN) $(FLAGS_$(FLAVOUR)) $(DEP_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pthread $(LDHARDEN) $(FLAGS_$(FLAVOUR)) $(LDFLAGS)
 
+# The programs of the release are optimised as a whole; its many test programs take the same objects
+# and link in no time.
+LTO_release   := -flto=auto -ffat-lto-objects
+IS_GCC        := $(findstring Free Software,$(shell $(CC) --version))
+LTO           := $(if $(IS_GCC),$(LTO_$(FLAVOUR)))
+ALL_CFLAGS    += $(LTO)
+PROGRAM_LDFLAGS := $(ALL_LDFLAGS) $(LTO)
+ALL_LDFLAGS   += $(if $(LTO),-fno-lto)
+
 # --- sources: a folder is a component; there is no list of files to keep ------
 sources  = $(shell find $(1) -name '*.c' 2>/dev/null | sort)
 objects  = $(patsubst %.c,$(B)/%.o,$(1))
 programs = $(patsubst tests/%.c,$(B)/tests/%,$(call sources,$(1)))
 LIB      := $(B)/lib.a
 PROGRAMS := $(B)/$(NAME)-proxy $(B)/$(NAME)-migrator $(B)/$(NAME)ctl
-EMBED    := $(patsubst %,$(B)/%.o,$(wildcard lib/shard/lua/*.lua proxy/control/dashboard/*))
+# Files that are built in: scripts for the shards, the dashboard.
+SCRIPTS   := $(patsubst %,$(B)/%.o,$(wildcard lib/shard/lua/*.lua))
+DASHBOARD := $(patsubst %,$(B)/%.o,$(wildcard proxy/control/dashboard/*))
 
 # The programs of $(1) whose path has the word ONLY; all without it.
 chosen = $(if $(ONLY),$(foreach t,$(1),$(if $(findstring $(ONLY),$(t)),$(t))),$(1))
@@ -66,7 +77,7 @@ SUPPORT     := $(B)/tests/support.a
 UNIT        := $(call programs,tests/unit)
 INTEGRATION := $(call programs,tests/integration) $(call programs,tests/migration) \
                $(filter %_test,$(call programs,tests/chaos))
-TOOLS       := $(call programs,tests/tools)
+TOOLS       := $(call programs,tests/tools) $(patsubst %.c,$(B)/%.so,$(call sources,tests/shim))
 CHAOS       := $(filter-out %_test,$(call programs,tests/chaos))
 BENCH       := $(call programs,tests/bench)
 FUZZ        := $(call programs,tests/fuzz)
@@ -79,15 +90,15 @@ $(B)/$(NAME)-proxy:    $(B)/proxy/main.o $(B)/proxy.a
 $(B)/$(NAME)-migrator: $(B)/migrator/main.o $(B)/migrator.a
 $(B)/$(NAME)ctl:       $(B)/ctl/main.o $(B)/ctl.a
 $(PROGRAMS): $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$(filter-out $(LIB),$^)) $(LIB) $(DEP_LIBS)
+	$(CC) $(PROGRAM_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$(filter-out $(LIB),$^)) $(LIB) $(DEP_LIBS)
 
 define archive
 @mkdir -p $(@D); rm -f $@
 $(AR) rcs $@ $^
 endef
-$(LIB): $(call objects,$(call sources,lib)) $(EMBED)
+$(LIB): $(call objects,$(call sources,lib)) $(SCRIPTS)
 	$(archive)
-$(B)/proxy.a:    $(call objects,$(filter-out proxy/main.c,$(call sources,proxy)))
+$(B)/proxy.a:    $(call objects,$(filter-out proxy/main.c,$(call sources,proxy))) $(DASHBOARD)
 	$(archive)
 $(B)/migrator.a: $(call objects,$(filter-out migrator/main.c,$(call sources,migrator)))
 	$(archive)
@@ -96,7 +107,12 @@ $(B)/ctl.a:      $(call objects,$(filter-out ctl/main.c,$(call sources,ctl)))
 $(SUPPORT):      $(call objects,$(call sources,tests/support))
 	$(archive)
 
-$(UNIT) $(INTEGRATION) $(TOOLS) $(CHAOS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
+# Preloaded into other programs, so without the sanitizers.
+$(B)/%.so: %.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) -O1 -g -shared -fPIC -o $@ $<
+
+$(UNIT) $(INTEGRATION) $(filter-out %.so,$(TOOLS)) $(CHAOS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DEP_LIBS) -lcmocka
 
 $(FUZZ): $(B)/tests/%: $(B)/tests/%.o $(MODULES) $(LIB)
@@ -106,12 +122,12 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(EMBED): $(B)/%.o: % scripts/embed
+$(SCRIPTS) $(DASHBOARD): $(B)/%.o: % scripts/embed
 	@mkdir -p $(@D)
 	scripts/embed $< > $(@:.o=.c)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $(@:.o=.c)
 
-.PHONY: unit-programs integration-programs chaos-programs chaos
+.PHONY: unit-programs integration-programs chaos-programs chaos soak
 chaos-programs: $(CHAOS)
 unit-programs: $(UNIT)
 integration-programs: all $(INTEGRATION) $(TOOLS)
@@ -126,6 +142,9 @@ integration: all $(INTEGRATION) $(TOOLS) ## run the tests against real redis-ser
 
 chaos: ## every step under every fault, and a storm; CHAOS_OPTIONS="--seconds 300 --seed 1" (40 minutes)
 	scripts/chaos $(CHAOS_OPTIONS)
+
+soak: ## migrations back and forth under load: memory and descriptors stay flat; SOAK_SECONDS=3600
+	scripts/soak $(or $(SOAK_SECONDS),3600)
 
 fuzz: ## run every fuzzer for FUZZ_SECONDS (default 20)
 	@$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-run

@@ -23,7 +23,8 @@ json_t *members_view(struct store *store, const char *kind, struct error *err)
 {
     struct store_member *members = NULL;
     unsigned count = 0;
-    if (!store_members(store, &members, &count, err)) {
+    if (!store_members(store, &members, &count, err) || !store_ages(store, members, count, err)) {
+        mem_free(members);
         return NULL;
     }
     json_t *list = json_array();

@@ -1,9 +1,12 @@
 #include "lib/resp/writer.h"
 
+#include <stdio.h>
+
 #include "lib/base/assert.h"
 #include "lib/base/number.h"
 
-#define HEAD_MAX 23u /* "$", 20 digits, CRLF */
+#define HEAD_MAX   23u /* "$", 20 digits, CRLF */
+#define DOUBLE_MAX 32u /* "-", 17 digits, ".", "e-308" */
 
 static void write_line(struct buffer *out, char mark, struct slice text)
 {
@@ -71,14 +74,68 @@ void write_bulk(struct buffer *out, struct slice text)
     buffer_commit(out, (size_t)(at - room) + text.len + 2);
 }
 
-void write_nil(struct buffer *out)
+void write_verbatim(struct buffer *out, unsigned protocol, struct slice text)
 {
-    buffer_add(out, "$-1\r\n", 5);
+    static const struct slice format = {"txt:", 4};
+    if (protocol < 3) {
+        write_bulk(out, text);
+        return;
+    }
+    write_number(out, '=', format.len + text.len);
+    buffer_add(out, format.data, format.len);
+    buffer_add(out, text.data, text.len);
+    buffer_add(out, "\r\n", 2);
+}
+
+void write_null(struct buffer *out, unsigned protocol)
+{
+    buffer_add_text(out, protocol < 3 ? "$-1\r\n" : "_\r\n");
+}
+
+void write_null_array(struct buffer *out, unsigned protocol)
+{
+    buffer_add_text(out, protocol < 3 ? "*-1\r\n" : "_\r\n");
+}
+
+void write_bool(struct buffer *out, unsigned protocol, bool value)
+{
+    if (protocol < 3) {
+        write_integer(out, value ? 1 : 0);
+    } else {
+        buffer_add_text(out, value ? "#t\r\n" : "#f\r\n");
+    }
+}
+
+void write_double(struct buffer *out, unsigned protocol, double value)
+{
+    char digits[DOUBLE_MAX];
+    int length = snprintf(digits, sizeof(digits), "%.17g", value);
+    struct slice text = {digits, (size_t)length};
+    if (protocol < 3) {
+        write_bulk(out, text);
+    } else {
+        write_line(out, ',', text);
+    }
 }
 
 void write_array(struct buffer *out, uint64_t count)
 {
     write_number(out, '*', count);
+}
+
+void write_map_header(struct buffer *out, unsigned protocol, uint64_t pairs)
+{
+    write_number(out, protocol < 3 ? '*' : '%', protocol < 3 ? 2 * pairs : pairs);
+}
+
+void write_set_header(struct buffer *out, unsigned protocol, uint64_t count)
+{
+    write_number(out, protocol < 3 ? '*' : '~', count);
+}
+
+void write_push_header(struct buffer *out, unsigned protocol, uint64_t count)
+{
+    write_number(out, protocol < 3 ? '*' : '>', count);
 }
 
 void write_command(struct buffer *out, const struct slice *argv, unsigned argc)

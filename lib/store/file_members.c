@@ -15,7 +15,6 @@
 #include "lib/store/file_store.h"
 
 #define MEMBER_MAX_BYTES ((size_t)131072) /* file_read asks for 64 kB of room at a time */
-#define GONE_MS          ((uint64_t)10 * STORE_LEASE_MS)
 
 /* A name for a file from words that somebody else chose. */
 static char *member_path(const struct file_store *store, const struct store_member *member,
@@ -119,26 +118,6 @@ static bool read_member(const char *path, struct store_member *member)
     return ok;
 }
 
-static int compare_members(const void *left, const void *right)
-{
-    const struct store_member *a = left, *b = right;
-    int order = strcmp(a->kind, b->kind);
-    order = order != 0 ? order : strcmp(a->id, b->id);
-    return order != 0 ? order : strcmp(a->incarnation, b->incarnation);
-}
-
-struct member_list {
-    struct store_member *members;
-    unsigned count;
-    size_t capacity;
-};
-
-static void add_member(struct member_list *list, const struct store_member *member)
-{
-    MEM_GROW(list->members, list->count, list->capacity);
-    list->members[list->count++] = *member;
-}
-
 static void read_folder(const struct file_store *store, DIR *folder, struct store_member **members,
                         unsigned *count)
 {
@@ -148,15 +127,13 @@ static void read_folder(const struct file_store *store, DIR *folder, struct stor
         struct store_member member;
         char *path = file_store_path(store, "members/%s", entry->d_name);
         if (read_member(path, &member)) {
-            add_member(&list, &member);
+            member_list_add(&list, &member);
         }
         mem_free(path);
     }
+    member_list_sort(&list);
     *members = list.members;
     *count = list.count;
-    if (*count > 0) {
-        qsort(*members, *count, sizeof(**members), compare_members);
-    }
 }
 
 bool file_members(struct store *base, struct store_member **members, unsigned *count,

@@ -12,8 +12,6 @@
 
 #include "lib/store/store_internal.h"
 
-#define KEPT_EPOCHS 64 /* the newest so many keep their contents */
-
 struct file_store {
     struct store store;
     char *folder;

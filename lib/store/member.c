@@ -1,8 +1,11 @@
 /* A member as JSON, for all implementations. What cannot be read is no member: nothing safe hangs
  * on it. */
+#include <stdlib.h>
+
 #include <jansson.h>
 
 #include "lib/base/assert.h"
+#include "lib/base/memory.h"
 #include "lib/store/store_internal.h"
 
 static int append_to_buffer(const char *data, size_t size_bytes, void *buffer)
@@ -69,4 +72,25 @@ bool member_parse(struct slice text, struct store_member *member)
         read_number(object, "pid", &member->pid) && read_number(object, "epoch", &member->epoch);
     json_decref(object);
     return ok;
+}
+
+static int compare_members(const void *left, const void *right)
+{
+    const struct store_member *a = left, *b = right;
+    int order = strcmp(a->kind, b->kind);
+    order = order != 0 ? order : strcmp(a->id, b->id);
+    return order != 0 ? order : strcmp(a->incarnation, b->incarnation);
+}
+
+void member_list_add(struct member_list *list, const struct store_member *member)
+{
+    MEM_GROW(list->members, list->count, list->capacity);
+    list->members[list->count++] = *member;
+}
+
+void member_list_sort(struct member_list *list)
+{
+    if (list->count > 0) {
+        qsort(list->members, list->count, sizeof(*list->members), compare_members);
+    }
 }

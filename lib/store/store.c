@@ -3,6 +3,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/clock.h"
 #include "lib/base/memory.h"
+#include "lib/store/etcd_place.h"
 #include "lib/store/store_internal.h"
 
 /* A watch may miss a change (a network file system, a folder made later): look this often anyway.
@@ -10,19 +11,28 @@
 #define LOOK_AGAIN_MS     200
 #define LOOK_UNWATCHED_MS 20
 
+static struct store *open_file(const char *url, struct error *err)
+{
+    static const char prefix[] = "file:";
+    const char *place = url + sizeof(prefix) - 1;
+    if (strncmp(url, prefix, sizeof(prefix) - 1) != 0) {
+        (void)error_set(err, "the URL must be file:DIR or etcd:HOST:PORT[,HOST:PORT...][/PREFIX]");
+        return NULL;
+    }
+    if (place[0] == '\0') {
+        (void)error_set(err, "the folder is missing");
+        return NULL;
+    }
+    return file_store_open(place);
+}
+
 struct store *store_open(const char *url, struct error *err)
 {
-    static const char file_prefix[] = "file:";
-    if (strncmp(url, file_prefix, sizeof(file_prefix) - 1) != 0) {
-        (void)error_set(err, "cannot open the store \"%s\": the URL must be file:DIR", url);
+    struct store *store = etcd_place_is_one(url) ? etcd_store_open(url, err) : open_file(url, err);
+    if (store == NULL) {
+        (void)error_prefix(err, "cannot open the store \"%s\"", url);
         return NULL;
     }
-    const char *place = url + sizeof(file_prefix) - 1;
-    if (place[0] == '\0') {
-        (void)error_set(err, "cannot open the store \"%s\": the folder is missing", url);
-        return NULL;
-    }
-    struct store *store = file_store_open(place);
     store->url = mem_strdup(url);
     return store;
 }
@@ -54,9 +64,16 @@ struct topology *store_read(struct store *store, bool *is_missing, struct error 
     return store->operations->read(store, is_missing, err);
 }
 
+static enum newest_result peek(struct store *store, uint64_t *epoch, struct error *err)
+{
+    const struct store_operations *operations = store->operations;
+    return operations->peek != NULL ? operations->peek(store, epoch, err)
+                                    : operations->newest(store, epoch, err);
+}
+
 bool store_epoch(struct store *store, uint64_t *epoch, struct error *err)
 {
-    switch (store->operations->newest(store, epoch, err)) {
+    switch (peek(store, epoch, err)) {
     case NEWEST_FOUND:
         return true;
     case NEWEST_NONE:
@@ -133,7 +150,7 @@ bool store_wait(struct store *store, uint64_t epoch, uint64_t timeout_ms)
         uint64_t newest = 0;
         /* Cleared before looking: a change between the two wakes the next poll. */
         store_watch_clear(store);
-        enum newest_result result = store->operations->newest(store, &newest, NULL);
+        enum newest_result result = peek(store, &newest, NULL);
         if (result == NEWEST_FAILED || (result == NEWEST_FOUND && newest > epoch)) {
             return result == NEWEST_FOUND;
         }
@@ -162,6 +179,12 @@ bool store_members(struct store *store, struct store_member **members, unsigned 
     *members = NULL;
     *count = 0;
     return store->operations->members(store, members, count, err);
+}
+
+bool store_ages(struct store *store, struct store_member *members, unsigned count,
+                struct error *err)
+{
+    return store->operations->ages == NULL || store->operations->ages(store, members, count, err);
 }
 
 bool store_append(struct store *store, struct slice record, struct error *err)

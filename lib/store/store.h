@@ -1,7 +1,8 @@
 /* The store: where the topology lives, and who is told when it changes. DESIGN.md section 4.
  *
- * An interface with one implementation a file: file_store.c (`file:DIR`), later etcd_store.c.
- * Calls block (fsync, network): control-plane threads only, each with a handle of its own. */
+ * An interface with two implementations: file_store.c (`file:DIR`) and etcd_store.c (`etcd:...`).
+ * Calls block (fsync, network), for a few seconds at most while nobody answers: threads of the
+ * control plane that have nothing else to do meanwhile, each with a handle of its own. */
 #ifndef LIB_STORE_STORE_H
 #define LIB_STORE_STORE_H
 
@@ -28,13 +29,15 @@ struct store_member {
     char admin[300];
     uint64_t pid;
     uint64_t epoch;            /* adopted */
-    uint64_t heartbeat_age_ms; /* filled by store_members */
+    uint64_t heartbeat_age_ms; /* filled by store_ages */
     bool is_alive;             /* lease not run out; filled by store_members */
+    uint64_t lease;            /* the store's own; filled by store_members */
 };
 
 #define STORE_LEASE_MS 5000 /* a member that was not renewed for so long is not alive */
 
-/* "file:DIR". The folder need not exist before store_create_topology. Null with a message. */
+/* "file:DIR", whose folder need not exist before store_create, or what etcd_place.h says. Nothing
+ * is asked yet. Null with a message. */
 struct store *store_open(const char *url, struct error *err) __attribute__((warn_unused_result));
 void store_close(struct store *store);
 const char *store_url(const struct store *store);
@@ -43,7 +46,8 @@ const char *store_url(const struct store *store);
  * null) is set and the message says to run `sluicectl init`. */
 struct topology *store_read(struct store *store, bool *is_missing, struct error *err)
     __attribute__((warn_unused_result));
-/* The newest epoch, cheaply: for asking "has anything changed?" between two batches. */
+/* The newest epoch, cheaply: for asking "has anything changed?" between two batches. With an open
+ * watch it may be what that told a moment ago; store_read tells for certain. */
 bool store_epoch(struct store *store, uint64_t *epoch, struct error *err)
     __attribute__((warn_unused_result));
 /* Writes epoch 1 (topology->epoch == 1); CAS_LOST when there is one already. */
@@ -69,6 +73,9 @@ bool store_unregister(struct store *store, const struct store_member *member, st
 /* All that are known, those long gone (10 leases) removed. *members is freed with mem_free. */
 bool store_members(struct store *store, struct store_member **members, unsigned *count,
                    struct error *err) __attribute__((warn_unused_result));
+/* Fills in how long ago each was heard of; as many questions as members, so only for people. */
+bool store_ages(struct store *store, struct store_member *members, unsigned count,
+                struct error *err) __attribute__((warn_unused_result));
 
 /* The journal: append-only, one JSON object a line without newlines in it. `record` is that object.
  * Durable when it returns true. */

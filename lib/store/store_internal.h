@@ -5,6 +5,10 @@
 
 #include "lib/store/store.h"
 
+#define KEPT_EPOCHS 64 /* of the newest so many it is still known what was written */
+/* A member that was not renewed for so long is not listed any more. */
+#define GONE_MS ((uint64_t)10 * STORE_LEASE_MS)
+
 /* Where the newest topology stands. */
 enum newest_result {
     NEWEST_FOUND,
@@ -17,6 +21,8 @@ enum newest_result {
 struct store_operations {
     void (*close)(struct store *store);
     enum newest_result (*newest)(struct store *store, uint64_t *epoch, struct error *err);
+    /* As newest, from what a watch told a moment ago. Null: newest is cheap enough. */
+    enum newest_result (*peek)(struct store *store, uint64_t *epoch, struct error *err);
     struct topology *(*read)(struct store *store, bool *is_missing, struct error *err);
     /* Prepares the place for epoch 1. */
     bool (*prepare)(struct store *store, struct error *err);
@@ -27,6 +33,9 @@ struct store_operations {
     bool (*unregister)(struct store *store, const struct store_member *member, struct error *err);
     bool (*members)(struct store *store, struct store_member **members, unsigned *count,
                     struct error *err);
+    /* Null: members has filled the ages. */
+    bool (*ages)(struct store *store, struct store_member *members, unsigned count,
+                 struct error *err);
     bool (*append)(struct store *store, struct slice record, struct error *err);
     bool (*journal)(struct store *store, journal_read_fn *read, void *context, struct error *err);
 };
@@ -40,6 +49,10 @@ struct store {
 /* `place` is what stands behind "file:". Never fails: nothing is touched yet. */
 struct store *file_store_open(const char *place);
 
+/* Null with a message when the URL is not one of etcd's. Nothing is touched yet. */
+struct store *etcd_store_open(const char *url, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* "no topology in URL: run `sluicectl init` first". */
 bool store_is_missing(const struct store *store, struct error *err);
 
@@ -47,5 +60,15 @@ bool store_is_missing(const struct store *store, struct error *err);
 void member_format(const struct store_member *member, struct buffer *text);
 bool member_parse(struct slice text, struct store_member *member)
     __attribute__((warn_unused_result));
+
+/* A growing list of them, in the order of kind, id and incarnation once it is sorted. */
+struct member_list {
+    struct store_member *members;
+    unsigned count;
+    size_t capacity;
+};
+
+void member_list_add(struct member_list *list, const struct store_member *member);
+void member_list_sort(struct member_list *list);
 
 #endif

@@ -2,6 +2,9 @@
 
 #include "migrator/value/value.h"
 
+/* So long after the other the second shard may have been read. */
+#define READ_APART_MS 2000u
+
 static bool has_expired(const struct key_state *state, uint64_t latest_clock_ms,
                         uint64_t max_skew_ms)
 {
@@ -24,10 +27,19 @@ bool states_equal(const struct key_state *a, const struct key_state *b, uint64_t
     return value_equal(a->payload, b->payload, &equal, &ignored) && equal;
 }
 
+/* A clock that is far ahead lets keys expire that live on by the other, and may be set right before
+ * anybody has measured it: it does not say what has expired. */
+static uint64_t latest_of(uint64_t a_ms, uint64_t b_ms)
+{
+    uint64_t earliest_ms = a_ms < b_ms ? a_ms : b_ms;
+    uint64_t latest_ms = a_ms < b_ms ? b_ms : a_ms;
+    return latest_ms - earliest_ms <= READ_APART_MS ? latest_ms : earliest_ms + READ_APART_MS;
+}
+
 bool groups_equal_at(const struct state_group *authority, const struct state_group *copy, size_t i,
                      uint64_t max_skew_ms)
 {
-    uint64_t latest_ms = authority->time_ms > copy->time_ms ? authority->time_ms : copy->time_ms;
+    uint64_t latest_ms = latest_of(authority->time_ms, copy->time_ms);
     return states_equal(&authority->states[i], &copy->states[i], latest_ms, max_skew_ms);
 }
 

@@ -84,6 +84,9 @@ enum step_result phase_dual_write(struct engine *engine)
     if (!open_guards(engine, &result) || !raise_target(engine, &result)) {
         return result;
     }
+    if (!phase_clocks_agree(engine, &result)) {
+        return result;
+    }
     if (migration->verified != migration->base) {
         return phase_catch_up(engine);
     }

@@ -80,6 +80,9 @@ enum step_result phase_switched(struct engine *engine)
     if (!open_guards(engine, &result)) {
         return result;
     }
+    if (!phase_clocks_agree(engine, &result)) {
+        return result;
+    }
     if (migration->verified != migration->base) {
         return phase_catch_up(engine);
     }

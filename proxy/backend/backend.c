@@ -33,9 +33,20 @@ static struct shard_counters *counters_of(const struct backend *backend)
     return counters_of_shard(backend->shared->counters, backend->index);
 }
 
-static void set_in_flight(const struct backend *backend)
+/* The shard's gauge is the sum of what its connections have in flight. */
+static void count_in_flight(struct backend *backend, unsigned count)
 {
-    counter_set(&counters_of(backend)->in_flight, backend->in_flight.count);
+    struct counter *gauge = &counters_of(backend)->in_flight;
+    counter_subtract(gauge, backend->counted_in_flight);
+    counter_add(gauge, count);
+    backend->counted_in_flight = count;
+}
+
+static void set_index(struct backend *backend, unsigned index)
+{
+    count_in_flight(backend, 0);
+    backend->index = index;
+    count_in_flight(backend, backend->in_flight.count);
 }
 
 struct backend *backend_new(const struct backend_shared *shared,
@@ -45,6 +56,7 @@ struct backend *backend_new(const struct backend_shared *shared,
     backend->shared = shared;
     backend->events = *events;
     backend->stream.fd = -1;
+    backend->protocol = 2;
     buffer_init(&backend->out, OUT_LIMIT_BYTES);
     turn_task_init(&backend->flush_task, backend_flush, backend);
     return backend;
@@ -129,6 +141,7 @@ void backend_lose(struct backend *backend, const char *why)
     stream_close(&backend->stream);
     judge_in_flight(backend, &was_any_sent);
     backend->framer = (struct framer){.values_left = 0};
+    backend->is_in_push = false;
     backend->incarnation++;
     backend->failures = was_ready ? 0 : backend->failures + 1;
     backend->retry_at_us =
@@ -143,7 +156,7 @@ void backend_lose(struct backend *backend, const char *why)
     backend->written = 0;
     backend->appended = 0;
     tell_in_flight(backend);
-    set_in_flight(backend);
+    count_in_flight(backend, backend->in_flight.count);
     if (!backend->is_freed) { /* by what it has just told */
         backend->events.on_down(backend->events.context, backend);
     }
@@ -163,35 +176,61 @@ static void deliver(struct backend *backend, struct request *request)
     request->on_reply(request);
 }
 
+/* What comes next belongs to no request: RESP3 has pushes between the replies. */
+static bool is_at_push(struct backend *backend, char first)
+{
+    if (backend->framer.values_left == 0) {
+        backend->is_in_push = first == '>';
+    }
+    return backend->is_in_push;
+}
+
+static bool drop_push(struct backend *backend, const char *data, size_t size, size_t *used)
+{
+    return framer_feed(&backend->framer, data, size, used) != PARSE_BAD;
+}
+
+/* One reply of the oldest request, or what there is of it. */
+static inline bool take_reply(struct backend *backend, const char *data, size_t size, size_t *used)
+{
+    struct request *request = backend->in_flight.first;
+    if (request == NULL) {
+        return false;
+    }
+    if (backend->framer.values_left == 0 && data[0] == '-') {
+        request->is_error = true;
+    }
+    enum parse_status status = framer_feed(&backend->framer, data, size, used);
+    if (status == PARSE_BAD) {
+        return false;
+    }
+    if (request->sink != NULL) {
+        buffer_add(request->sink, data, *used);
+        request->has_begun = true;
+    }
+    if (status == PARSE_OK && --request->replies_left == 0) {
+        deliver(backend, request);
+    } else if (status == PARSE_MORE && request->progress != NULL && request->sink != NULL) {
+        request->progress(request);
+    }
+    return true;
+}
+
 /* Hands out what arrived. False when the bytes are no reply to anything. A callback may lose this
  * backend: `incarnation` tells. */
 static bool take_replies(struct backend *backend, const char *data, size_t size)
 {
     uint64_t incarnation = backend->incarnation;
     while (size > 0 && backend->incarnation == incarnation) {
-        struct request *request = backend->in_flight.first;
         size_t used = 0;
-        if (request == NULL) {
+        bool is_sane = backend->protocol == 3 && is_at_push(backend, data[0])
+                           ? drop_push(backend, data, size, &used)
+                           : take_reply(backend, data, size, &used);
+        if (!is_sane) {
             return false;
-        }
-        if (backend->framer.values_left == 0 && data[0] == '-') {
-            request->is_error = true;
-        }
-        enum parse_status status = framer_feed(&backend->framer, data, size, &used);
-        if (status == PARSE_BAD) {
-            return false;
-        }
-        if (request->sink != NULL) {
-            buffer_add(request->sink, data, used);
-            request->has_begun = true;
         }
         data += used;
         size -= used;
-        if (status == PARSE_OK && --request->replies_left == 0) {
-            deliver(backend, request);
-        } else if (status == PARSE_MORE && request->progress != NULL && request->sink != NULL) {
-            request->progress(request);
-        }
     }
     return true;
 }
@@ -225,7 +264,7 @@ static void on_readable(void *context)
             break;
         }
     }
-    set_in_flight(backend);
+    count_in_flight(backend, backend->in_flight.count);
 }
 
 /* --- requests ------------------------------------------------------------------------------ */
@@ -368,7 +407,7 @@ void backend_set_target(struct backend *backend, unsigned index, const char *nam
 {
     bool is_same = backend->is_targeted && endpoint_equal(&backend->endpoint, endpoint) &&
                    shard_identity_equal(&backend->identity, identity);
-    backend->index = index;
+    set_index(backend, index);
     if (is_same) {
         return;
     }
@@ -421,6 +460,12 @@ void backend_tick(struct backend *backend, uint64_t now_us)
                now_us >= backend->retry_at_us) {
         connect_now(backend);
     }
+}
+
+void backend_set_protocol(struct backend *backend, unsigned char protocol)
+{
+    ASSERT(!backend->is_targeted && (protocol == 2 || protocol == 3));
+    backend->protocol = protocol;
 }
 
 void backend_set_patient(struct backend *backend)

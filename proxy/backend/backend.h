@@ -8,7 +8,8 @@
  * Greeting (DESIGN.md section 5): CLIENT SETNAME, CLIENT ID; then the script hello, alone, since
  * Redis runs what is pipelined behind a failed hello; then, fenced in, a MULTI/EXEC to see that it
  * works and SCRIPT LOAD of what the data path uses. Nothing of a client is sent before `ready`.
- * Reconnects by itself with back-off. One thread. */
+ * Reconnects by itself with back-off. In RESP3 what the shard pushes between the replies is
+ * dropped. One thread. */
 #ifndef PROXY_BACKEND_BACKEND_H
 #define PROXY_BACKEND_BACKEND_H
 
@@ -65,6 +66,8 @@ void backend_free(struct backend *backend);
  * is for counters. Starts to connect. */
 void backend_set_target(struct backend *backend, unsigned index, const char *name,
                         const struct endpoint *endpoint, const struct shard_identity *identity);
+/* Of the replies: 2, unless this is called before the first backend_set_target. */
+void backend_set_protocol(struct backend *backend, unsigned char protocol);
 /* Its requests may wait for hours: no time-out for their replies. */
 void backend_set_patient(struct backend *backend);
 /* CLIENT ID of the present connection; valid when ready. */

@@ -146,12 +146,12 @@ static size_t unread_bytes(const struct client *client)
 static void head_begins(struct client *client)
 {
     struct request *head = client->first;
-    struct slice early = buffer_slice(&head->reply);
-    if (head->is_complete) {
-        client->parked_bytes -= early.len;
+    size_t early = buffer_length(&head->reply);
+    if (early > 0) {
+        client->parked_bytes -= head->is_complete ? early : 0;
+        buffer_add(&client->out, buffer_slice(&head->reply).data, early);
+        buffer_clear(&head->reply);
     }
-    buffer_add(&client->out, early.data, early.len);
-    buffer_clear(&head->reply);
     head->sink = &client->out;
 }
 
@@ -208,6 +208,7 @@ struct request *client_begin(struct client *client, const struct command_info *i
 {
     struct request *request = request_take(router_pool(client->host->router));
     request->command = info;
+    request->protocol = client->protocol;
     request->owner = client;
     request->done = on_request_done;
     request->progress = on_progress;
@@ -457,6 +458,7 @@ void client_open(struct client_host *host, int fd)
     client->id = host->next_id;
     host->next_id += host->id_step;
     client->connected_us = loop_now_us(host->loop);
+    client->protocol = 2;
     buffer_init(&client->in, SIZE_MAX);  /* bounded in on_readable: request_max */
     buffer_init(&client->out, SIZE_MAX); /* bounded in write_out: output_max */
     command_parser_init(&client->parser, host->bulk_max);

@@ -38,21 +38,28 @@ static void store(char *field, size_t size, struct slice text)
     field[length] = '\0';
 }
 
+bool local_take_name(struct client *client, struct buffer *out, struct slice name)
+{
+    if (!is_clean(name)) {
+        write_error(out, "ERR Client names cannot contain spaces, newlines or special characters.");
+        return false;
+    }
+    store(client->name, sizeof(client->name), name);
+    return true;
+}
+
 static void answer_setname(struct client *client, struct buffer *out, const struct command *command)
 {
-    if (!is_clean(command->argv[2])) {
-        write_error(out, "ERR Client names cannot contain spaces, newlines or special characters.");
-        return;
+    if (local_take_name(client, out, command->argv[2])) {
+        write_status(out, "OK");
     }
-    store(client->name, sizeof(client->name), command->argv[2]);
-    write_status(out, "OK");
 }
 
 static void answer_getname(struct client *client, struct buffer *out, const struct command *command)
 {
     (void)command;
     if (client->name[0] == '\0') {
-        write_nil(out);
+        write_null(out, client->protocol);
     } else {
         write_bulk(out, slice_of(client->name));
     }
@@ -81,9 +88,9 @@ static void answer_setinfo(struct client *client, struct buffer *out, const stru
 static void describe(const struct client *client, struct buffer *text)
 {
     uint64_t age = (loop_now_us(client->host->loop) - client->connected_us) / 1000000;
-    buffer_printf(text, "id=%llu name=%s age=%llu db=0 resp=2 lib-name=%s lib-ver=%s\n",
+    buffer_printf(text, "id=%llu name=%s age=%llu db=0 resp=%u lib-name=%s lib-ver=%s\n",
                   (unsigned long long)client->id, client->name, (unsigned long long)age,
-                  client->library, client->library_version);
+                  client->protocol, client->library, client->library_version);
 }
 
 static void answer_info(struct client *client, struct buffer *out, const struct command *command)
@@ -92,7 +99,7 @@ static void answer_info(struct client *client, struct buffer *out, const struct 
     (void)command;
     buffer_init(&text, SIZE_MAX);
     describe(client, &text);
-    write_bulk(out, buffer_slice(&text));
+    write_verbatim(out, client->protocol, buffer_slice(&text));
     buffer_fini(&text);
 }
 

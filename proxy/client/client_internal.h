@@ -22,6 +22,7 @@ struct client {
     size_t parked_bytes;          /* of whole replies that wait for those before them */
     uint64_t id;
     uint64_t connected_us;
+    unsigned char protocol;    /* 2 or 3: of the replies it gets */
     struct request *blocked;   /* nothing behind it is looked at until it is answered */
     struct private_lane *lane; /* of WATCH; else null */
     bool is_watching;
@@ -55,7 +56,15 @@ void session_protocol_error(struct client *client, const char *error);
  * Answers the request with its error and returns false otherwise. */
 bool session_find_slot(struct client *client, struct request *request,
                        const struct command *command);
-struct slice session_wire_bytes(struct request *request, const struct command *command);
+struct slice session_bytes_of_inline(struct request *request, const struct command *command);
+
+/* What goes to a shard: an inline command is sent as RESP. */
+static inline struct slice session_wire_bytes(struct request *request,
+                                              const struct command *command)
+{
+    return command->is_inline ? session_bytes_of_inline(request, command) : command->raw;
+}
+
 void session_refuse(struct client *client, struct request *request); /* the error is written */
 
 /* transaction.c */
@@ -73,6 +82,9 @@ void transaction_forget(struct client *client);  /* the client goes, or RESET */
 /* local.c: answers commands that no shard is asked for. */
 void local_answer(struct client *client, struct request *request, const struct command *command);
 /* client_command.c */
+/* The client's name, for SETNAME. False: Redis' error for such a name is written. */
+bool local_take_name(struct client *client, struct buffer *out, struct slice name)
+    __attribute__((warn_unused_result));
 void local_client(struct client *client, struct buffer *out, const struct command *command);
 /* all_clients.c: CLIENT UNBLOCK */
 void all_clients_dispatch(struct client *client, struct request *request,

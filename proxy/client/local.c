@@ -68,13 +68,13 @@ static void answer_auth(struct client *client, struct buffer *out, const struct 
 
 static void write_hello(const struct client *client, struct buffer *out)
 {
-    write_array(out, 14);
+    write_map_header(out, client->protocol, 7);
     write_bulk(out, SLICE("server"));
     write_bulk(out, SLICE("redis"));
     write_bulk(out, SLICE("version"));
     write_bulk(out, slice_of(client->host->server_version));
     write_bulk(out, SLICE("proto"));
-    write_integer(out, 2);
+    write_integer(out, client->protocol);
     write_bulk(out, SLICE("id"));
     write_integer(out, (int64_t)client->id);
     write_bulk(out, SLICE("mode"));
@@ -85,42 +85,54 @@ static void write_hello(const struct client *client, struct buffer *out)
     write_array(out, 0);
 }
 
-static void set_name(struct client *client, struct slice name)
+static void write_hello_syntax(struct buffer *out, struct slice option)
 {
-    size_t length = name.len < sizeof(client->name) - 1 ? name.len : sizeof(client->name) - 1;
-    memcpy(client->name, name.data, length);
-    client->name[length] = '\0';
+    char text[COMMAND_ERROR_MAX];
+    int shown = option.len < sizeof(text) ? (int)option.len : (int)sizeof(text);
+    (void)snprintf(text, sizeof(text), "Syntax error in HELLO option '%.*s'", shown, option.data);
+    bool is_written = command_error_text(out, text);
+    ASSERT(is_written);
 }
 
-/* HELLO [protocol [AUTH user password] [SETNAME name]] */
-static void answer_hello(struct client *client, struct buffer *out, const struct command *command)
+/* [AUTH user password] [SETNAME name]: each has its effect, though the next may be wrong, as with
+ * Redis. False: the error is written. */
+static bool take_hello_options(struct client *client, struct buffer *out,
+                               const struct command *command)
 {
-    int64_t protocol = 2;
-    if (command->argc > 1 && !number_parse_i64(command->argv[1], &protocol)) {
-        write_error(out, "ERR Protocol version is not an integer or out of range");
-        return;
-    }
-    if (protocol != 2) {
-        write_error(out, "NOPROTO unsupported protocol version");
-        return;
-    }
-    for (unsigned i = 2; i < command->argc;) {
+    for (unsigned i = 2; i < command->argc; i++) {
+        struct slice option = command->argv[i];
         unsigned left = command->argc - i - 1;
-        if (slice_equal_nocase(command->argv[i], SLICE("AUTH")) && left >= 2) {
+        if (slice_equal_nocase(option, SLICE("AUTH")) && left >= 2) {
             if (!check_credentials(out, command->argv[i + 1])) {
-                return;
+                return false;
             }
-            i += 3;
-        } else if (slice_equal_nocase(command->argv[i], SLICE("SETNAME")) && left >= 1) {
-            set_name(client, command->argv[i + 1]);
             i += 2;
+        } else if (slice_equal_nocase(option, SLICE("SETNAME")) && left >= 1) {
+            if (!local_take_name(client, out, command->argv[i + 1])) {
+                return false;
+            }
+            i++;
         } else {
-            bool is_written = command_error_text(out, "Syntax error in HELLO");
-            ASSERT(is_written);
-            return;
+            write_hello_syntax(out, option);
+            return false;
         }
     }
-    write_hello(client, out);
+    return true;
+}
+
+/* HELLO [protocol [options]]. Nothing of the client is under way: what it sends next takes another
+ * connection to its shard. */
+static void answer_hello(struct client *client, struct buffer *out, const struct command *command)
+{
+    int64_t protocol = client->protocol;
+    if (command->argc > 1 && !number_parse_i64(command->argv[1], &protocol)) {
+        write_error(out, "ERR Protocol version is not an integer or out of range");
+    } else if (protocol < 2 || protocol > 3) {
+        write_error(out, "NOPROTO unsupported protocol version");
+    } else if (take_hello_options(client, out, command)) {
+        client->protocol = (unsigned char)protocol;
+        write_hello(client, out);
+    }
 }
 
 static bool wants(const struct command *command, const char *section)
@@ -225,7 +237,7 @@ static void answer_info(struct client *client, struct buffer *out, const struct 
             sections[i].write(client, &text);
         }
     }
-    write_bulk(out, buffer_slice(&text));
+    write_verbatim(out, client->protocol, buffer_slice(&text));
     buffer_fini(&text);
 }
 
@@ -240,6 +252,7 @@ static void answer_reset(struct client *client, struct buffer *out, const struct
 {
     (void)command;
     client->name[0] = '\0';
+    client->protocol = 2;
     transaction_forget(client);
     transaction_unwatch(client);
     write_status(out, "RESET");

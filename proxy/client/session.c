@@ -75,12 +75,8 @@ bool session_find_slot(struct client *client, struct request *request,
     return find_route(client, request, command, false);
 }
 
-/* An inline command is sent to shards as RESP. */
-struct slice session_wire_bytes(struct request *request, const struct command *command)
+struct slice session_bytes_of_inline(struct request *request, const struct command *command)
 {
-    if (!command->is_inline) {
-        return command->raw;
-    }
     write_command(&request->bytes, command->argv, command->argc);
     return buffer_slice(&request->bytes);
 }
@@ -203,12 +199,15 @@ static bool ends_transaction(enum command_handler handler)
 }
 
 /* What goes on a connection of the client's own, or to other clients, would overtake what is under
- * way on others. */
+ * way on others; and so would what follows a change of protocol: each has its connection. */
 static bool must_come_alone(const struct client *client, const struct command_info *info,
                             const struct command *command)
 {
     if (info == NULL) {
         return false;
+    }
+    if (info->handler == HANDLER_HELLO || info->handler == HANDLER_RESET) {
+        return true;
     }
     if (client->transaction != NULL) {
         return info->handler == HANDLER_EXEC && client->is_watching;

@@ -90,20 +90,20 @@ static void on_watched(struct request *request)
 static struct private_lane *take_lane(struct client *client, unsigned slot)
 {
     if (!client->is_watching && client->lane != NULL &&
-        !private_lane_is_usable(client->lane, slot)) {
+        !private_lane_is_usable(client->lane, slot, client->protocol)) {
         transaction_unwatch(client);
     }
     if (client->lane == NULL) {
-        client->lane =
-            private_lane_open(client->host->router, slot, PRIVATE_LANE_WATCHES, NULL, NULL);
+        client->lane = private_lane_open(client->host->router, slot, client->protocol,
+                                         PRIVATE_LANE_WATCHES, NULL, NULL);
     }
     client->is_watching = true;
     client->watched_slot = slot;
     return client->lane;
 }
 
-/* Watched keys live on a connection of the client's own. If their slot has changed meanwhile, the
- * EXEC that comes will answer nil whatever is watched now. */
+/* Watched keys live on a connection of the client's own. If their slot or the client's protocol has
+ * changed meanwhile, the EXEC that comes will answer nil whatever is watched now. */
 void transaction_watch(struct client *client, struct request *request,
                        const struct command *command)
 {
@@ -119,7 +119,7 @@ void transaction_watch(struct client *client, struct request *request,
         return;
     }
     struct private_lane *lane = take_lane(client, request->slot);
-    if (!private_lane_is_usable(lane, request->slot)) {
+    if (!private_lane_is_usable(lane, request->slot, request->protocol)) {
         write_status(request_answer(request), "OK");
         router_answer(request);
         return;

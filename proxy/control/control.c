@@ -13,7 +13,6 @@
 #include "proxy/control/control_internal.h"
 
 #define TICK_MS       20
-#define POLL_US       1000000u /* the watch may miss: ask the store anyway */
 #define RENEW_US      ((uint64_t)STORE_LEASE_MS * 1000 / 5)
 #define ASK_AGAIN_US  1000000u
 #define UNDO_AGAIN_US 250000u
@@ -208,24 +207,18 @@ static void note_store(struct control *control, const struct error *failure)
 
 void control_refresh(struct control *control)
 {
-    struct error err;
-    uint64_t epoch;
+    feed_ask(control->feed);
+}
+
+static void on_news(void *context)
+{
+    struct control *control = context;
+    struct error why;
+    bool has_failed = false;
+    struct topology *topology = feed_take(control->feed, &has_failed, &why);
     (void)loop_update_now(control->loop);
-    control->polled_at_us = loop_now_us(control->loop);
-    if (!store_epoch(control->store, &epoch, &err)) {
-        note_store(control, &err);
-        return;
-    }
-    if (epoch <= epoch_of(control)) {
-        note_store(control, NULL);
-        return;
-    }
-    struct topology *topology = store_read(control->store, NULL, &err);
-    note_store(control, topology == NULL ? &err : NULL);
-    if (topology == NULL) {
-        return;
-    }
-    if (topology->epoch > epoch_of(control)) {
+    note_store(control, has_failed ? &why : NULL);
+    if (topology != NULL && topology->epoch > epoch_of(control)) {
         adopt(control, topology);
     } else {
         topology_free(topology);
@@ -288,9 +281,6 @@ static void on_tick(void *context)
 {
     struct control *control = context;
     uint64_t now = loop_update_now(control->loop);
-    if (now > control->polled_at_us + POLL_US) {
-        control_refresh(control);
-    }
     for (unsigned i = 0; i < control->npublishers; i++) {
         publisher_tick(control->publishers[i], now);
     }
@@ -301,13 +291,6 @@ static void on_tick(void *context)
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
-
-static void on_watch(void *context)
-{
-    struct control *control = context;
-    store_watch_clear(control->store);
-    control_refresh(control);
-}
 
 static void never_writable(void *context)
 {
@@ -445,12 +428,13 @@ static bool open_store(struct control *control, struct topology **topology, stru
     return true;
 }
 
-static void watch_store(struct control *control)
+/* From here on the handle is the feed's. */
+static void follow_store(struct control *control, uint64_t epoch)
 {
-    int fd = store_watch_fd(control->store);
-    if (fd >= 0) {
-        io_start(&control->watch_io, control->loop, fd, on_watch, never_writable, control);
-    }
+    control->feed = feed_start(control->store, epoch);
+    control->store = NULL;
+    io_start(&control->feed_io, control->loop, feed_fd(control->feed), on_news, never_writable,
+             control);
 }
 
 /* Before the first hello: a barrier kills at once whom the store does not know to be alive. */
@@ -478,7 +462,7 @@ static bool start_all(struct control *control, struct error *err)
             start_worker(control, i, listeners[i]);
         }
         adopt(control, topology);
-        watch_store(control);
+        follow_store(control, epoch_of(control));
     }
     for (unsigned i = 0; !ok && i < control->nworkers; i++) {
         if (listeners[i] >= 0) {
@@ -548,8 +532,9 @@ void control_free(struct control *control)
         steward_stop(control->rescuer);
     }
     http_server_close(control->http);
-    if (control->watch_io.context != NULL) {
-        io_stop(&control->watch_io);
+    if (control->feed != NULL) {
+        io_stop(&control->feed_io);
+        feed_stop(control->feed);
     }
     io_stop(&control->signal_io);
     (void)close(control->signal_fd);

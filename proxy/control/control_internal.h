@@ -3,6 +3,7 @@
 #ifndef PROXY_CONTROL_CONTROL_INTERNAL_H
 #define PROXY_CONTROL_CONTROL_INTERNAL_H
 
+#include "lib/cluster/feed.h"
 #include "lib/net/http.h"
 #include "lib/net/mailbox.h"
 #include "proxy/control/control.h"
@@ -30,16 +31,17 @@ struct control {
     struct loop *loop;
     struct mailbox *mailbox;
     struct timer tick;
-    struct io watch_io, signal_io;
+    struct io feed_io, signal_io;
     int signal_fd;
     uint64_t started_us;
     /* The store and what it said. */
-    struct store *store;
+    struct store *store; /* until the feed has it */
+    struct feed *feed;
     struct steward *steward; /* leases, undoing holds: quick */
     struct steward *rescuer; /* takeovers, which may hang on a shard */
     struct snapshot *snapshot;
     struct endpoint *endpoints; /* by shard index */
-    uint64_t polled_at_us, renewed_at_us;
+    uint64_t renewed_at_us;
     bool store_failed;
     struct seen_hold *holds; /* one a held migration of the snapshot */
     unsigned nholds;

@@ -56,6 +56,7 @@ struct request {
     unsigned shard;                    /* index, for SLOT_NONE */
     bool has_written_keys;             /* to be marked and mirrored while its slot has a copy */
     uint8_t attempts;                  /* how often it was dispatched */
+    uint8_t protocol;                  /* 3: its reply is RESP3; else RESP2 */
     uint64_t cut_epoch; /* not 0: it has keys of several slots, which had one shard in that epoch */
     void *sender;       /* the router that dispatches it */
     uint64_t arrived_us;

@@ -9,8 +9,7 @@
 #include "lib/base/number.h"
 #include "lib/resp/writer.h"
 #include "proxy/routing/blocking_internal.h"
-
-#define NIL "*-1\r\n"
+#include "proxy/routing/reply_cursor.h"
 
 /* --- life --------------------------------------------------------------------------------------
  */
@@ -122,12 +121,18 @@ void blocking_answer(struct blocking *blocking, struct slice reply)
     router_answer(request);
 }
 
+/* What one gets who waited in vain. */
+static struct slice nothing(const struct blocking *blocking)
+{
+    return blocking->protocol == 3 ? SLICE("_\r\n") : SLICE("*-1\r\n");
+}
+
 static void answer_unblocked(struct blocking *blocking)
 {
     blocking->was_unblocked = true;
     blocking_answer(blocking, blocking->unblocking.with_error
                                   ? SLICE("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")
-                                  : SLICE(NIL));
+                                  : nothing(blocking));
 }
 
 static void fail(struct blocking *blocking, bool may_have_run)
@@ -181,7 +186,7 @@ static void on_waited(struct request *exchange)
     struct blocking *blocking = exchange->owner;
     blocking_end_exchange(blocking);
     bool has_reply = exchange->outcome == OUTCOME_REPLY;
-    bool is_nil = has_reply && slice_equal(buffer_slice(&exchange->reply), SLICE(NIL));
+    bool is_nil = has_reply && reply_is_null(buffer_slice(&exchange->reply));
     bool is_unknown = exchange->outcome == OUTCOME_UNKNOWN && !blocking_only_reads(blocking);
     if (blocking->request == NULL) {
         blocking_free(blocking);
@@ -253,18 +258,20 @@ static void write_with_timeout(const struct blocking *blocking, struct buffer *o
 static void wait_on_shard(struct blocking *blocking)
 {
     struct router *router = blocking->router;
-    if (blocking->lane != NULL && !private_lane_is_usable(blocking->lane, blocking->slot)) {
+    if (blocking->lane != NULL &&
+        !private_lane_is_usable(blocking->lane, blocking->slot, blocking->protocol)) {
         private_lane_close(blocking->lane);
         blocking->lane = NULL;
     }
     if (blocking->lane == NULL) {
-        blocking->lane =
-            private_lane_open(router, blocking->slot, PRIVATE_LANE_BLOCKS, on_stale, blocking);
+        blocking->lane = private_lane_open(router, blocking->slot, blocking->protocol,
+                                           PRIVATE_LANE_BLOCKS, on_stale, blocking);
     }
     blocking->is_woken = false;
     blocking->has_run = true;
     struct request *exchange = blocking_take_exchange(blocking, BLOCKING_WAITING);
     write_with_timeout(blocking, &exchange->bytes);
+    exchange->protocol = blocking->protocol;
     exchange->on_reply = on_waited;
     exchange->replies_left = 1;
     private_lane_send(blocking->lane, exchange, buffer_slice(&exchange->bytes));
@@ -279,7 +286,7 @@ void blocking_decide(struct blocking *blocking)
     if (blocking->unblocking.told != NULL) {
         answer_unblocked(blocking);
     } else if (is_over(blocking)) {
-        blocking_answer(blocking, SLICE(NIL));
+        blocking_answer(blocking, nothing(blocking));
     } else if (entry->is_held) {
         return;
     } else if (blocking->is_open) {
@@ -419,6 +426,7 @@ static struct blocking *blocking_new(struct router *router, struct request *requ
     blocking->request = request;
     blocking->command = request->command;
     blocking->slot = request->slot;
+    blocking->protocol = request->protocol;
     blocking->has_written_keys = request->has_written_keys;
     blocking->deadline_us = WAIT_FOR_EVER;
     buffer_init(&blocking->bytes, SIZE_MAX);

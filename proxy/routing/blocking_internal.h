@@ -44,10 +44,11 @@ struct blocking {
     const struct command_info *command;
     unsigned slot;
     bool has_written_keys;
+    uint8_t protocol; /* of the client's replies */
 };
 
 /* --- blocking.c --- */
-/* A request of its own, with its exchange's fields set. */
+/* A request of its own, in RESP2 unless it asks for the client's reply. */
 struct request *blocking_take_exchange(struct blocking *blocking, enum blocking_state state);
 /* After this the exchange's reply may still be read until request_give. */
 void blocking_end_exchange(struct blocking *blocking);

@@ -12,11 +12,6 @@
 
 /* --- trying ----------------------------------------------------------------------------------- */
 
-static bool is_nil(struct slice reply)
-{
-    return slice_equal(reply, SLICE("*-1\r\n")) || slice_equal(reply, SLICE("$-1\r\n"));
-}
-
 /* Of a unit: the command's own reply, or what was said instead of all of them. */
 static struct slice reply_of(const struct request *attempt)
 {
@@ -34,7 +29,7 @@ static void on_tried(struct request *attempt)
     blocking_end_exchange(blocking);
     if (blocking->request == NULL) {
         blocking_free(blocking);
-    } else if (!is_nil(reply)) {
+    } else if (!reply_is_null(reply)) {
         blocking_answer(blocking, reply);
     } else {
         blocking_settle(blocking);
@@ -49,6 +44,7 @@ static void try_key(struct blocking *blocking, unsigned key)
     const struct wait_variant variant = {
         .key = key, .timeout_us = WAIT_FOR_EVER, .is_without_wait = !takes};
     attempt->done = on_tried;
+    attempt->protocol = blocking->protocol;
     attempt->has_written_keys = blocking->has_written_keys;
     if (takes) {
         attempt->unit = unit_new(1, blocking->command);

@@ -33,6 +33,7 @@ struct dual_write {
 };
 
 /* dual_write.c */
+/* RESP2's: what is read here for ourselves has the same form for all clients. */
 struct lane *dual_lane(const struct dual_write *dual, unsigned shard);
 void dual_answer(struct dual_write *dual);        /* the client gets dual->reply, once */
 void dual_finish(struct dual_write *dual);        /* answers, if that was not done yet, and frees */

@@ -29,13 +29,7 @@
 struct lane *dual_lane(const struct dual_write *dual, unsigned shard)
 {
     /* The lanes are those of the newest snapshot: by then the shard may be gone. */
-    const char *name = dual->snapshot->topology->shards[shard].name;
-    for (unsigned i = 0; i < dual->router->nlanes; i++) {
-        if (strcmp(backend_name(dual->router->lanes[i]->backend), name) == 0) {
-            return dual->router->lanes[i];
-        }
-    }
-    return NULL;
+    return lane_find(dual->router, dual->snapshot->topology->shards[shard].name);
 }
 
 static void unlink_waiting(struct dual_write *dual)
@@ -184,7 +178,7 @@ static void write_marked_write(struct buffer *out, const struct dual_write *dual
                                const struct command *command)
 {
     char digits[20];
-    write_array(out, 3 + 3 + dual->nkeys + 3 + (uint64_t)command->argc);
+    write_array(out, 3 + 3 + dual->nkeys + 4 + (uint64_t)command->argc);
     write_bulk(out, SLICE("EVALSHA"));
     write_bulk(out, script_sha(SCRIPT_MARKED_WRITE));
     write_bulk(out, (struct slice){digits, number_format_u64(digits, 3 + dual->nkeys)});
@@ -199,6 +193,7 @@ static void write_marked_write(struct buffer *out, const struct dual_write *dual
     write_bulk(out, slice_of(process->run_id));
     write_bulk(out, slice_of(process->replid));
     write_bulk(out, (struct slice){digits, number_format_u64(digits, dual->nkeys)});
+    write_bulk(out, dual->request->protocol == 3 ? SLICE("3") : SLICE("2"));
     for (unsigned i = 0; i < command->argc; i++) {
         write_bulk(out, command->argv[i]);
     }
@@ -239,6 +234,9 @@ static void retry_without_memory(struct dual_write *dual)
 {
     struct router *router = dual->router;
     struct lane *authority = dual_lane(dual, dual->entry->authority);
+    if (authority != NULL && dual->request->protocol == 3) {
+        authority = authority->resp3; /* the reply is the client's own */
+    }
     bool is_current = dual->snapshot == router->snapshot && authority != NULL &&
                       backend_state(authority->backend) == BACKEND_READY;
     if (!is_current) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +50,7 @@ static void become(const char *const *argv, const char *const *environment, cons
         _exit(126); /* the parent died before the line above */
     }
     (void)signal(SIGPIPE, SIG_DFL);
+    (void)signal(SIGXFSZ, SIG_IGN); /* process_limit_files is a full disk, not a signal */
     for (int i = 0; i < 3; i++) {
         if (dup2(fds[i], i) < 0) {
             _exit(126);
@@ -148,6 +150,16 @@ void process_signal(struct process *process, int signal)
     if (process_is_running(process)) {
         (void)kill(process->pid, signal);
     }
+}
+
+void process_limit_files(struct process *process, uint64_t size_bytes)
+{
+    struct rlimit limit;
+    if (!process_is_running(process) || prlimit(process->pid, RLIMIT_FSIZE, NULL, &limit) != 0) {
+        return;
+    }
+    limit.rlim_cur = size_bytes == UINT64_MAX ? limit.rlim_max : size_bytes;
+    (void)prlimit(process->pid, RLIMIT_FSIZE, &limit, NULL);
 }
 
 bool process_wait(struct process *process, uint64_t timeout_ms, int *status)

@@ -17,6 +17,11 @@
     X(CELL_SUCCESSOR, "late")    /* it wakes when another has done it all */ \
     X(CELL_ERROR, "error")       /* its connections are reset */             \
     X(CELL_STORE_ERROR, "store") /* the store is gone for a while */         \
+    X(CELL_RIVAL, "rival")       /* another one comes, and both go on */     \
+    X(CELL_FULL_STORE, "full store")                                         \
+    X(CELL_HUNG_STORE, "hung store")   /* who reads it does not come back */ \
+    X(CELL_FULL_SOURCE, "full source") /* its disk: -MISCONF */              \
+    X(CELL_FULL_TARGET, "full target")                                       \
     X(CELL_KILL_PROXY, "kill proxy")                                         \
     X(CELL_HANG_PROXY, "hang proxy")                                         \
     X(CELL_KILL_PROXIES, "kill proxies")                                     \

@@ -319,8 +319,8 @@ uint64_t traffic_answered(struct traffic *traffic)
 
 /* --- the end --------------------------------------------------------------------------------- */
 
-/* False when it could not be read at all. */
-static bool read_finally(struct traffic *traffic, struct client_thread *reader, struct tracked *key,
+/* Tries until it is answered; false when it never was. */
+static bool call_finally(struct traffic *traffic, struct client_thread *reader, struct tracked *key,
                          const char *command)
 {
     for (unsigned i = 0; i < FINAL_TRIES; i++) {
@@ -337,17 +337,25 @@ static bool read_finally(struct traffic *traffic, struct client_thread *reader, 
     return false;
 }
 
-static void read_all(struct traffic *traffic, struct traffic_result *result)
+static bool read_key(struct traffic *traffic, struct client_thread *reader, struct tracked *key)
+{
+    const char *command;
+    bool is_read = true;
+    for (unsigned i = 0; (command = call_final(key->family, i)) != NULL; i++) {
+        is_read = call_finally(traffic, reader, key, command) && is_read;
+    }
+    return is_read;
+}
+
+/* The deletion is one more call of the key's history. */
+static void read_all(struct traffic *traffic, bool removes, struct traffic_result *result)
 {
     struct client_thread reader = {
         .traffic = traffic, .index = TRAFFIC_CLIENTS_MAX, .timeout_ms = FINAL_TIMEOUT_MS};
     random_seed(&reader.random, 1);
     for (size_t i = 0; i < traffic->nkeys; i++) {
-        const char *command;
-        bool is_read = true;
-        for (unsigned j = 0; (command = call_final(traffic->keys[i]->family, j)) != NULL; j++) {
-            is_read = read_finally(traffic, &reader, traffic->keys[i], command) && is_read;
-        }
+        bool is_read = read_key(traffic, &reader, traffic->keys[i]) &&
+                       (!removes || call_finally(traffic, &reader, traffic->keys[i], "DEL"));
         result->unread += is_read ? 0 : 1;
     }
     if (reader.context != NULL) {
@@ -380,7 +388,7 @@ static void free_key(struct tracked *key)
     mem_free(key);
 }
 
-struct traffic_result traffic_end(struct traffic *traffic)
+static struct traffic_result end(struct traffic *traffic, bool removes)
 {
     struct traffic_result result = {.operations = 0};
     atomic_store(&traffic->is_stopped, true);
@@ -394,7 +402,7 @@ struct traffic_result traffic_end(struct traffic *traffic)
     result.unknown = traffic->counts[CALL_UNKNOWN];
     result.strange = traffic->counts[CALL_STRANGE];
     result.keys = (unsigned)traffic->nkeys;
-    read_all(traffic, &result);
+    read_all(traffic, removes, &result);
     for (size_t i = 0; i < traffic->nkeys; i++) {
         check_key(traffic->keys[i], &result);
         free_key(traffic->keys[i]);
@@ -404,4 +412,14 @@ struct traffic_result traffic_end(struct traffic *traffic)
     (void)pthread_mutex_destroy(&traffic->lock);
     mem_free(traffic);
     return result;
+}
+
+struct traffic_result traffic_end(struct traffic *traffic)
+{
+    return end(traffic, false);
+}
+
+struct traffic_result traffic_end_and_remove(struct traffic *traffic)
+{
+    return end(traffic, true);
 }

@@ -47,5 +47,7 @@ struct traffic_result {
 /* Ends the clients, reads every key once more, checks every history. Prints what is broken on
  * standard error. Frees it. */
 struct traffic_result traffic_end(struct traffic *traffic);
+/* The same, and deletes its keys: for runs so long that they would fill the shards. */
+struct traffic_result traffic_end_and_remove(struct traffic *traffic);
 
 #endif

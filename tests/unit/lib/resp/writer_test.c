@@ -1,3 +1,5 @@
+#include <float.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,8 +49,6 @@ static void each_kind_is_written_as_redis_writes_it(void **state)
     expect_written(SLICE("+OK\r\n"), true);
     write_error(&out, "ERR no");
     expect_written(SLICE("-ERR no\r\n"), true);
-    write_nil(&out);
-    expect_written(SLICE("$-1\r\n"), true);
     write_bulk(&out, SLICE(""));
     expect_written(SLICE("$0\r\n\r\n"), true);
     write_bulk(&out, (struct slice){NULL, 0});
@@ -83,6 +83,92 @@ static void integers_keep_their_sign_and_all_their_digits(void **state)
     }
 }
 
+typedef void write_kind_fn(struct buffer *out, unsigned protocol);
+
+static void text(struct buffer *buffer, unsigned protocol)
+{
+    write_verbatim(buffer, protocol, SLICE("a\r\nb"));
+}
+
+static void truth(struct buffer *buffer, unsigned protocol)
+{
+    write_bool(buffer, protocol, true);
+}
+
+static void lie(struct buffer *buffer, unsigned protocol)
+{
+    write_bool(buffer, protocol, false);
+}
+
+static void fraction(struct buffer *buffer, unsigned protocol)
+{
+    write_double(buffer, protocol, 3.1);
+}
+
+static void whole(struct buffer *buffer, unsigned protocol)
+{
+    write_double(buffer, protocol, -17);
+}
+
+static void infinity(struct buffer *buffer, unsigned protocol)
+{
+    write_double(buffer, protocol, -INFINITY);
+}
+
+static void smallest(struct buffer *buffer, unsigned protocol)
+{
+    write_double(buffer, protocol, -DBL_MIN);
+}
+
+static void map(struct buffer *buffer, unsigned protocol)
+{
+    write_map_header(buffer, protocol, 1);
+    write_bulk(buffer, SLICE("k"));
+    write_integer(buffer, 7);
+}
+
+static void set(struct buffer *buffer, unsigned protocol)
+{
+    write_set_header(buffer, protocol, 1);
+    write_integer(buffer, 7);
+}
+
+static void push(struct buffer *buffer, unsigned protocol)
+{
+    write_push_header(buffer, protocol, 1);
+    write_integer(buffer, 7);
+}
+
+static void what_is_new_in_resp3_has_its_form_of_resp2(void **state)
+{
+    (void)state;
+
+    static const struct {
+        write_kind_fn *write;
+        const char *resp2, *resp3;
+    } kinds[] = {
+        {write_null, "$-1\r\n", "_\r\n"},
+        {write_null_array, "*-1\r\n", "_\r\n"},
+        {text, "$4\r\na\r\nb\r\n", "=8\r\ntxt:a\r\nb\r\n"},
+        {truth, ":1\r\n", "#t\r\n"},
+        {lie, ":0\r\n", "#f\r\n"},
+        {fraction, "$18\r\n3.1000000000000001\r\n", ",3.1000000000000001\r\n"},
+        {whole, "$3\r\n-17\r\n", ",-17\r\n"},
+        {infinity, "$4\r\n-inf\r\n", ",-inf\r\n"},
+        {smallest, "$24\r\n-2.2250738585072014e-308\r\n", ",-2.2250738585072014e-308\r\n"},
+        {map, "*2\r\n$1\r\nk\r\n:7\r\n", "%1\r\n$1\r\nk\r\n:7\r\n"},
+        {set, "*1\r\n:7\r\n", "~1\r\n:7\r\n"},
+        {push, "*1\r\n:7\r\n", ">1\r\n:7\r\n"},
+    };
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        kinds[i].write(&out, 2);
+        expect_written(slice_of(kinds[i].resp2), true);
+        kinds[i].write(&out, 3);
+        expect_written(slice_of(kinds[i].resp3), true);
+    }
+}
+
 static void a_written_command_is_read_back(void **state)
 {
     (void)state;
@@ -106,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_kind_is_written_as_redis_writes_it, begin, end),
         cmocka_unit_test_setup_teardown(integers_keep_their_sign_and_all_their_digits, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_new_in_resp3_has_its_form_of_resp2, begin, end),
         cmocka_unit_test_setup_teardown(a_written_command_is_read_back, begin, end),
     };
     return cmocka_run_group_tests_name("writer", tests, NULL, NULL);

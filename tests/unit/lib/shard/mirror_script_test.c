@@ -608,7 +608,7 @@ static void a_marked_write_runs_and_marks_above_maxmemory(void **state)
     expect_ask(shard, "MSET a 1 b 2 c 3", "+OK");
     expect_ask(shard, "CONFIG SET maxmemory 1", "+OK");
     expect_prefix_of(ask(shard, "SET a 2"), "-OOM ");
-    expect_script(shard, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " a b", "$ 2 DEL a b", ":2");
+    expect_script(shard, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " a b", "$ 2 2 DEL a b", ":2");
     expect_ask(shard, "CONFIG SET maxmemory 0", "+OK");
     expect_ask(shard, "EXISTS a b", ":0");
     expect_ask(shard, "HMGET " SEQ " a b", "[1, 1]");
@@ -619,7 +619,7 @@ static void a_marked_write_marks_only_the_written_keys(void **state)
 {
     (void)state;
     expect_ask(shard, "SADD x m", ":1");
-    expect_script(shard, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " x y", "$ 1 SREM x m", ":1");
+    expect_script(shard, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " x y", "$ 1 2 SREM x m", ":1");
     expect_ask(shard, "HMGET " SEQ " x y", "[1, (nil)]");
 }
 
@@ -627,7 +627,7 @@ static void a_marked_write_answers_the_commands_own_error(void **state)
 {
     (void)state;
     expect_ask(shard, "SET a 1", "+OK");
-    expect_script(shard, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " a", "$ 1 LPOP a",
+    expect_script(shard, SCRIPT_MARKED_WRITE, F " " SEQ " " DIRTY " a", "$ 1 2 LPOP a",
                   "-WRONGTYPE Operation against a key holding the wrong kind of value");
 }
 
@@ -635,7 +635,7 @@ static void a_marked_write_answers_the_commands_own_error(void **state)
 static char *marked_unlink(unsigned nkeys)
 {
     const struct shard_identity *identity = shard_link_identity(shard);
-    struct slice *words = mem_alloc((2 * nkeys + 8) * sizeof(*words));
+    struct slice *words = mem_alloc((2 * nkeys + 9) * sizeof(*words));
     char digits[20];
     unsigned count = 0;
     words[count++] = SLICE(F);
@@ -647,6 +647,7 @@ static char *marked_unlink(unsigned nkeys)
     words[count++] = slice_of(identity->run_id);
     words[count++] = slice_of(identity->replid);
     words[count++] = (struct slice){digits, number_format_u64(digits, nkeys)};
+    words[count++] = SLICE("2");
     words[count++] = SLICE("UNLINK");
     for (unsigned i = 0; i < nkeys; i++) {
         words[count++] = SLICE("a");
@@ -665,7 +666,7 @@ static void a_marked_write_of_too_many_arguments_is_refused_whole(void **state)
     expect_answer(marked_unlink(8000), "-OOM command not allowed when used memory > 'maxmemory'.");
     expect_ask(shard, "HEXISTS " SEQ " a", ":0");
     expect_ask(shard, "EXISTS a", ":1");
-    expect_answer(marked_unlink(7896), ":1");
+    expect_answer(marked_unlink(7895), ":1");
 }
 
 /* --- the list ----------------------------------------------------------------------------------

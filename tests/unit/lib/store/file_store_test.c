@@ -1,4 +1,5 @@
-/* The store over a real folder, with other processes racing for it. */
+/* What is particular to the file store, over a real folder; what it shares with the others is in
+ * store_test.c. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -111,46 +112,6 @@ static void a_url_of_another_kind_is_refused(void **state)
     }
 }
 
-static void before_init_everybody_is_told_to_run_it(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct store *store = open_store(fixture);
-    char *folder = path_of(fixture, "");
-    for (int has_folder = 0; has_folder < 2; has_folder++) {
-        bool is_missing = false;
-        uint64_t epoch;
-        struct error err = {""};
-        assert_null(store_read(store, &is_missing, &err));
-        assert_true(is_missing);
-        assert_non_null(strstr(err.text, "no topology in file:"));
-        assert_non_null(strstr(err.text, "run `sluicectl init` first"));
-        assert_false(store_epoch(store, &epoch, &err));
-        assert_int_equal(cas(store, 2, 0), CAS_FAILED);
-        assert_false(store_wait(store, 0, 1));
-        (void)mkdir(folder, 0755);
-    }
-    mem_free(folder);
-    store_close(store);
-}
-
-static void what_was_created_is_read(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    struct store *other = open_store(fixture);
-    bool is_missing = true;
-    struct error err = {""};
-    struct topology *topology = store_read(other, &is_missing, &err);
-    assert_non_null(topology);
-    assert_false(is_missing);
-    assert_int_equal(topology->epoch, 1);
-    assert_string_equal(store_url(other), fixture->url);
-    assert_int_equal(store_create(other, topology, &err), CAS_LOST);
-    topology_free(topology);
-    store_close(store);
-    store_close(other);
-}
-
 static void a_folder_that_cannot_be_made_is_said(void **state)
 {
     const struct fixture *fixture = *state;
@@ -166,39 +127,6 @@ static void a_folder_that_cannot_be_made_is_said(void **state)
 }
 
 /* --- compare-and-swap --------------------------------------------------------------------- */
-
-static void only_the_epoch_after_the_newest_is_written(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    struct store *late = open_store(fixture);
-    assert_int_equal(epoch_of(late), 1);
-    assert_int_equal(cas(store, 2, 0), CAS_DONE);
-    assert_int_equal(cas(store, 3, 0), CAS_DONE);
-    assert_int_equal(cas(late, 2, 9), CAS_LOST);
-    assert_int_equal(cas(late, 3, 9), CAS_LOST);
-    assert_int_equal(cas(late, 5, 9), CAS_FAILED);
-    assert_int_equal(epoch_of(late), 3);
-    struct topology *topology = store_read(late, NULL, NULL);
-    assert_int_equal(topology->shards[0].weight, 1);
-    topology_free(topology);
-    store_close(store);
-    store_close(late);
-}
-
-static void what_does_not_validate_is_not_written(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    struct topology *next = of_epoch(2, 0);
-    struct error err = {""};
-    next->owner[7] = 99;
-    assert_int_equal(store_cas(store, next, &err), CAS_FAILED);
-    assert_non_null(strstr(err.text, "slot 7 is owned by no shard"));
-    assert_int_equal(epoch_of(store), 1);
-    topology_free(next);
-    store_close(store);
-}
 
 static void no_writer_leaves_its_temporary_file(void **state)
 {
@@ -247,53 +175,6 @@ static void late_writers_lose_to_epochs_that_were_emptied(void **state)
     assert_int_equal(topology->epoch, 70);
     topology_free(topology);
     store_close(late);
-    store_close(store);
-}
-
-#define RACERS 100
-
-static void race(const struct fixture *fixture, int start_fd, unsigned writer, uint64_t epoch)
-{
-    struct store *store = store_open(fixture->url, NULL);
-    struct topology *next = of_epoch(epoch, writer);
-    char go;
-    ssize_t got = read(start_fd, &go, 1); /* until the other end is closed */
-    _exit(got == 0 ? (int)store_cas(store, next, NULL) : CAS_FAILED);
-}
-
-static void of_a_hundred_racing_processes_exactly_one_wins(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    pid_t racers[RACERS];
-    int start[2];
-    assert_int_equal(pipe(start), 0);
-    for (unsigned i = 0; i < RACERS; i++) {
-        racers[i] = fork();
-        assert_true(racers[i] >= 0);
-        if (racers[i] == 0) {
-            (void)close(start[1]);
-            race(fixture, start[0], i, 2);
-        }
-    }
-    (void)close(start[0]);
-    (void)close(start[1]);
-    unsigned winners = 0, winner = 0;
-    for (unsigned i = 0; i < RACERS; i++) {
-        int status = 0;
-        assert_int_equal(waitpid(racers[i], &status, 0), racers[i]);
-        assert_true(WIFEXITED(status));
-        assert_true(WEXITSTATUS(status) == CAS_DONE || WEXITSTATUS(status) == CAS_LOST);
-        if (WEXITSTATUS(status) == CAS_DONE) {
-            winners++;
-            winner = i;
-        }
-    }
-    assert_int_equal(winners, 1);
-    struct topology *topology = store_read(store, NULL, NULL);
-    assert_int_equal(topology->epoch, 2);
-    assert_int_equal(topology->shards[0].weight, 1 + winner);
-    topology_free(topology);
     store_close(store);
 }
 
@@ -381,63 +262,6 @@ static void a_store_that_was_gone_for_a_while_is_watched_again(void **state)
     mem_free(moved);
 }
 
-/* --- watching ----------------------------------------------------------------------------- */
-
-static void a_watcher_wakes_when_another_process_writes(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    store_watch_clear(store);
-    struct pollfd watched = {.fd = store_watch_fd(store), .events = POLLIN};
-    assert_int_equal(poll(&watched, 1, 0), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        struct store *other = store_open(fixture->url, NULL);
-        struct topology *next = of_epoch(2, 0);
-        _exit(store_cas(other, next, NULL));
-    }
-    assert_int_equal(poll(&watched, 1, DEADLINE_MS), 1);
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-    store_watch_clear(store);
-    assert_int_equal(poll(&watched, 1, 0), 0);
-    assert_int_equal(epoch_of(store), 2);
-    store_close(store);
-}
-
-static void waiting_ends_with_the_epoch_or_with_the_time(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    assert_true(store_wait(store, 0, DEADLINE_MS));
-    assert_false(store_wait(store, 1, 20));
-    pid_t child = fork();
-    if (child == 0) {
-        struct store *other = store_open(fixture->url, NULL);
-        struct topology *next = of_epoch(2, 0);
-        _exit(store_cas(other, next, NULL));
-    }
-    assert_true(store_wait(store, 1, DEADLINE_MS));
-    assert_int_equal(waitpid(child, NULL, 0), child);
-    store_close(store);
-}
-
-static void waiting_begins_before_the_store_is_made(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct store *store = open_store(fixture);
-    pid_t child = fork();
-    if (child == 0) {
-        struct store *other = store_open(fixture->url, NULL);
-        struct topology *first = sample_topology(2, 64);
-        _exit(store_create(other, first, NULL));
-    }
-    assert_true(store_wait(store, 0, DEADLINE_MS));
-    assert_int_equal(waitpid(child, NULL, 0), child);
-    store_close(store);
-}
-
 /* --- the journal -------------------------------------------------------------------------- */
 
 struct journal {
@@ -468,24 +292,6 @@ static void append_raw(const struct fixture *fixture, const char *text, size_t l
     mem_free(path);
 }
 
-static void records_are_read_in_their_order(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    struct journal journal = {.count = 0};
-    assert_true(store_journal(store, collect, &journal, NULL));
-    assert_int_equal(journal.count, 0);
-    assert_true(store_append(store, SLICE("{\"a\":1}"), NULL));
-    assert_true(store_append(store, SLICE("{\"b\":{}}"), NULL));
-    assert_true(store_append(store, SLICE("{}"), NULL));
-    assert_true(store_journal(store, collect, &journal, NULL));
-    assert_string_equal(journal.text, "{\"a\":1};{\"b\":{}};{};");
-    journal = (struct journal){.stop_after = 2};
-    assert_true(store_journal(store, collect, &journal, NULL));
-    assert_int_equal(journal.count, 2);
-    store_close(store);
-}
-
 static void a_torn_record_is_left_out_and_spoils_no_other(void **state)
 {
     const struct fixture *fixture = *state;
@@ -513,68 +319,6 @@ static void a_torn_record_is_left_out_and_spoils_no_other(void **state)
         mem_free(path);
         store_close(store);
     }
-}
-
-#define APPENDERS       8
-#define RECORDS_OF_EACH 50
-
-static void append_many(const struct fixture *fixture, unsigned appender)
-{
-    struct store *store = store_open(fixture->url, NULL);
-    for (unsigned i = 0; i < RECORDS_OF_EACH; i++) {
-        char record[300];
-        int length =
-            snprintf(record, sizeof(record), "{\"appender\":%u,\"number\":%u,\"pad\":\"%*s\"}",
-                     appender, i, (int)(appender * 20), "");
-        if (!store_append(store, (struct slice){record, (size_t)length}, NULL)) {
-            _exit(1);
-        }
-    }
-    _exit(0);
-}
-
-struct tally {
-    unsigned next[APPENDERS];
-};
-
-static bool count_record(void *context, struct slice record)
-{
-    struct tally *tally = context;
-    char text[300];
-    (void)snprintf(text, sizeof(text), "%.*s", (int)record.len, record.data);
-    const char *appender_at = strstr(text, "\"appender\":"),
-               *number_at = strstr(text, "\"number\":");
-    ASSERT(appender_at != NULL && number_at != NULL);
-    unsigned long appender = strtoul(appender_at + 11, NULL, 10);
-    unsigned long number = strtoul(number_at + 9, NULL, 10);
-    assert_true(appender < APPENDERS);
-    assert_int_equal(number, tally->next[appender]++);
-    return true;
-}
-
-static void appenders_of_many_processes_all_survive(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    pid_t appenders[APPENDERS];
-    for (unsigned i = 0; i < APPENDERS; i++) {
-        appenders[i] = fork();
-        assert_true(appenders[i] >= 0);
-        if (appenders[i] == 0) {
-            append_many(fixture, i);
-        }
-    }
-    for (unsigned i = 0; i < APPENDERS; i++) {
-        int status = -1;
-        assert_int_equal(waitpid(appenders[i], &status, 0), appenders[i]);
-        assert_int_equal(status, 0);
-    }
-    struct tally tally = {{0}};
-    assert_true(store_journal(store, count_record, &tally, NULL));
-    for (unsigned i = 0; i < APPENDERS; i++) {
-        assert_int_equal(tally.next[i], RECORDS_OF_EACH);
-    }
-    store_close(store);
 }
 
 /* --- members ------------------------------------------------------------------------------ */
@@ -628,31 +372,6 @@ static void members_are_listed_with_the_age_of_their_heartbeat(void **state)
     store_close(store);
 }
 
-static void a_member_renews_and_leaves(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    struct store_member member = {.kind = "proxy", .id = "p1", .incarnation = "aaaa"};
-    struct store_member *members;
-    unsigned count;
-    assert_true(store_members(store, &members, &count, NULL));
-    assert_int_equal(count, 0);
-    mem_free(members);
-    assert_true(store_renew(store, &member, NULL));
-    member.epoch = 8;
-    assert_true(store_renew(store, &member, NULL));
-    assert_true(store_members(store, &members, &count, NULL));
-    assert_int_equal(count, 1);
-    assert_int_equal(members[0].epoch, 8);
-    mem_free(members);
-    assert_true(store_unregister(store, &member, NULL));
-    assert_true(store_unregister(store, &member, NULL));
-    assert_true(store_members(store, &members, &count, NULL));
-    assert_int_equal(count, 0);
-    mem_free(members);
-    store_close(store);
-}
-
 static void a_spoilt_member_is_no_member(void **state)
 {
     const struct fixture *fixture = *state;
@@ -682,26 +401,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_url_of_another_kind_is_refused),
-        TEST(before_init_everybody_is_told_to_run_it),
-        TEST(what_was_created_is_read),
         TEST(a_folder_that_cannot_be_made_is_said),
-        TEST(only_the_epoch_after_the_newest_is_written),
-        TEST(what_does_not_validate_is_not_written),
         TEST(no_writer_leaves_its_temporary_file),
         TEST(late_writers_lose_to_epochs_that_were_emptied),
-        TEST(of_a_hundred_racing_processes_exactly_one_wins),
         TEST(a_spoilt_document_is_named_and_not_adopted),
         TEST(a_document_under_another_epochs_name_is_refused),
         TEST(a_store_that_was_replaced_is_read_anew),
         TEST(a_store_that_was_gone_for_a_while_is_watched_again),
-        TEST(a_watcher_wakes_when_another_process_writes),
-        TEST(waiting_ends_with_the_epoch_or_with_the_time),
-        TEST(waiting_begins_before_the_store_is_made),
-        TEST(records_are_read_in_their_order),
         TEST(a_torn_record_is_left_out_and_spoils_no_other),
-        TEST(appenders_of_many_processes_all_survive),
         TEST(members_are_listed_with_the_age_of_their_heartbeat),
-        TEST(a_member_renews_and_leaves),
         TEST(a_spoilt_member_is_no_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,120 @@
+/* PREFIX/journal/<number>: the head PREFIX/journal gives each record the next number, so that they
+ * have one order, whoever appends. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/fail_point.h"
+#include "lib/base/memory.h"
+#include "lib/base/random.h"
+#include "lib/store/etcd_store.h"
+
+#define APPEND_TRIES     1000 /* each lost one is somebody else's record */
+#define PAGE_RECORDS     128u
+#define RECORD_MAX_BYTES ((size_t)64 << 20)
+
+static enum cas_result append_as(struct etcd_store *store, const char *token, struct slice value,
+                                 struct error *err)
+{
+    char name[48];
+    (void)snprintf(name, sizeof(name), "journal/%020llu",
+                   (unsigned long long)store->journal.number + 1);
+    char *key = etcd_key(store, "%s", name);
+    json_t *operations = json_array();
+    (void)json_array_append_new(operations, etcd_put(key, value, 0));
+    mem_free(key);
+    struct etcd_move move = {
+        .head = &store->journal, .token = token, .witness = name, .also = operations};
+    return etcd_head_move(store, &move, err);
+}
+
+/* A record that is LOST is appended behind the one that won; an UNKNOWN one may stand, or come
+ * later: the caller is told that it failed, and may append it twice. */
+bool etcd_append(struct store *base, struct slice record, struct error *err)
+{
+    struct etcd_store *store = (struct etcd_store *)base;
+    char token[ETCD_TOKEN_SIZE];
+    struct buffer value;
+    if (FAIL_POINT("store.append.before")) {
+        return error_set(err, "cannot append to the journal: failed on purpose");
+    }
+    random_hex(token, ETCD_TOKEN_SIZE - 1);
+    buffer_init(&value, SIZE_MAX);
+    enum cas_result result = CAS_LOST;
+    if (!etcd_text_write(store, token, record, &value, err)) {
+        result = CAS_FAILED;
+    }
+    for (unsigned tries = 0; result == CAS_LOST && tries < APPEND_TRIES; tries++) {
+        result = append_as(store, token, buffer_slice(&value), err);
+    }
+    buffer_fini(&value);
+    return result == CAS_DONE || error_prefix(err, "cannot append to the journal in %s", base->url);
+}
+
+/* --- reading ------------------------------------------------------------------------------- */
+
+struct reading {
+    struct etcd_store *store;
+    journal_read_fn *read;
+    void *context;
+    char *from, *end; /* keys */
+    bool goes_on;
+};
+
+static bool hand_over(struct reading *reading, const json_t *found, struct error *err)
+{
+    struct buffer record;
+    buffer_init(&record, RECORD_MAX_BYTES);
+    bool ok = etcd_text_read(reading->store, found, &record, err);
+    if (ok) {
+        reading->goes_on = reading->read(reading->context, buffer_slice(&record));
+    }
+    buffer_fini(&record);
+    return ok;
+}
+
+/* The key behind the found one. */
+static bool advance(struct reading *reading, const json_t *found)
+{
+    struct buffer key;
+    buffer_init(&key, SIZE_MAX);
+    bool ok = etcd_bytes_of(found, "key", &key);
+    mem_free(reading->from);
+    struct slice text = buffer_slice(&key);
+    reading->from = mem_printf("%.*s0", (int)text.len, text.data);
+    buffer_fini(&key);
+    return ok;
+}
+
+static bool read_page(struct reading *reading, struct error *err)
+{
+    json_t *answer = NULL, *then = json_array();
+    (void)json_array_append_new(then, etcd_range(reading->from, reading->end, PAGE_RECORDS));
+    bool ok = etcd_ask(reading->store->http, "/v3/kv/txn", etcd_txn(json_array(), then, NULL),
+                       &answer, err) == ETCD_ANSWERED;
+    const json_t *found = etcd_found(answer, 0);
+    size_t count = json_array_size(found);
+    for (size_t i = 0; ok && reading->goes_on && i < count; i++) {
+        ok = hand_over(reading, json_array_get(found, i), err);
+    }
+    if (ok && count > 0) {
+        ok = advance(reading, json_array_get(found, count - 1));
+    }
+    reading->goes_on = reading->goes_on && count == PAGE_RECORDS;
+    json_decref(answer);
+    return ok;
+}
+
+bool etcd_journal(struct store *base, journal_read_fn *read, void *context, struct error *err)
+{
+    struct etcd_store *store = (struct etcd_store *)base;
+    struct reading reading = {.store = store, .read = read, .context = context, .goes_on = true};
+    reading.from = etcd_key(store, "journal/");
+    reading.end = etcd_end_of(reading.from);
+    bool ok = true;
+    while (ok && reading.goes_on) {
+        ok = read_page(&reading, err);
+    }
+    mem_free(reading.from);
+    mem_free(reading.end);
+    return ok;
+}

@@ -1,0 +1,21 @@
+/* What the kernel and a shard say of themselves: memory, descriptors, what lies about. Any thread
+ * but for what fails the test. */
+#ifndef TESTS_SUPPORT_VITALS_H
+#define TESTS_SUPPORT_VITALS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "tests/support/client.h"
+
+/* Of a process that runs; 0 when it cannot be read. */
+uint64_t vitals_resident_bytes(pid_t pid);
+unsigned vitals_descriptors(pid_t pid);
+
+/* A number of a shard's INFO, as `name:number`; fails the test when it is not there. */
+uint64_t vitals_info_number(struct client *shard, const char *section, const char *name);
+/* Keys of Sluice's own but the fence and the scripts that clients have loaded: what a migration
+ * keeps while it is open. */
+unsigned vitals_metadata_keys(struct client *shard);
+
+#endif
