@@ -7,7 +7,7 @@
 #define PENDING_MAX       1024u               /* requests of one client under way */
 #define PENDING_BYTES_MAX ((size_t)1 << 20)   /* and their bytes; one request may be larger */
 #define OUT_HIGH_BYTES    ((size_t)256 << 10) /* unread replies: the client is not read */
-#define BLOCKED_INPUT_MAX ((size_t)64 << 10)
+#define BLOCKED_INPUT_MAX ((size_t)16 << 20)  /* behind BLPOP; TCP tells of an end only then */
 #define KEPT_BYTES        ((size_t)16 << 10)
 #define READS_PER_TURN    4
 
@@ -296,7 +296,7 @@ bool client_waits_for_an_element(const struct client *client)
 }
 
 /* What a client has sent behind a command that must be answered first. Where that may take hours,
- * reading goes on for a while, so that a client that goes away is noticed. */
+ * reading goes on for a while, so that a client that goes away is noticed; then the tick asks. */
 static void leave_backlog(struct client *client, size_t size)
 {
     client->has_backlog = true;
@@ -438,7 +438,11 @@ void clients_tick(struct client_host *host)
     struct client *client = host->paused;
     while (client != NULL) {
         struct client *next = client->next_paused;
-        loop_at_turn_end(host->loop, &client->task);
+        if (client_waits_for_an_element(client) && stream_is_ending(&client->stream)) {
+            client_close(client);
+        } else {
+            loop_at_turn_end(host->loop, &client->task);
+        }
         client = next;
     }
 }

@@ -45,7 +45,8 @@ struct client_host {
 /* Takes over the descriptor. It frees itself when the connection ends. */
 void client_open(struct client_host *host, int fd);
 void client_close_all(struct client_host *host);
-/* Every few tens of milliseconds: those that were paused for congestion go on. */
+/* Every few tens of milliseconds: those that were paused for congestion go on, those that went away
+ * meanwhile are closed. */
 void clients_tick(struct client_host *host);
 /* Stop reading; each closes when what it asked is answered. */
 void clients_drain(struct client_host *host);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -252,6 +253,38 @@ static void a_client_that_went_away_with_commands_behind_takes_no_element(void *
          "blocked 0", "C: RPUSH {jj}l 1", "C: LRANGE {jj}l 0 -1", "C: EXISTS {jj}a");
 }
 
+static void go_away_behind(size_t size, bool is_half)
+{
+    struct buffer bytes;
+    int fd = raw_connect(duel_proxy_port(duel));
+    buffer_init(&bytes, SIZE_MAX);
+    buffer_add_text(&bytes, "BLPOP {jk}l 0\r\n");
+    while (buffer_length(&bytes) < size) {
+        buffer_add_text(&bytes, "SET {jk}a 1\r\n");
+    }
+    assert_true(raw_send(fd, buffer_slice(&bytes)));
+    buffer_fini(&bytes);
+    WAIT_UNTIL(blocked_on_shards() == 1, WAIT_MS);
+    if (is_half) {
+        (void)shutdown(fd, SHUT_WR);
+        WAIT_UNTIL(blocked_on_shards() == 0, WAIT_MS);
+    }
+    (void)close(fd);
+    WAIT_UNTIL(blocked_on_shards() == 0, WAIT_MS);
+}
+
+/* Of the larger one the end lies behind what is not read while it waits. */
+static void a_client_that_went_away_with_much_behind_takes_no_element(void **state)
+{
+    static const size_t sizes[] = {(size_t)400 << 10, ((size_t)16 << 20) + ((size_t)64 << 10)};
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        go_away_behind(sizes[i], false);
+        go_away_behind(sizes[i], true);
+    }
+    DUEL(duel, "C: RPUSH {jk}l 1", "C: LRANGE {jk}l 0 -1", "C: EXISTS {jk}a");
+}
+
 static void two_hundred_clients_may_wait(void **state)
 {
     (void)state;
@@ -457,6 +490,7 @@ int main(void)
         TEST(a_client_that_went_away_takes_no_element),
         TEST(a_client_that_closed_its_half_takes_no_element),
         TEST(a_client_that_went_away_with_commands_behind_takes_no_element),
+        TEST(a_client_that_went_away_with_much_behind_takes_no_element),
         TEST(two_hundred_clients_may_wait),
         TEST(a_waiting_client_can_be_unblocked_by_its_id),
         TEST(unblocking_nobody_answers_as_redis_does),
