@@ -69,27 +69,10 @@ static void ctl(const char *verb, const char *id)
     mem_free(words);
 }
 
-/* The words with `tag` for every '%'; freed with mem_free. */
-static char *fill(const char *words, const char *tag)
-{
-    struct buffer whole;
-    buffer_init(&whole, SIZE_MAX);
-    for (const char *at = words; *at != '\0'; at++) {
-        if (*at == '%') {
-            buffer_add_text(&whole, tag);
-        } else {
-            buffer_add(&whole, at, 1);
-        }
-    }
-    char *filled = mem_strndup(buffer_slice(&whole).data, buffer_length(&whole));
-    buffer_fini(&whole);
-    return filled;
-}
-
 /* As `expect`, with `tag` for every '%' of the command. */
 static void expect_with(struct client *to, const char *command, const char *tag, const char *reply)
 {
-    char *filled = fill(command, tag);
+    char *filled = words_with(command, tag);
     expect(to, filled, reply);
     mem_free(filled);
 }
@@ -327,7 +310,7 @@ static void abort_and_compare(char *id)
 static void send_with(struct client *to, const char *command, const char *tag)
 {
     int is_done = 0;
-    char *filled = fill(command, tag);
+    char *filled = words_with(command, tag);
     assert_int_equal(redisAppendCommand(client_context(to), filled), REDIS_OK);
     while (!is_done) {
         assert_int_equal(redisBufferWrite(client_context(to), &is_done), REDIS_OK);
@@ -347,7 +330,7 @@ static void expect_reply(struct client *from, const char *wanted)
 
 static void expect_element(struct client *from, const char *reply, const char *tag)
 {
-    char *wanted = fill(reply, tag);
+    char *wanted = words_with(reply, tag);
     expect_reply(from, wanted);
     mem_free(wanted);
 }
