@@ -41,7 +41,10 @@
     X(HANDLER_DISCARD, "discard")                                                                 \
     X(HANDLER_WATCH, "watch")                                                                     \
     X(HANDLER_UNWATCH, "unwatch")                                                                 \
-    X(HANDLER_BLOCK, "block") /* waits on a connection of its own: BLPOP and its kin */
+    X(HANDLER_BLOCK, "block")         /* waits on a connection of its own: BLPOP and its kin */   \
+    X(HANDLER_SUBSCRIBE, "subscribe") /* to every shard, and PSUBSCRIBE, SSUBSCRIBE */            \
+    X(HANDLER_UNSUBSCRIBE, "unsubscribe") /* and its kin */                                       \
+    X(HANDLER_PUBLISH, "publish")         /* by the channel's slot, as if it were a key */
 
 enum command_handler {
 #define X(symbol, word) symbol,

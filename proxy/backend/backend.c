@@ -58,6 +58,7 @@ struct backend *backend_new(const struct backend_shared *shared,
     backend->stream.fd = -1;
     backend->protocol = 2;
     buffer_init(&backend->out, OUT_LIMIT_BYTES);
+    buffer_init(&backend->value, 0); /* backend_set_listening */
     turn_task_init(&backend->flush_task, backend_flush, backend);
     return backend;
 }
@@ -66,6 +67,7 @@ static void release_memory(void *context)
 {
     struct backend *backend = context;
     buffer_fini(&backend->out);
+    buffer_fini(&backend->value);
     mem_free(backend->orphans);
     mem_free(backend);
 }
@@ -153,6 +155,7 @@ void backend_lose(struct backend *backend, const char *why)
     }
     set_state(backend, BACKEND_DOWN);
     buffer_recycle(&backend->out, KEPT_OUT_BYTES);
+    buffer_fini(&backend->value);
     backend->written = 0;
     backend->appended = 0;
     tell_in_flight(backend);
@@ -235,6 +238,39 @@ static bool take_replies(struct backend *backend, const char *data, size_t size)
     return true;
 }
 
+/* As take_replies, for a listening connection. What lies whole in the read buffer is handed over
+ * where it lies. */
+static bool take_values(struct backend *backend, const char *data, size_t size)
+{
+    uint64_t incarnation = backend->incarnation;
+    while (size > 0 && backend->incarnation == incarnation) {
+        size_t used = 0;
+        bool is_begun = buffer_length(&backend->value) > 0;
+        enum parse_status status = framer_feed(&backend->framer, data, size, &used);
+        if (status == PARSE_BAD) {
+            return false;
+        }
+        if ((is_begun || status == PARSE_MORE) && !buffer_append(&backend->value, data, used)) {
+            return false;
+        }
+        if (status == PARSE_OK) {
+            struct buffer whole = backend->value;
+            buffer_init(&backend->value, whole.limit);
+            backend->on_value(backend->events.context,
+                              is_begun ? buffer_slice(&whole) : (struct slice){data, used});
+            buffer_fini(&whole);
+        }
+        data += used;
+        size -= used;
+    }
+    return true;
+}
+
+static bool is_listening(const struct backend *backend)
+{
+    return backend->on_value != NULL && backend->state == BACKEND_READY;
+}
+
 static void on_readable(void *context)
 {
     struct backend *backend = context;
@@ -252,7 +288,8 @@ static void on_readable(void *context)
             break;
         }
         counter_add(&counters_of(backend)->bytes_in, count);
-        bool is_sane = take_replies(backend, shared->scratch, count);
+        bool is_sane = is_listening(backend) ? take_values(backend, shared->scratch, count)
+                                             : take_replies(backend, shared->scratch, count);
         if (backend->incarnation != incarnation) {
             return;
         }
@@ -321,6 +358,15 @@ void backend_send(struct backend *backend, struct request *request, struct slice
 {
     buffer_add(backend_begin(backend), bytes.data, bytes.len);
     backend_commit(backend, request, 1);
+}
+
+void backend_say(struct backend *backend, struct slice bytes)
+{
+    ASSERT(is_listening(backend));
+    buffer_add(&backend->out, bytes.data, bytes.len);
+    if (!backend->io.is_writing) {
+        loop_at_turn_end(backend->shared->loop, &backend->flush_task);
+    }
 }
 
 size_t backend_backlog(const struct backend *backend)
@@ -471,6 +517,13 @@ void backend_set_protocol(struct backend *backend, unsigned char protocol)
 void backend_set_patient(struct backend *backend)
 {
     backend->is_patient = true;
+}
+
+void backend_set_listening(struct backend *backend, backend_value_fn *on_value, size_t value_max)
+{
+    ASSERT(!backend->is_targeted);
+    backend->on_value = on_value;
+    buffer_init(&backend->value, value_max);
 }
 
 uint64_t backend_connection_id(const struct backend *backend)

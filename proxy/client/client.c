@@ -7,7 +7,12 @@
 #define PENDING_MAX       1024u               /* requests of one client under way */
 #define PENDING_BYTES_MAX ((size_t)1 << 20)   /* and their bytes; one request may be larger */
 #define OUT_HIGH_BYTES    ((size_t)256 << 10) /* unread replies: the client is not read */
-#define BLOCKED_INPUT_MAX ((size_t)16 << 20)  /* behind BLPOP; TCP tells of an end only then */
+/* Redis' client-output-buffer-limit for pubsub. */
+#define SUBSCRIBER_OUT_MAX_BYTES  ((size_t)32 << 20)
+#define SUBSCRIBER_OUT_SOFT_BYTES ((size_t)8 << 20)
+#define SUBSCRIBER_SOFT_US        60000000u
+/* Behind BLPOP: of a client that goes away TCP tells only who has read nearly all. */
+#define BLOCKED_INPUT_MAX ((size_t)16 << 20)
 #define KEPT_BYTES        ((size_t)16 << 10)
 #define READS_PER_TURN    4
 
@@ -114,6 +119,7 @@ static void client_close(struct client *client)
     stream_close(&client->stream);
     abandon_pipeline(client);
     transaction_unwatch(client);
+    subscription_end(client);
     unlink_client(client);
     loop_at_turn_end(client->host->loop, &client->task);
 }
@@ -124,6 +130,7 @@ static void client_free(struct client *client)
     command_parser_fini(&client->parser);
     buffer_fini(&client->in);
     buffer_fini(&client->out);
+    buffer_fini(&client->pushes);
     mem_free(client);
 }
 
@@ -140,7 +147,28 @@ void client_drain(struct client *client)
 /* Replies that the client has not taken yet. */
 static size_t unread_bytes(const struct client *client)
 {
-    return buffer_length(&client->out) + client->parked_bytes;
+    return buffer_length(&client->out) + buffer_length(&client->pushes) + client->parked_bytes;
+}
+
+static bool may_push(const struct client *client)
+{
+    return !subscription_is_confirming(client) &&
+           (client->first == NULL || !client->first->has_begun);
+}
+
+struct buffer *client_push(struct client *client)
+{
+    loop_at_turn_end(client->host->loop, &client->task);
+    return may_push(client) ? &client->out : &client->pushes;
+}
+
+void client_flush_pushes(struct client *client)
+{
+    struct slice pushes = buffer_slice(&client->pushes);
+    if (pushes.len > 0 && may_push(client)) {
+        buffer_add(&client->out, pushes.data, pushes.len);
+        buffer_recycle(&client->pushes, KEPT_BYTES);
+    }
 }
 
 static void head_begins(struct client *client)
@@ -188,6 +216,7 @@ static void on_request_done(struct request *request)
     }
     while (client->first != NULL && client->first->is_complete) {
         complete_head(client);
+        client_flush_pushes(client);
         if (client->first != NULL) {
             head_begins(client);
         }
@@ -228,6 +257,26 @@ struct request *client_begin(struct client *client, const struct command_info *i
 
 /* --- writing --------------------------------------------------------------------------------- */
 
+/* A subscriber cannot be made to ask for less: it has narrower limits, as in Redis. */
+static bool is_subscriber_too_slow(struct client *client, size_t unread)
+{
+    uint64_t now = loop_now_us(client->host->loop);
+    if (client->subscriptions == NULL || unread <= SUBSCRIBER_OUT_SOFT_BYTES) {
+        client->slow_since_us = 0;
+        return false;
+    }
+    if (client->slow_since_us == 0) {
+        client->slow_since_us = now;
+    }
+    return unread > SUBSCRIBER_OUT_MAX_BYTES || now > client->slow_since_us + SUBSCRIBER_SOFT_US;
+}
+
+static bool is_too_slow(struct client *client)
+{
+    size_t unread = unread_bytes(client);
+    return unread > client->host->output_max || is_subscriber_too_slow(client, unread);
+}
+
 /* False when the client was closed. */
 static bool write_out(struct client *client)
 {
@@ -246,7 +295,7 @@ static bool write_out(struct client *client)
         counter_add(&client->host->counters->bytes_out, count);
         buffer_consume(&client->out, count);
     }
-    if (unread_bytes(client) > client->host->output_max) {
+    if (is_too_slow(client)) {
         counter_add(&client->host->counters->slow_readers, 1);
         client_close(client);
         return false;
@@ -389,8 +438,9 @@ static void on_readable(void *context)
         enum stream_result result = stream_read(&client->stream, room, size, &count);
         if (result == STREAM_END) {
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
-             * when it is gone altogether the next write tells. But nothing is popped for it. */
-            if (client_waits_for_an_element(client)) {
+             * when it is gone altogether the next write tells. But nothing is popped for it, and
+             * nothing is waited for. */
+            if (client_waits_for_an_element(client) || client->subscriptions != NULL) {
                 client_close(client);
             } else {
                 client_drain(client);
@@ -463,8 +513,9 @@ void client_open(struct client_host *host, int fd)
     host->next_id += host->id_step;
     client->connected_us = loop_now_us(host->loop);
     client->protocol = 2;
-    buffer_init(&client->in, SIZE_MAX);  /* bounded in on_readable: request_max */
-    buffer_init(&client->out, SIZE_MAX); /* bounded in write_out: output_max */
+    buffer_init(&client->in, SIZE_MAX);     /* bounded in on_readable: request_max */
+    buffer_init(&client->out, SIZE_MAX);    /* bounded in write_out: output_max */
+    buffer_init(&client->pushes, SIZE_MAX); /* likewise */
     command_parser_init(&client->parser, host->bulk_max);
     turn_task_init(&client->task, on_turn_end, client);
     stream_open_plain(&client->stream, fd);

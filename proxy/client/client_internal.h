@@ -31,7 +31,10 @@ struct client {
     bool is_paused;
     bool is_draining; /* nothing more is read; close when all is answered and written */
     bool is_closed;   /* freed at the end of the turn */
-    struct transaction *transaction; /* between MULTI and EXEC; else null */
+    struct subscriptions *subscriptions; /* null: none */
+    struct buffer pushes;                /* they wait for the end of a reply */
+    uint64_t slow_since_us;              /* since when a subscriber is behind; 0: it is not */
+    struct transaction *transaction;     /* between MULTI and EXEC; else null */
     char name[64];
     char library[64], library_version[32]; /* CLIENT SETINFO */
 };
@@ -44,6 +47,10 @@ struct request *client_begin(struct client *client, const struct command_info *i
                              const struct command *command);
 /* After what is in the pipeline now, close. */
 void client_drain(struct client *client);
+/* Where a push is to be appended: pushes go out between two replies. It is sent soon. */
+struct buffer *client_push(struct client *client);
+/* Pushes that had to wait go out, if they may. */
+void client_flush_pushes(struct client *client);
 
 /* session.c */
 /* False: not now; what is under way has to be answered first. */
@@ -78,6 +85,21 @@ void transaction_watch(struct client *client, struct request *request,
                        const struct command *command);
 void transaction_unwatch(struct client *client); /* also when the client goes */
 void transaction_forget(struct client *client);  /* the client goes, or RESET */
+
+/* subscription.c */
+/* The shards have not confirmed all that the commands at the front of the pipeline ask: whatever is
+ * pushed comes behind their answers. */
+bool subscription_is_confirming(const struct client *client);
+/* Until then this command is not looked at. */
+bool subscription_delays(const struct client *client, const struct command_info *info);
+/* In RESP2 a subscribed client may do little else. */
+bool subscription_is_exclusive(const struct client *client);
+bool subscription_forbids(const struct client *client, const struct command_info *info);
+void subscription_add(struct client *client, struct request *request,
+                      const struct command *command);
+void subscription_remove(struct client *client, struct request *request,
+                         const struct command *command);
+void subscription_end(struct client *client); /* RESET, or the client goes */
 
 /* local.c: answers commands that no shard is asked for. */
 void local_answer(struct client *client, struct request *request, const struct command *command);

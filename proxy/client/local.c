@@ -14,9 +14,12 @@ typedef void local_fn(struct client *client, struct buffer *out, const struct co
 
 static void answer_ping(struct client *client, struct buffer *out, const struct command *command)
 {
-    (void)client;
     if (command->argc > 2) {
         write_error(out, "ERR wrong number of arguments for 'ping' command");
+    } else if (subscription_is_exclusive(client)) {
+        write_array(out, 2);
+        write_bulk(out, SLICE("pong"));
+        write_bulk(out, command->argc == 2 ? command->argv[1] : SLICE(""));
     } else if (command->argc == 2) {
         write_bulk(out, command->argv[1]);
     } else {
@@ -255,6 +258,7 @@ static void answer_reset(struct client *client, struct buffer *out, const struct
     client->protocol = 2;
     transaction_forget(client);
     transaction_unwatch(client);
+    subscription_end(client);
     write_status(out, "RESET");
 }
 

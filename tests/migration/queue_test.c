@@ -237,6 +237,7 @@ static void who_waits_goes_where_the_slot_goes(void **state)
 }
 
 /* Blocked commands are in flight: the barrier waits for them, and in the end cuts them off. */
+// field lesson: a writer the barrier did not count
 static void who_cannot_be_woken_is_cut_off(void **state)
 {
     (void)state;
@@ -509,6 +510,7 @@ static void a_reader_of_a_stream_outlives_its_connection(void **state)
     client_close(source);
 }
 
+// field lesson: a writer the barrier did not count
 static void a_watch_does_not_outlive_its_slots_entry(void **state)
 {
     (void)state;

@@ -303,7 +303,24 @@ int rig_connect(struct router_rig *rig)
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     client_open(&rig->clients, pair[1]);
+    if (rig->options.protocol == 3) {
+        rig_send(rig, pair[0], "HELLO 3");
+        rig_expect(rig, pair[0], "%7\r\n");
+    }
     return pair[0];
+}
+
+unsigned rig_protocols[2] = {2, 3};
+
+unsigned rig_protocol_of(void **state)
+{
+    const unsigned *protocol = *state;
+    return *protocol;
+}
+
+const char *rig_null(const struct router_rig *rig)
+{
+    return rig->options.protocol == 3 ? "_\r\n" : "$-1\r\n";
 }
 
 void rig_write(struct router_rig *rig, int fd, struct slice bytes)

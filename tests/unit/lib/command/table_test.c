@@ -111,15 +111,27 @@ static void our_decisions_hold(void **state)
         const char *first, *second;
         enum command_handler handler;
     } cases[] = {
-        {"get", NULL, HANDLER_ROUTE},          {"mget", NULL, HANDLER_MGET},
-        {"unlink", NULL, HANDLER_SUM_KEYS},    {"client", "id", HANDLER_CLIENT},
-        {"client", "setinfo", HANDLER_CLIENT}, {"command", "docs", HANDLER_ANY_SHARD},
-        {"command", NULL, HANDLER_ANY_SHARD},  {"memory", "usage", HANDLER_ROUTE},
-        {"memory", "stats", HANDLER_REFUSE},   {"object", "help", HANDLER_ANY_SHARD},
-        {"blpop", NULL, HANDLER_BLOCK},        {"xread", NULL, HANDLER_BLOCK},
-        {"xreadgroup", NULL, HANDLER_BLOCK},   {"watch", NULL, HANDLER_WATCH},
-        {"migrate", NULL, HANDLER_REFUSE},     {"sort", NULL, HANDLER_ROUTE},
-        {"spublish", NULL, HANDLER_REFUSE},    {"flushall", NULL, HANDLER_REFUSE},
+        {"get", NULL, HANDLER_ROUTE},
+        {"mget", NULL, HANDLER_MGET},
+        {"unlink", NULL, HANDLER_SUM_KEYS},
+        {"client", "id", HANDLER_CLIENT},
+        {"client", "setinfo", HANDLER_CLIENT},
+        {"command", "docs", HANDLER_ANY_SHARD},
+        {"command", NULL, HANDLER_ANY_SHARD},
+        {"memory", "usage", HANDLER_ROUTE},
+        {"memory", "stats", HANDLER_REFUSE},
+        {"object", "help", HANDLER_ANY_SHARD},
+        {"blpop", NULL, HANDLER_BLOCK},
+        {"xread", NULL, HANDLER_BLOCK},
+        {"xreadgroup", NULL, HANDLER_BLOCK},
+        {"watch", NULL, HANDLER_WATCH},
+        {"migrate", NULL, HANDLER_REFUSE},
+        {"sort", NULL, HANDLER_ROUTE},
+        {"spublish", NULL, HANDLER_PUBLISH},
+        {"flushall", NULL, HANDLER_REFUSE},
+        {"ssubscribe", NULL, HANDLER_SUBSCRIBE},
+        {"pubsub", "numsub", HANDLER_ANY_SHARD},
+        {"punsubscribe", NULL, HANDLER_UNSUBSCRIBE},
     };
 
     (void)state;

@@ -159,6 +159,7 @@ static void after_quit_nothing_more_is_done(void **state)
     buffer_fini(&got);
 }
 
+// field lesson: an early error put request and reply out of step
 static void a_protocol_error_comes_behind_the_answers_before_it(void **state)
 {
     (void)state;
@@ -201,6 +202,7 @@ static void a_half_closed_client_gets_its_answers(void **state)
     buffer_fini(&got);
 }
 
+// field lesson: crashes on freed requests
 static void what_a_gone_client_asked_is_answered_to_nobody(void **state)
 {
     (void)state;
@@ -237,6 +239,7 @@ static void ask_often(int client, const char *key, unsigned times)
     }
 }
 
+// field lesson: memory never given back
 static void a_client_that_never_reads_is_cut_off(void **state)
 {
     (void)state;
@@ -254,6 +257,7 @@ static void a_client_that_never_reads_is_cut_off(void **state)
 }
 
 /* It reads; but its first answer does not come, and all the others are kept meanwhile. */
+// field lesson: one slow or dead shard stalls everything pipelined behind it
 static void answers_behind_a_slow_shard_are_bounded(void **state)
 {
     (void)state;
