@@ -124,6 +124,10 @@ static void split(struct client *client, struct request *request, const struct c
 
 static void block(struct client *client, struct request *request, const struct command *command)
 {
+    if (!command_blocks(request->command, command->argv, command->argc)) {
+        route(client, request, command);
+        return;
+    }
     if (!find_route(client, request, command, false)) {
         return;
     }
@@ -214,7 +218,8 @@ static bool ends_transaction(enum command_handler handler)
 
 /* What goes on a connection of the client's own, or to other clients, would overtake what is under
  * way on others; and so would what follows a change of protocol: each has its connection. */
-static bool must_come_alone(const struct client *client, const struct command_info *info)
+static bool must_come_alone(const struct client *client, const struct command_info *info,
+                            const struct command *command)
 {
     if (info == NULL) {
         return false;
@@ -222,10 +227,11 @@ static bool must_come_alone(const struct client *client, const struct command_in
     if (info->handler == HANDLER_HELLO || info->handler == HANDLER_RESET) {
         return true;
     }
-    return client->transaction != NULL
-               ? info->handler == HANDLER_EXEC && client->is_watching
-               : info->handler == HANDLER_WATCH || info->handler == HANDLER_BLOCK ||
-                     info->handler == HANDLER_CLIENTS;
+    if (client->transaction != NULL) {
+        return info->handler == HANDLER_EXEC && client->is_watching;
+    }
+    return info->handler == HANDLER_WATCH || info->handler == HANDLER_CLIENTS ||
+           (info->handler == HANDLER_BLOCK && command_blocks(info, command->argv, command->argc));
 }
 
 static bool may_write(const struct client *client, const struct command_info *info)
@@ -290,7 +296,7 @@ bool session_handle(struct client *client, const struct command *command)
         command_find(client->host->table, command->argv, command->argc);
     if (waits_for_pause(client, info) ||
         (client->first != NULL &&
-         (must_come_alone(client, info) || subscription_delays(client, info)))) {
+         (must_come_alone(client, info, command) || subscription_delays(client, info)))) {
         return false;
     }
     client->last_command = info != NULL ? info : client->last_command;

@@ -472,6 +472,7 @@ struct router *router_new(const struct router_settings *settings,
     router->events = *events;
     router->mirrors_last = &router->mirrors_first;
     turn_task_init(&router->drain_task, check_drains, router);
+    blocking_init(router);
     command_parser_init(&router->parser, UINT64_MAX);
     return router;
 }
@@ -497,6 +498,7 @@ void router_free(struct router *router)
     fail_all(router, &router->held);
     dual_write_forget_all(router);
     loop_cancel(router->settings.backend.loop, &router->drain_task);
+    blocking_fini(router);
     command_parser_fini(&router->parser);
     snapshot_unref(router->snapshot);
     mem_free(router->lanes);

@@ -99,27 +99,28 @@ static void bullmq_works(void **state)
     run_program("bullmq");
 }
 
-/* All slots of one shard to another, and on: whatever a program does is caught in every phase. */
-static void all_of_them_work_while_slots_move(void **state)
+/* Most slots of one shard to another, and on round all of them. Not BullMQ: its scripts write keys
+ * that they do not declare, which nobody can mark (DESIGN.md section 6): its slot must not move
+ * while it works. */
+static void libraries_work_while_slots_move(void **state)
 {
-    static const char *const names[] = {"ioredis", "node_redis", "bullmq"};
-    struct process *programs[3];
+    static const char *const names[] = {"ioredis", "node_redis"};
+    static const char *const moves[] = {"split s1 --to s2 --share 0.9 --wait",
+                                        "split s2 --to s3 --share 0.9 --wait",
+                                        "split s3 --to s1 --share 0.9 --wait"};
+    struct process *programs[2];
     (void)state;
     if (!has_npm) {
         skip();
     }
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 2; i++) {
         programs[i] = start_program(names[i], "12");
     }
-    for (unsigned move = 0; move < 3; move++) {
-        char command[64];
-        (void)snprintf(command, sizeof(command), "move 0-1023 --to s%u --wait", move + 1);
-        char *id = cluster_ctl_ok(cluster, "status");
-        mem_free(id);
-        mem_free(cluster_ctl_ok(cluster, command));
+    for (unsigned i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
+        mem_free(cluster_ctl_ok(cluster, moves[i]));
         mem_free(cluster_ctl_ok(cluster, "finalize --wait"));
     }
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 2; i++) {
         expect_success(programs[i]);
     }
 }
@@ -130,7 +131,7 @@ int main(void)
         cmocka_unit_test(ioredis_works),
         cmocka_unit_test(node_redis_works),
         cmocka_unit_test(bullmq_works),
-        cmocka_unit_test(all_of_them_work_while_slots_move),
+        cmocka_unit_test(libraries_work_while_slots_move),
     };
     return cmocka_run_group_tests_name("node", tests, start, stop);
 }

@@ -2,14 +2,14 @@
 // Job queues of BullMQ: its scripts, blocking commands and streams. All keys of a queue share the
 // tag that its prefix names, as for a Redis Cluster.
 const { FlowProducer, Queue, QueueEvents, Worker } = require("bullmq");
-const { assert, main, port, until } = require("./support");
+const { assert, main, port, run, until } = require("./support");
 
 const options = { connection: { host: "127.0.0.1", port }, prefix: "{bull}" };
 const JOBS = 40;
 
 // Each job is worked off once and its result is kept; one in ten fails once and is tried again.
 async function work(round) {
-  const name = `jobs${round}`;
+  const name = `jobs${run}-${round}`;
   const tries = new Map();
   const queue = new Queue(name, options);
   const events = new QueueEvents(name, options);
@@ -38,8 +38,8 @@ async function work(round) {
   for (const job of jobs) {
     assert.equal(tries.get(job.id), job.data.number % 10 === 0 ? 2 : 1, `tries of ${job.id}`);
   }
-  const counts = await queue.getJobCounts("completed", "failed", "waiting", "active", "delayed");
-  assert.deepEqual(counts, { completed: JOBS, failed: 0, waiting: 0, active: 0, delayed: 0 });
+  const counts = await queue.getJobCounts("completed", "failed", "active", "delayed");
+  assert.deepEqual({ ...counts }, { completed: JOBS, failed: 0, active: 0, delayed: 0 });
   await worker.close();
   await events.close();
   await queue.obliterate({ force: true });
@@ -48,7 +48,7 @@ async function work(round) {
 
 // A parent waits for its children.
 async function flow(round) {
-  const name = `flow${round}`;
+  const name = `flow${run}-${round}`;
   const order = [];
   const worker = new Worker(name, async (job) => order.push(job.name), options);
   const flows = new FlowProducer(options);

@@ -1,7 +1,7 @@
 "use strict";
 // ioredis through its normal features.
 const Redis = require("ioredis");
-const { assert, main, port, until } = require("./support");
+const { assert, main, port, run, until } = require("./support");
 
 const options = { host: "127.0.0.1", port, connectionName: "mine" };
 const redis = new Redis(options);
@@ -11,7 +11,7 @@ redis.defineCommand("addTo", {
 });
 
 async function values(round) {
-  const key = (name) => `io:${round}:${name}`;
+  const key = (name) => `io:${run}:${round}:${name}`;
   assert.equal(await redis.set(key("a"), "1"), "OK");
   assert.equal(await redis.incr(key("a")), 2);
   assert.equal(await redis.get(key("none")), null);
@@ -31,7 +31,7 @@ async function values(round) {
 async function pipelines(round) {
   const pipeline = redis.pipeline();
   for (let i = 0; i < 300; i++) {
-    pipeline.set(`io:${round}:p${i}`, i).get(`io:${round}:p${i}`);
+    pipeline.set(`io:${run}:${round}:p${i}`, i).get(`io:${run}:${round}:p${i}`);
   }
   const results = await pipeline.exec();
   assert.equal(results.length, 600);
@@ -42,20 +42,20 @@ async function pipelines(round) {
 }
 
 async function transactions(round) {
-  const key = `{io:${round}}:t`;
+  const key = `{io:${run}:${round}}:t`;
   await redis.del(key);
   const results = await redis.multi().set(key, 5).incr(key).lpush(key, "x").get(key).exec();
   assert.equal(results[1][1], 6);
   assert.match(results[2][0].message, /WRONGTYPE/);
   assert.equal(results[3][1], "6");
   assert.equal(await redis.addTo(key, 10), 16);
-  const many = await Promise.all([1, 2, 3].map((n) => redis.addTo(`{io:${round}}:s${n}`, n)));
+  const many = await Promise.all([1, 2, 3].map((n) => redis.addTo(`{io:${run}:${round}}:s${n}`, n)));
   assert.deepEqual(many, [1, 2, 3]);
 }
 
 async function scan(round) {
   const found = new Set();
-  for await (const keys of redis.scanStream({ match: `io:${round}:p*`, count: 50 })) {
+  for await (const keys of redis.scanStream({ match: `io:${run}:${round}:p*`, count: 50 })) {
     keys.forEach((key) => found.add(key));
   }
   assert.equal(found.size, 300);
@@ -63,10 +63,10 @@ async function scan(round) {
 
 async function blocking(round) {
   const waiting = redis.duplicate();
-  const popped = waiting.blpop(`io:${round}:queue`, 10);
-  await redis.rpush(`io:${round}:queue`, "job");
-  assert.deepEqual(await popped, [`io:${round}:queue`, "job"]);
-  assert.equal(await waiting.blpop(`io:${round}:queue`, 0.05), null);
+  const popped = waiting.blpop(`io:${run}:${round}:queue`, 10);
+  await redis.rpush(`io:${run}:${round}:queue`, "job");
+  assert.deepEqual(await popped, [`io:${run}:${round}:queue`, "job"]);
+  assert.equal(await waiting.blpop(`io:${run}:${round}:queue`, 0.05), null);
   waiting.disconnect();
 }
 
@@ -75,12 +75,12 @@ async function publish(round) {
   const messages = [];
   subscriber.on("message", (channel, message) => messages.push([channel, message]));
   subscriber.on("pmessage", (pattern, channel, message) => messages.push([channel, message]));
-  assert.equal(await subscriber.subscribe(`io:${round}:news`), 1);
-  assert.equal(await subscriber.psubscribe(`io:${round}:n*`), 2);
-  await until(async () => (await redis.publish(`io:${round}:news`, "hello")) >= 1, "a subscriber");
+  assert.equal(await subscriber.subscribe(`io:${run}:${round}:news`), 1);
+  assert.equal(await subscriber.psubscribe(`io:${run}:${round}:n*`), 2);
+  await until(async () => (await redis.publish(`io:${run}:${round}:news`, "hello")) >= 1, "a subscriber");
   await until(() => messages.length >= 2, "its messages");
-  assert.deepEqual(messages[0], [`io:${round}:news`, "hello"]);
-  await subscriber.unsubscribe(`io:${round}:news`);
+  assert.deepEqual(messages[0], [`io:${run}:${round}:news`, "hello"]);
+  await subscriber.unsubscribe(`io:${run}:${round}:news`);
   subscriber.disconnect();
 }
 

@@ -1,7 +1,7 @@
 "use strict";
 // node-redis through its normal features.
 const { createClient, defineScript } = require("redis");
-const { assert, main, port, until } = require("./support");
+const { assert, main, port, run, until } = require("./support");
 
 const client = createClient({
   socket: { host: "127.0.0.1", port },
@@ -17,7 +17,7 @@ const client = createClient({
 });
 
 async function values(round) {
-  const key = (name) => `nr:${round}:${name}`;
+  const key = (name) => `nr:${run}:${round}:${name}`;
   assert.equal(await client.set(key("a"), "1"), "OK");
   assert.equal(await client.incr(key("a")), 2);
   assert.equal(await client.get(key("none")), null);
@@ -38,7 +38,7 @@ async function values(round) {
 }
 
 async function transactions(round) {
-  const key = `{nr:${round}}:t`;
+  const key = `{nr:${run}:${round}}:t`;
   await client.del(key);
   assert.deepEqual(await client.multi().set(key, 5).incr(key).get(key).exec(), ["OK", 6, "6"]);
   assert.equal(await client.addTo(key, 10), 16);
@@ -53,7 +53,7 @@ async function transactions(round) {
 
 async function scan(round) {
   const found = new Set();
-  for await (const key of client.scanIterator({ MATCH: `nr:${round}:p*`, COUNT: 50 })) {
+  for await (const key of client.scanIterator({ MATCH: `nr:${run}:${round}:p*`, COUNT: 50 })) {
     found.add(key);
   }
   assert.equal(found.size, 300);
@@ -62,8 +62,8 @@ async function scan(round) {
 async function blocking(round) {
   const waiting = client.duplicate();
   await waiting.connect();
-  const popped = waiting.blPop(`nr:${round}:queue`, 10);
-  await client.rPush(`nr:${round}:queue`, "job");
+  const popped = waiting.blPop(`nr:${run}:${round}:queue`, 10);
+  await client.rPush(`nr:${run}:${round}:queue`, "job");
   assert.equal((await popped).element, "job");
   await waiting.quit();
 }
@@ -72,13 +72,13 @@ async function publish(round) {
   const subscriber = client.duplicate();
   const messages = [];
   await subscriber.connect();
-  await subscriber.subscribe(`nr:${round}:news`, (message) => messages.push(message));
-  await subscriber.pSubscribe(`nr:${round}:n*`, (message) => messages.push(message));
-  await until(async () => (await client.publish(`nr:${round}:news`, "hello")) >= 1, "a subscriber");
+  await subscriber.subscribe(`nr:${run}:${round}:news`, (message) => messages.push(message));
+  await subscriber.pSubscribe(`nr:${run}:${round}:n*`, (message) => messages.push(message));
+  await until(async () => (await client.publish(`nr:${run}:${round}:news`, "hello")) >= 1, "a subscriber");
   await until(() => messages.length >= 2, "its messages");
   assert.equal(messages[0], "hello");
-  await subscriber.unsubscribe(`nr:${round}:news`);
-  await subscriber.pUnsubscribe(`nr:${round}:n*`);
+  await subscriber.unsubscribe(`nr:${run}:${round}:news`);
+  await subscriber.pUnsubscribe(`nr:${run}:${round}:n*`);
   await subscriber.quit();
 }
 

@@ -5,8 +5,11 @@ const assert = require("node:assert/strict");
 
 const [port, rounds] = process.argv.slice(2).map(Number);
 
+// In every key, so that no program meets what another run of it has left.
+const run = process.pid;
+
 // Runs `work(round)` for each round; the time limit is the test's.
-async function run(work, close) {
+async function runAll(work, close) {
   for (let round = 0; round < rounds; round++) {
     await work(round);
   }
@@ -14,7 +17,7 @@ async function run(work, close) {
 }
 
 function main(work, close) {
-  run(work, close).then(
+  runAll(work, close).then(
     () => process.exit(0),
     (error) => {
       console.error(error);
@@ -31,4 +34,4 @@ async function until(condition, what) {
   }
 }
 
-module.exports = { assert, main, port, until };
+module.exports = { assert, main, port, run, until };
