@@ -312,6 +312,7 @@ static void on_turn_end(void *context)
         client_free(client);
         return;
     }
+    subscription_tidy(client);
     if (!write_out(client)) {
         return;
     }

@@ -100,6 +100,8 @@ void subscription_add(struct client *client, struct request *request,
 void subscription_remove(struct client *client, struct request *request,
                          const struct command *command);
 void subscription_end(struct client *client); /* RESET, or the client goes */
+/* At the end of a turn: who is subscribed to nothing any more needs no connections. */
+void subscription_tidy(struct client *client);
 
 /* local.c: answers commands that no shard is asked for. */
 void local_answer(struct client *client, struct request *request, const struct command *command);
