@@ -29,16 +29,38 @@ unsigned channel_slot(struct slice channel, struct slice message, unsigned nslot
     return slot_of_key(keyspace_event_read(channel, message, &event) ? event.key : channel, nslots);
 }
 
-/* All that is ever done to a copy: written whole, taken away, read. */
+static bool is_one_of(struct slice event, const char *const *names)
+{
+    while (*names != NULL && !slice_equal(event, slice_of(*names))) {
+        names++;
+    }
+    return *names != NULL;
+}
+
+/* What proxies and the migrator do to a copy: write it whole, take it away. */
+static bool may_be_mirrored(struct slice event)
+{
+    static const char *const names[] = {"restore", "del", "new", NULL};
+    return is_one_of(event, names);
+}
+
+/* All that ever happens to a copy. */
 static bool may_be_of_copy(struct slice event)
 {
-    static const char *const events[] = {"restore", "del", "expired", "evicted", "new", "keymiss"};
-    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
-        if (slice_equal(event, slice_of(events[i]))) {
-            return true;
-        }
+    static const char *const names[] = {"expired", "evicted", "keymiss", NULL};
+    return may_be_mirrored(event) || is_one_of(event, names);
+}
+
+/* Around a cutover the shards are ahead of the adopted snapshot, or behind it. What a copy never
+ * says was said by the authority that this shard is already, or was still; what is mirrored to the
+ * authority of a slot in a hold is from those who know already that it is one no more. */
+static bool is_of_authority(const struct slot_entry *entry, unsigned shard, struct slice event)
+{
+    if (entry->authority == shard) {
+        return !entry->is_held || !may_be_mirrored(event);
     }
-    return false;
+    return entry->migration != NULL && !may_be_of_copy(event) &&
+           (entry->migration->source == shard || entry->migration->target == shard);
 }
 
 bool message_is_visible(const struct snapshot *snapshot, unsigned shard, struct slice channel,
@@ -49,16 +71,6 @@ bool message_is_visible(const struct snapshot *snapshot, unsigned shard, struct 
         return true;
     }
     unsigned slot = slot_of_key(event.key, snapshot->slot_mask + 1);
-    const struct slot_entry *entry = snapshot_entry(snapshot, slot);
-    if (metadata_is_name(event.key)) {
-        return false;
-    }
-    if (entry->authority == shard) {
-        return true;
-    }
-    /* Around a cutover the shards are ahead of the adopted snapshot, or behind it. What a copy
-     * never says was said by the authority that this shard is already, or was still. */
-    bool takes_part = entry->migration != NULL &&
-                      (entry->migration->source == shard || entry->migration->target == shard);
-    return takes_part && !may_be_of_copy(event.name);
+    return !metadata_is_name(event.key) &&
+           is_of_authority(snapshot_entry(snapshot, slot), shard, event.name);
 }

@@ -93,15 +93,19 @@ static void what_happens_to_a_copy_is_hidden(void **state)
     static const struct {
         enum phase phase;
         unsigned authority, copy;
-    } cases[] = {{PHASE_DUAL_WRITE, 0, 1}, {PHASE_HOLD, 0, 1},     {PHASE_SWITCHED, 1, 0},
-                 {PHASE_HOLD_BACK, 1, 0},  {PHASE_ABORTING, 0, 1}, {PHASE_FINALIZING, 1, 0}};
+        bool is_held;
+    } cases[] = {{PHASE_DUAL_WRITE, 0, 1, false}, {PHASE_HOLD, 0, 1, true},
+                 {PHASE_SWITCHED, 1, 0, false},   {PHASE_HOLD_BACK, 1, 0, true},
+                 {PHASE_ABORTING, 0, 1, false},   {PHASE_FINALIZING, 1, 0, false}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct snapshot *snapshot = in_phase(cases[i].phase);
         assert_true(shows(snapshot, cases[i].authority, "set"));
-        assert_true(shows(snapshot, cases[i].authority, "del"));
-        assert_true(shows(snapshot, cases[i].authority, "restore"));
+        assert_true(shows(snapshot, cases[i].authority, "expired"));
+        /* In a hold these are the mirrors of who has adopted the switch already. */
+        assert_int_equal(shows(snapshot, cases[i].authority, "del"), !cases[i].is_held);
+        assert_int_equal(shows(snapshot, cases[i].authority, "restore"), !cases[i].is_held);
         assert_false(shows(snapshot, cases[i].copy, "restore"));
         assert_false(shows(snapshot, cases[i].copy, "del"));
         assert_false(shows(snapshot, cases[i].copy, "expired"));
