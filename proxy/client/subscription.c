@@ -251,9 +251,13 @@ static void write_change(struct buffer *out, const struct client *client, const 
     write_integer(out, count);
 }
 
+/* The first of the pipeline is answered. To the client's output itself: a confirmation is a push,
+ * which CLIENT REPLY OFF does not keep back. */
 static void answer(struct request *request, struct slice bytes)
 {
-    buffer_add(request_answer(request), bytes.data, bytes.len);
+    struct client *client = request->owner;
+    ASSERT(request == client->first);
+    buffer_add(&client->out, bytes.data, bytes.len);
     request->cancel = NULL;
     router_answer(request);
 }
@@ -428,8 +432,8 @@ void subscription_remove(struct client *client, struct request *request,
     struct buffer names;
     buffer_init(&names, SIZE_MAX);
     if (subscriptions == NULL) {
-        remove_names(client, kind, command, &names, request_answer(request));
-        router_answer(request);
+        remove_names(client, kind, command, &names, &request->bytes);
+        answer(request, buffer_slice(&request->bytes));
     } else {
         unsigned before = count_all(subscriptions);
         remove_names(client, kind, command, &names, &request->bytes);
