@@ -342,6 +342,7 @@ static void on_turn_end(void *context)
         client_free(client);
         return;
     }
+    subscription_tidy(client);
     if (!write_out(client)) {
         return;
     }
@@ -467,9 +468,8 @@ static void on_readable(void *context)
         enum stream_result result = stream_read(&client->stream, room, size, &count);
         if (result == STREAM_END) {
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
-             * when it is gone altogether the next write tells. But nothing is popped for it, and
-             * nothing is waited for. */
-            if (client_waits_for_an_element(client) || client->subscriptions != NULL) {
+             * when it is gone altogether the next write tells. But nothing is popped for it. */
+            if (client_waits_for_an_element(client)) {
                 client_cut_off(client);
             } else {
                 client_drain(client);

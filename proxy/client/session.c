@@ -256,6 +256,18 @@ static bool waits_for_pause(const struct client *client, const struct command_in
                               (!pause->is_of_writes || may_write(client, info));
 }
 
+/* A subcommand that we do not know may be one of a newer server; but not in subscribed mode, which
+ * is our own. */
+static enum command_check check_command(const struct client *client,
+                                        const struct command_info *info,
+                                        const struct command *command)
+{
+    bool has_unknown_part = info != NULL && info->nsubcommands > 0 && command->argc > 1;
+    return has_unknown_part && subscription_forbids(client, info)
+               ? COMMAND_UNKNOWN_SUBCOMMAND
+               : command_check(info, command->argv, command->argc);
+}
+
 /* Redis looks first whether the command exists and its arguments are as many as it takes. */
 static bool is_forbidden(const struct client *client, const struct command_info *info,
                          enum command_check check)
@@ -270,7 +282,7 @@ static bool is_turned_down(struct client *client, struct request *request,
                            const struct command *command)
 {
     const struct command_info *info = request->command;
-    enum command_check check = command_check(info, command->argv, command->argc);
+    enum command_check check = check_command(client, info, command);
     if (is_forbidden(client, info, check)) {
         bool is_written = command_error_subscribed(request_answer(request), info);
         ASSERT(is_written);
