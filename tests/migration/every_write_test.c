@@ -311,14 +311,6 @@ static void run_restore(const char *tag)
     mem_free(again);
 }
 
-static void run_all(const char *tag)
-{
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        run_line(lines[i], tag);
-    }
-    run_restore(tag);
-}
-
 /* --- comparing -------------------------------------------------------------------------------- */
 
 /* Of its type, the whole value with all that belongs to it. */
@@ -383,7 +375,6 @@ static void expect_all_mirrored(const char *tag)
     redisReply *keys = redisCommand(client_context(source), "KEYS %s*", tag);
     redisReply *copies = redisCommand(client_context(target), "KEYS %s*", tag);
     unsigned nbad = 0;
-    assert_true(keys->elements > 40);
     assert_int_equal(keys->elements, copies->elements);
     for (size_t i = 0; i < keys->elements; i++) {
         nbad += is_mirrored(keys->element[i]->str) ? 0 : 1;
@@ -391,6 +382,19 @@ static void expect_all_mirrored(const char *tag)
     assert_int_equal(nbad, 0);
     freeReplyObject(keys);
     freeReplyObject(copies);
+}
+
+/* Looks after each line, or a later write of the same key would mirror what an earlier has missed.
+ */
+static void run_all(const char *tag, bool has_copy)
+{
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        run_line(lines[i], tag);
+        if (has_copy) {
+            expect_all_mirrored(tag);
+        }
+    }
+    run_restore(tag);
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */
@@ -421,8 +425,8 @@ static void every_write_is_mirrored_and_answered_as_redis_does(void **state)
     (void)state;
     char *id = open_migration(moving, staying);
     process_kill(cluster_migrator(cluster)); /* it would repair what a mirror has missed */
-    run_all(staying);
-    run_all(moving);
+    run_all(staying, false);
+    run_all(moving, true);
     expect_all_mirrored(moving);
     cluster_restart_migrator(cluster, NULL);
     char *words = mem_printf("switch %s --wait", id);
