@@ -38,6 +38,9 @@ struct engine {
 
     struct recollection memory;
     struct throttle throttle;
+    struct probe *probe; /* while copying, or before; null: none */
+    struct pace pace;
+    bool is_paced;          /* pace has been set for this copying */
     uint64_t scanning_base; /* base and direction that the two below belong to */
     enum direction scanning_direction;
     struct scanner backfill;
@@ -104,6 +107,11 @@ void engine_pair(struct engine *engine, struct copy_pair *pair);
 struct guard_claim engine_claim(const struct engine *engine, enum side side);
 void engine_names(const struct engine *engine, enum direction direction,
                   struct metadata_names *names);
+/* Watches how long the shards take to answer, so that copying can spare their clients. Watching
+ * before the copying begins tells what is usual. Neither fails: without it nothing rests. */
+void engine_watch_latency(struct engine *engine);
+void engine_begin_pacing(struct engine *engine);
+void engine_end_pacing(struct engine *engine);
 /* Whether the copy is below copy_memory_limit; looked at now and then, journalled when it changes.
  */
 bool engine_copy_has_room(struct engine *engine);
