@@ -24,6 +24,13 @@ enum step_result {
     STEP_RETRY     /* a failure, said in `why`: back off */
 };
 
+/* When the steps of a hold were over; 0: they were not. */
+struct hold_steps {
+    uint64_t barrier_us;
+    uint64_t drain_us;
+    uint64_t guards_us;
+};
+
 struct engine {
     const struct migrator_settings *settings;
     const atomic_bool *is_stopping;
@@ -47,6 +54,7 @@ struct engine {
     struct verifier verifier;
     bool has_verifier;
     uint64_t hold_began_us;      /* 0: no hold */
+    struct hold_steps hold_steps;
     uint64_t hold_deadline_us;   /* 0: none */
     uint64_t quiet_since_us;     /* the dirty set has stayed below cutover_keys; 0: it has not */
     uint64_t hold_not_before_us; /* backing off after an undone hold */
