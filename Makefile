@@ -140,7 +140,7 @@ test: $(UNIT) ## run the unit tests (ONLY=word: those whose path has it)
 integration: all $(INTEGRATION) $(TOOLS) ## run the tests against real redis-servers
 	@for t in $(call chosen,$(INTEGRATION)); do SLUICE_BIN=$(abspath $(B)) $$t || exit 1; done
 
-chaos: ## every step under every fault, and a storm; CHAOS_OPTIONS="--seconds 300 --seed 1" (40 minutes)
+chaos: ## every step under every fault, and a storm; CHAOS_OPTIONS="--seconds 300 --seed 1" (90 minutes)
 	scripts/chaos $(CHAOS_OPTIONS)
 
 soak: ## migrations back and forth under load: memory and descriptors stay flat; SOAK_SECONDS=3600

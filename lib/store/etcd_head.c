@@ -12,7 +12,7 @@
 #include "lib/base/number.h"
 #include "lib/store/etcd_store.h"
 
-#define SETTLE_US    UINT64_C(3000000) /* so long an unknown outcome is asked for */
+#define SETTLE_US    UINT64_C(5000000) /* so long an unknown outcome is asked for */
 #define TRY_AGAIN_MS 50
 
 bool etcd_head_take(struct etcd_head *head, const json_t *kvs)

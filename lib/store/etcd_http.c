@@ -7,8 +7,12 @@
 #include "lib/base/clock.h"
 #include "lib/base/memory.h"
 
-#define TIMEOUT_US       UINT64_C(2000000) /* for the whole question, however many are asked */
-#define HEDGE_US         UINT64_C(250000)  /* so long one member is waited for alone */
+#define TIMEOUT_US UINT64_C(5000000) /* for the whole question, however many are asked */
+/* For one member: one that has lost its leader may sit on a question for long, and answers the next
+ * when there is another leader. */
+#define CALL_TIMEOUT_US  UINT64_C(1000000)
+#define HEDGE_US         UINT64_C(250000) /* so long one member is waited for alone */
+#define ROUND_PAUSE_US   UINT64_C(100000)
 #define ANSWER_MAX_BYTES ((size_t)128 << 20)
 
 /* gRPC's codes, as the gateway passes them on. */
@@ -41,8 +45,9 @@ struct asking {
     const char *path;
     const struct buffer *body;
     struct call calls[ETCD_ENDPOINTS_MAX];
-    unsigned nstarted, nended;
-    bool may_be_done; /* somebody got it and did not say no */
+    uint64_t deadline_us;
+    unsigned nstarted, nended; /* of this round */
+    bool may_be_done;          /* somebody got it and did not say no */
     bool is_over;
     bool needs_login;
     enum etcd_outcome outcome;
@@ -130,7 +135,7 @@ static CURL *make_easy(const struct etcd_http *http, unsigned endpoint, const ch
     SET(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     SET(easy, CURLOPT_TCP_KEEPIDLE, 5L);
     SET(easy, CURLOPT_TCP_KEEPINTVL, 2L);
-    SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(TIMEOUT_US / 1000));
+    SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(CALL_TIMEOUT_US / 1000));
     SET(easy, CURLOPT_HTTPHEADER, http->headers);
     SET(easy, CURLOPT_POST, 1L);
     SET(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)buffer_length(body));
@@ -232,7 +237,7 @@ static void start_call(struct asking *asking)
     asking->nstarted++;
     buffer_init(&call->body, ANSWER_MAX_BYTES);
     call->easy = make_easy(asking->http, endpoint, asking->path, asking->body);
-    SET(call->easy, CURLOPT_TIMEOUT_MS, (long)(TIMEOUT_US / 1000));
+    SET(call->easy, CURLOPT_TIMEOUT_MS, (long)(CALL_TIMEOUT_US / 1000));
     SET(call->easy, CURLOPT_WRITEFUNCTION, take_bytes);
     SET(call->easy, CURLOPT_WRITEDATA, &call->body);
     (void)curl_multi_add_handle(asking->http->multi, call->easy);
@@ -290,30 +295,52 @@ static void end_all(struct asking *asking)
     }
 }
 
-/* Starts the next member when all that were asked have failed, or the last is slow. */
-static void run_calls(struct asking *asking)
+static void wait_for_calls(const struct asking *asking, uint64_t hedge_us)
 {
-    uint64_t deadline_us = clock_now_us() + TIMEOUT_US, hedge_us = 0;
     const unsigned count = asking->http->place->nendpoints;
-    for (uint64_t now_us = clock_now_us(); !asking->is_over && now_us < deadline_us;
-         now_us = clock_now_us()) {
+    uint64_t now_us = clock_now_us();
+    uint64_t until_us = asking->nstarted < count ? hedge_us : asking->deadline_us;
+    int wait_ms = until_us > now_us ? (int)((until_us - now_us) / 1000) + 1 : 0;
+    (void)curl_multi_poll(asking->http->multi, NULL, 0, wait_ms, NULL);
+}
+
+/* Every member once. Starts the next when all that were asked have failed, or the last is slow. */
+static void run_round(struct asking *asking)
+{
+    const unsigned count = asking->http->place->nendpoints;
+    uint64_t hedge_us = 0;
+    asking->nstarted = asking->nended = 0;
+    while (!asking->is_over && asking->nended < count && clock_now_us() < asking->deadline_us) {
         if (asking->nstarted < count &&
-            (asking->nended == asking->nstarted || now_us >= hedge_us)) {
+            (asking->nended == asking->nstarted || clock_now_us() >= hedge_us)) {
             start_call(asking);
-            hedge_us = now_us + HEDGE_US;
+            hedge_us = clock_now_us() + HEDGE_US;
         }
         int running = 0;
         (void)curl_multi_perform(asking->http->multi, &running);
         take_ended(asking);
-        if (asking->nended == count) {
-            return;
-        }
         if (!asking->is_over && asking->nended < asking->nstarted) {
-            uint64_t until_us = asking->nstarted < count ? hedge_us : deadline_us;
-            int wait_ms = until_us > now_us ? (int)((until_us - now_us) / 1000) + 1 : 0;
-            (void)curl_multi_poll(asking->http->multi, NULL, 0, wait_ms, NULL);
+            wait_for_calls(asking, hedge_us);
         }
     }
+    end_all(asking);
+}
+
+/* Until somebody answers, or nobody can be reached, or the time is over. */
+static void run_rounds(struct asking *asking)
+{
+    asking->deadline_us = clock_now_us() + TIMEOUT_US;
+    do {
+        uint64_t round_us = clock_now_us();
+        run_round(asking);
+        if (asking->is_over || !asking->may_be_done) {
+            return;
+        }
+        uint64_t took_us = clock_now_us() - round_us;
+        if (took_us < ROUND_PAUSE_US) {
+            clock_sleep_ms((ROUND_PAUSE_US - took_us) / 1000);
+        }
+    } while (clock_now_us() < asking->deadline_us);
 }
 
 /* err is left alone when it is answered. */
@@ -323,8 +350,7 @@ static enum etcd_outcome ask_once(struct asking *asking, struct error *err)
     (void)error_set(&asking->why, "etcd at %s%s does not answer within %u ms",
                     asking->http->place->endpoints[asking->http->preferred], asking->path,
                     (unsigned)(TIMEOUT_US / 1000));
-    run_calls(asking);
-    end_all(asking);
+    run_rounds(asking);
     if (!asking->is_over) {
         /* The next question begins with somebody else. */
         asking->http->preferred = endpoint_of(asking, 1);

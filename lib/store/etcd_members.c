@@ -17,6 +17,7 @@ struct etcd_registration {
     struct buffer text;   /* what the store has of it; empty: nothing */
     uint64_t alive_lease; /* 0: none */
     uint64_t listed_lease;
+    uint64_t lead_lease;
 };
 
 static struct etcd_registration *registration_of(struct etcd_store *store,
@@ -155,6 +156,59 @@ bool etcd_unregister(struct store *base, const struct store_member *member, stru
     bool ok = (registration->alive_lease == 0 || revoke(store, registration->alive_lease, err)) &&
               (registration->listed_lease == 0 || revoke(store, registration->listed_lease, err));
     forget(store, registration);
+    return ok;
+}
+
+/* --- leading ------------------------------------------------------------------------------- */
+
+/* Takes the key when it is not there; else looks whose it is. */
+static bool take_lead(struct etcd_store *store, const struct etcd_registration *registration,
+                      const char *key, bool *leads, struct error *err)
+{
+    json_t *answer = NULL, *conditions = json_array(), *then = json_array(),
+           *otherwise = json_array();
+    struct slice name = slice_of(registration->name);
+    (void)json_array_append_new(conditions, etcd_is_at(key, 0));
+    (void)json_array_append_new(then, etcd_put(key, name, registration->lead_lease));
+    (void)json_array_append_new(otherwise, etcd_range(key, NULL, 0));
+    bool ok = etcd_ask(store->http, "/v3/kv/txn", etcd_txn(conditions, then, otherwise), &answer,
+                       err) == ETCD_ANSWERED;
+    if (ok) {
+        struct buffer holder;
+        buffer_init(&holder, MEMBER_MAX_BYTES);
+        const json_t *found = json_array_get(etcd_found(answer, 0), 0);
+        *leads =
+            json_is_true(json_object_get(answer, "succeeded")) ||
+            (etcd_bytes_of(found, "value", &holder) && slice_equal(buffer_slice(&holder), name));
+        buffer_fini(&holder);
+    }
+    json_decref(answer);
+    return ok;
+}
+
+bool etcd_lead(struct store *base, const struct store_member *member, bool *leads,
+               struct error *err)
+{
+    struct etcd_store *store = (struct etcd_store *)base;
+    struct etcd_registration *registration = registration_of(store, member);
+    bool is_lost = registration->lead_lease == 0;
+    if ((!is_lost && !keep_alive(store, registration->lead_lease, &is_lost, err)) ||
+        (is_lost && !grant(store, STORE_LEAD_MS, &registration->lead_lease, err))) {
+        return false;
+    }
+    char *key = etcd_key(store, "leader/%s", member->kind);
+    bool ok = take_lead(store, registration, key, leads, err);
+    mem_free(key);
+    return ok;
+}
+
+/* The key goes with its lease. */
+bool etcd_yield(struct store *base, const struct store_member *member, struct error *err)
+{
+    struct etcd_store *store = (struct etcd_store *)base;
+    struct etcd_registration *registration = registration_of(store, member);
+    bool ok = registration->lead_lease == 0 || revoke(store, registration->lead_lease, err);
+    registration->lead_lease = 0;
     return ok;
 }
 

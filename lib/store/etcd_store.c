@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "lib/base/assert.h"
 #include "lib/base/clock.h"
@@ -33,6 +35,16 @@ char *etcd_key(const struct etcd_store *store, const char *format, ...)
 
 /* --- reading ------------------------------------------------------------------------------- */
 
+static void compare_watches(struct etcd_store *store, uint64_t epoch)
+{
+    if (store->watch != NULL) {
+        etcd_watch_compare(store->watch, epoch);
+    }
+    if (store->other != NULL) {
+        etcd_watch_compare(store->other, epoch);
+    }
+}
+
 static enum newest_result newest_of(struct etcd_store *store, const json_t *answer, uint64_t *epoch,
                                     struct error *err)
 {
@@ -43,9 +55,7 @@ static enum newest_result newest_of(struct etcd_store *store, const json_t *answ
     }
     store->asked_us = clock_now_us();
     *epoch = store->epoch.number;
-    if (store->watch != NULL) {
-        etcd_watch_compare(store->watch, *epoch);
-    }
+    compare_watches(store, *epoch);
     return *epoch > 0 ? NEWEST_FOUND : NEWEST_NONE;
 }
 
@@ -78,15 +88,27 @@ static enum newest_result etcd_newest(struct store *base, uint64_t *epoch, struc
     return result;
 }
 
+/* Takes what has come; the newest epoch that either told of. 0: none yet. */
+static uint64_t watched_epoch(struct etcd_store *store)
+{
+    uint64_t epoch = 0;
+    if (store->watch != NULL) {
+        etcd_watch_clear(store->watch);
+        epoch = etcd_watch_epoch(store->watch);
+    }
+    if (store->other != NULL) {
+        etcd_watch_clear(store->other);
+        uint64_t told = etcd_watch_epoch(store->other);
+        epoch = told > epoch ? told : epoch;
+    }
+    return epoch;
+}
+
 static enum newest_result etcd_peek(struct store *base, uint64_t *epoch, struct error *err)
 {
     struct etcd_store *store = (struct etcd_store *)base;
-    if (store->watch == NULL || clock_now_us() - store->asked_us > BELIEVED_US) {
-        return etcd_newest(base, epoch, err);
-    }
-    etcd_watch_clear(store->watch);
-    *epoch = etcd_watch_epoch(store->watch);
-    if (*epoch == 0) {
+    *epoch = watched_epoch(store);
+    if (*epoch == 0 || clock_now_us() - store->asked_us > BELIEVED_US) {
         return etcd_newest(base, epoch, err);
     }
     *epoch = *epoch > store->epoch.number ? *epoch : store->epoch.number;
@@ -253,20 +275,47 @@ static enum cas_result etcd_cas(struct store *base, const struct topology *next,
 
 /* --- watching ------------------------------------------------------------------------------ */
 
+static void add_watch(const struct etcd_store *store, const struct etcd_watch *watch)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    int failed = epoll_ctl(store->watch_fd, EPOLL_CTL_ADD, etcd_watch_fd(watch), &event);
+    ASSERT(failed == 0);
+}
+
+static void open_watches(struct etcd_store *store)
+{
+    store->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+    ASSERT(store->watch_fd >= 0);
+    store->watch = etcd_watch_open(store, 0);
+    add_watch(store, store->watch);
+    if (store->place.nendpoints > 1) {
+        store->other = etcd_watch_open(store, 1);
+        add_watch(store, store->other);
+    }
+}
+
 static int etcd_store_watch_fd(struct store *base)
 {
     struct etcd_store *store = (struct etcd_store *)base;
     if (store->watch == NULL) {
-        store->watch = etcd_watch_open(store);
+        open_watches(store);
     }
-    return etcd_watch_fd(store->watch);
+    return store->watch_fd;
 }
 
 static void etcd_store_watch_clear(struct store *base)
 {
-    const struct etcd_store *store = (const struct etcd_store *)base;
+    (void)watched_epoch((struct etcd_store *)base);
+}
+
+static void close_watches(struct etcd_store *store)
+{
     if (store->watch != NULL) {
-        etcd_watch_clear(store->watch);
+        etcd_watch_close(store->watch);
+        (void)close(store->watch_fd);
+    }
+    if (store->other != NULL) {
+        etcd_watch_close(store->other);
     }
 }
 
@@ -275,9 +324,7 @@ static void etcd_store_watch_clear(struct store *base)
 static void etcd_close(struct store *base)
 {
     struct etcd_store *store = (struct etcd_store *)base;
-    if (store->watch != NULL) {
-        etcd_watch_close(store->watch);
-    }
+    close_watches(store);
     etcd_members_close(store);
     etcd_http_free(store->http);
     etcd_place_fini(&store->place);
@@ -296,6 +343,8 @@ static const struct store_operations etcd_operations = {
     .renew = etcd_renew,
     .unregister = etcd_unregister,
     .members = etcd_members,
+    .lead = etcd_lead,
+    .yield = etcd_yield,
     .ages = etcd_ages,
     .append = etcd_append,
     .journal = etcd_journal,

@@ -10,6 +10,7 @@
  *   PREFIX/parts/<token>/<n> what does not fit into one request of a text
  *   PREFIX/members/<name>    a running proxy or migrator, under a lease of GONE_MS
  *   PREFIX/alive/<name>      it renews, under a lease of STORE_LEASE_MS
+ *   PREFIX/leader/<kind>     "<name>" of the one that leads, under a lease of STORE_LEAD_MS
  *
  * A token is random and new for each write: by it a writer whose request timed out finds out
  * whether it was done. All reads are linearizable.
@@ -43,6 +44,8 @@ struct etcd_store {
     struct etcd_head journal;
     uint64_t asked_us;        /* when the epoch was last read; 0: never */
     struct etcd_watch *watch; /* null: nobody has asked for it yet */
+    struct etcd_watch *other; /* a second one, with another member: one may hang unnoticed */
+    int watch_fd;             /* an epoll of both */
     struct etcd_registration *registrations;
 };
 
@@ -81,7 +84,8 @@ json_t *etcd_text_drop(const struct etcd_store *store, const char *token);
 
 /* --- etcd_watch.c --- */
 
-struct etcd_watch *etcd_watch_open(struct etcd_store *store);
+/* Begins with the member `turn` places behind the one that answered last. */
+struct etcd_watch *etcd_watch_open(struct etcd_store *store, unsigned turn);
 void etcd_watch_close(struct etcd_watch *watch);
 int etcd_watch_fd(const struct etcd_watch *watch);
 /* Takes what has come; never blocks. */
@@ -97,6 +101,9 @@ bool etcd_renew(struct store *base, const struct store_member *member, struct er
 bool etcd_unregister(struct store *base, const struct store_member *member, struct error *err);
 bool etcd_members(struct store *base, struct store_member **members, unsigned *count,
                   struct error *err);
+bool etcd_lead(struct store *base, const struct store_member *member, bool *leads,
+               struct error *err);
+bool etcd_yield(struct store *base, const struct store_member *member, struct error *err);
 bool etcd_ages(struct store *base, struct store_member *members, unsigned count, struct error *err);
 void etcd_members_close(struct etcd_store *store);
 

@@ -251,12 +251,12 @@ static void run_sockets(struct etcd_watch *watch)
 
 /* --- the door ------------------------------------------------------------------------------ */
 
-struct etcd_watch *etcd_watch_open(struct etcd_store *store)
+struct etcd_watch *etcd_watch_open(struct etcd_store *store, unsigned turn)
 {
     struct etcd_watch *watch = mem_zalloc(sizeof(*watch));
     watch->store = store;
     watch->library_due_us = watch->created_due_us = watch->restart_due_us = NEVER;
-    watch->endpoint = etcd_http_preferred(store->http);
+    watch->endpoint = (etcd_http_preferred(store->http) + turn) % store->place.nendpoints;
     watch->multi = curl_multi_init();
     watch->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     watch->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);

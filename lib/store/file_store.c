@@ -330,6 +330,7 @@ static void file_close(struct store *base)
     if (store->journal_fd >= 0) {
         (void)close(store->journal_fd);
     }
+    file_lead_let_go(store);
     mem_free(store->folder);
     mem_free(store);
 }
@@ -345,6 +346,8 @@ static const struct store_operations file_operations = {
     .renew = file_renew,
     .unregister = file_unregister,
     .members = file_members,
+    .lead = file_lead,
+    .yield = file_yield,
     .append = file_append,
     .journal = file_journal,
 };
@@ -355,6 +358,7 @@ struct store *file_store_open(const char *place)
     store->store.operations = &file_operations;
     store->folder = mem_strdup(place);
     store->journal_fd = -1;
+    store->lead_fd = -1;
     file_watch_open(store);
     return &store->store;
 }

@@ -181,6 +181,17 @@ bool store_members(struct store *store, struct store_member **members, unsigned 
     return store->operations->members(store, members, count, err);
 }
 
+bool store_lead(struct store *store, const struct store_member *member, bool *leads,
+                struct error *err)
+{
+    return store->operations->lead(store, member, leads, err);
+}
+
+bool store_yield(struct store *store, const struct store_member *member, struct error *err)
+{
+    return store->operations->yield(store, member, err);
+}
+
 bool store_ages(struct store *store, struct store_member *members, unsigned count,
                 struct error *err)
 {

@@ -35,6 +35,7 @@ struct store_member {
 };
 
 #define STORE_LEASE_MS 5000 /* a member that was not renewed for so long is not alive */
+#define STORE_LEAD_MS  3000 /* a leader that was not heard of for so long leads no more */
 
 /* "file:DIR", whose folder need not exist before store_create, or what etcd_place.h says. Nothing
  * is asked yet. Null with a message. */
@@ -73,6 +74,14 @@ bool store_unregister(struct store *store, const struct store_member *member, st
 /* All that are known, those long gone (10 leases) removed. *members is freed with mem_free. */
 bool store_members(struct store *store, struct store_member **members, unsigned *count,
                    struct error *err) __attribute__((warn_unused_result));
+/* One of each kind leads: takes the lead when nobody has it, keeps it when it is ours. Called by a
+ * registered member, every STORE_LEAD_MS / 5. It keeps two from doing the same work; nothing safe
+ * hangs on it, for who was stopped may believe it leads still. *leads is set when it is true. */
+bool store_lead(struct store *store, const struct store_member *member, bool *leads,
+                struct error *err) __attribute__((warn_unused_result));
+/* Gives the lead back, if it is ours. */
+bool store_yield(struct store *store, const struct store_member *member, struct error *err)
+    __attribute__((warn_unused_result));
 /* Fills in how long ago each was heard of; as many questions as members, so only for people. */
 bool store_ages(struct store *store, struct store_member *members, unsigned count,
                 struct error *err) __attribute__((warn_unused_result));

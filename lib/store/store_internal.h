@@ -33,6 +33,9 @@ struct store_operations {
     bool (*unregister)(struct store *store, const struct store_member *member, struct error *err);
     bool (*members)(struct store *store, struct store_member **members, unsigned *count,
                     struct error *err);
+    bool (*lead)(struct store *store, const struct store_member *member, bool *leads,
+                 struct error *err);
+    bool (*yield)(struct store *store, const struct store_member *member, struct error *err);
     /* Null: members has filled the ages. */
     bool (*ages)(struct store *store, struct store_member *members, unsigned count,
                  struct error *err);

@@ -25,7 +25,9 @@ static int serve_health(void *context, struct buffer *body)
 static int serve_ready(void *context, struct buffer *body)
 {
     const struct admin *admin = context;
-    buffer_add_text(body, admin->view->is_ready ? "ready\n" : "the store does not answer\n");
+    buffer_add_text(body, !admin->view->is_ready ? "the store does not answer\n"
+                          : admin->view->leads   ? "ready\n"
+                                                 : "ready, in reserve: another migrator leads\n");
     return admin->view->is_ready ? HTTP_OK : HTTP_UNAVAILABLE;
 }
 
@@ -67,8 +69,9 @@ static int serve_stats(void *context, struct buffer *body)
     }
     json_int_t epoch = admin->view->topology != NULL ? (json_int_t)admin->view->topology->epoch : 0;
     json_t *stats =
-        json_pack("{s:s, s:s, s:I, s:b, s:o}", "id", admin->view->settings->id, "version", VERSION,
-                  "epoch", epoch, "ready", (int)admin->view->is_ready, "migrations", list);
+        json_pack("{s:s, s:s, s:I, s:b, s:b, s:o}", "id", admin->view->settings->id, "version",
+                  VERSION, "epoch", epoch, "ready", (int)admin->view->is_ready, "leads",
+                  (int)admin->view->leads, "migrations", list);
     if (stats == NULL) {
         return HTTP_INTERNAL_ERROR;
     }
@@ -100,6 +103,9 @@ static int serve_metrics(void *context, struct buffer *body)
     exposition_init(&exposition, body);
     exposition_metric(&exposition, "sluice_build_info", METRIC_GAUGE, "Version of the program.");
     exposition_sample(&exposition, LABELS({"version", VERSION}), 1);
+    exposition_metric(&exposition, "sluice_migrator_leads", METRIC_GAUGE,
+                      "It carries out the migrations; 0: it is in reserve.");
+    exposition_sample(&exposition, NO_LABELS, admin->view->leads ? 1 : 0);
     exposition_metric(&exposition, "sluice_epoch", METRIC_GAUGE, "Epoch of the topology.");
     exposition_sample(&exposition, NO_LABELS, topology != NULL ? (double)topology->epoch : 0);
     exposition_metric(&exposition, "sluice_migrations", METRIC_GAUGE, "Open migrations.");

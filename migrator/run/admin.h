@@ -14,6 +14,7 @@ struct admin_view {
     const struct roster *roster;
     const struct topology *topology; /* the newest that was read; may be null */
     bool is_ready;                   /* the store answers */
+    bool leads;                      /* else it is in reserve */
 };
 
 /* Null with a message. `view` must outlive it. */

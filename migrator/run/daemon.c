@@ -9,8 +9,10 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/random.h"
+#include "lib/cluster/feed.h"
 #include "migrator/run/admin.h"
 #include "migrator/run/debts.h"
+#include "migrator/run/lease.h"
 
 /* Threads are looked after so often: a migration that is over is noticed without a watch. */
 #define TICK_MS         UINT64_C(200)
@@ -19,47 +21,28 @@
 struct daemon {
     const struct migrator_settings *settings;
     struct loop *loop;
-    struct store *store;
+    struct feed *feed;
     struct topology *topology; /* the newest that was read */
+    struct lease *lease;
     struct roster roster;
     struct debts *debts;
     struct admin *admin;
     struct admin_view view;
-    struct store_member member;
-    atomic_bool is_stopping; /* read by all threads */
+    atomic_bool is_stopping; /* read by the debts' thread */
     int signal_fd;
     struct io signal_io;
-    struct io watch_io;
+    struct io feed_io;
     struct timer tick;
-    struct timer lease;
 };
 
-static void read_topology(struct daemon *daemon)
-{
-    struct error err;
-    struct topology *topology = store_read(daemon->store, NULL, &err);
-    daemon->view.is_ready = topology != NULL;
-    if (topology == NULL) {
-        log_warn("store cannot be read reason=\"%s\"", err.text);
-        return;
-    }
-    topology_free(daemon->topology);
-    daemon->topology = topology;
-    daemon->view.topology = topology;
-    daemon->member.epoch = topology->epoch;
-}
-
+/* Whoever leads carries out what is open; whoever does not, stops what it is at. */
 static void look(struct daemon *daemon)
 {
-    uint64_t epoch = 0;
-    struct error err;
-    bool is_known = store_epoch(daemon->store, &epoch, &err);
-    if (!is_known || daemon->topology == NULL || daemon->topology->epoch != epoch) {
-        read_topology(daemon);
-    }
-    daemon->view.is_ready = is_known && daemon->topology != NULL;
-    if (daemon->topology != NULL) {
-        roster_update(&daemon->roster, daemon->topology, daemon->settings, &daemon->is_stopping);
+    daemon->view.leads = lease_leads(daemon->lease);
+    if (daemon->view.leads) {
+        roster_update(&daemon->roster, daemon->topology, daemon->settings);
+    } else {
+        roster_stand_down(&daemon->roster);
     }
 }
 
@@ -70,21 +53,28 @@ static void on_tick(void *context)
     timer_start(&daemon->tick, TICK_MS);
 }
 
-static void on_watch(void *context)
+static void note_store(struct daemon *daemon, bool has_failed, const struct error *why)
 {
-    struct daemon *daemon = context;
-    store_watch_clear(daemon->store);
-    look(daemon);
+    if (has_failed && daemon->view.is_ready) {
+        log_warn("store cannot be read reason=\"%s\"", why->text);
+    }
+    daemon->view.is_ready = !has_failed;
 }
 
-static void on_lease(void *context)
+static void on_news(void *context)
 {
     struct daemon *daemon = context;
-    struct error err;
-    if (!store_renew(daemon->store, &daemon->member, &err)) {
-        log_warn("lease cannot be renewed reason=\"%s\"", err.text);
+    struct error why;
+    bool has_failed = false;
+    struct topology *topology = feed_take(daemon->feed, &has_failed, &why);
+    note_store(daemon, has_failed, &why);
+    if (topology != NULL) {
+        topology_free(daemon->topology);
+        daemon->topology = topology;
+        daemon->view.topology = topology;
+        lease_set_epoch(daemon->lease, topology->epoch);
     }
-    timer_start(&daemon->lease, STORE_LEASE_MS / 5);
+    look(daemon);
 }
 
 static void on_signal(void *context)
@@ -112,33 +102,25 @@ static bool open_signals(struct daemon *daemon, struct error *err)
     return daemon->signal_fd >= 0 || error_set(err, "cannot watch for signals");
 }
 
-static bool open_all(struct daemon *daemon, struct error *err)
+/* Reads the topology once, so that the start fails when there is none. */
+static bool open_feed(struct daemon *daemon, struct error *err)
 {
-    const struct migrator_settings *settings = daemon->settings;
-    daemon->store = store_open(settings->store_url, err);
-    if (daemon->store == NULL || !open_signals(daemon, err)) {
-        return false;
-    }
-    daemon->topology = store_read(daemon->store, NULL, err);
+    struct store *store = store_open(daemon->settings->store_url, err);
+    daemon->topology = store != NULL ? store_read(store, NULL, err) : NULL;
     if (daemon->topology == NULL) {
+        store_close(store);
         return false;
     }
-    daemon->view = (struct admin_view){.settings = settings,
+    daemon->feed = feed_start(store, daemon->topology->epoch);
+    daemon->view = (struct admin_view){.settings = daemon->settings,
                                        .roster = &daemon->roster,
                                        .topology = daemon->topology,
                                        .is_ready = true};
-    daemon->loop = loop_new();
-    daemon->admin = admin_open(daemon->loop, settings->admin, &daemon->view, err);
-    if (daemon->admin == NULL) {
-        return false;
-    }
-    daemon->debts = debts_start(settings, &daemon->is_stopping, err);
-    return daemon->debts != NULL;
+    return true;
 }
 
-static void fill_member(struct daemon *daemon)
+static void fill_member(const struct daemon *daemon, struct store_member *member)
 {
-    struct store_member *member = &daemon->member;
     *member = (struct store_member){.pid = (uint64_t)getpid(), .epoch = daemon->topology->epoch};
     (void)snprintf(member->kind, sizeof(member->kind), "migrator");
     (void)snprintf(member->id, sizeof(member->id), "%s", daemon->settings->id);
@@ -146,42 +128,53 @@ static void fill_member(struct daemon *daemon)
     random_hex(member->incarnation, sizeof(member->incarnation) - 1);
 }
 
+static bool open_all(struct daemon *daemon, struct error *err)
+{
+    const struct migrator_settings *settings = daemon->settings;
+    struct store_member member;
+    if (!open_signals(daemon, err) || !open_feed(daemon, err)) {
+        return false;
+    }
+    daemon->loop = loop_new();
+    daemon->admin = admin_open(daemon->loop, settings->admin, &daemon->view, err);
+    if (daemon->admin == NULL) {
+        return false;
+    }
+    fill_member(daemon, &member);
+    daemon->lease = lease_start(settings->store_url, &member, err);
+    if (daemon->lease == NULL) {
+        return false;
+    }
+    daemon->debts = debts_start(settings, daemon->lease, &daemon->is_stopping, err);
+    return daemon->debts != NULL;
+}
+
 static void begin(struct daemon *daemon)
 {
-    int watch_fd = store_watch_fd(daemon->store);
     io_start(&daemon->signal_io, daemon->loop, daemon->signal_fd, on_signal, never, daemon);
-    if (watch_fd >= 0) {
-        io_start(&daemon->watch_io, daemon->loop, watch_fd, on_watch, never, daemon);
-    }
+    io_start(&daemon->feed_io, daemon->loop, feed_fd(daemon->feed), on_news, never, daemon);
     timer_init(&daemon->tick, daemon->loop, on_tick, daemon);
-    timer_init(&daemon->lease, daemon->loop, on_lease, daemon);
     log_info("started store=%s admin=%s id=%s epoch=%llu", daemon->settings->store_url,
              admin_address(daemon->admin), daemon->settings->id,
              (unsigned long long)daemon->topology->epoch);
-    on_lease(daemon);
     on_tick(daemon);
 }
 
 static void end(struct daemon *daemon)
 {
-    struct error err;
     uint64_t deadline_us = clock_now_us() + STOP_TIMEOUT_US;
     atomic_store(&daemon->is_stopping, true);
     timer_stop(&daemon->tick);
-    timer_stop(&daemon->lease);
     io_stop(&daemon->signal_io);
-    if (store_watch_fd(daemon->store) >= 0) {
-        io_stop(&daemon->watch_io);
-    }
+    io_stop(&daemon->feed_io);
     bool ended = roster_end(&daemon->roster, deadline_us);
     ended = debts_end(daemon->debts, deadline_us) && ended;
-    if (!store_unregister(daemon->store, &daemon->member, &err)) {
-        log_warn("lease cannot be given back reason=\"%s\"", err.text);
-    }
+    /* Last: whoever leads next finds nobody at work. */
+    ended = lease_end(daemon->lease, deadline_us) && ended;
     if (!ended) {
-        /* A thread waits for a shard that does not answer. Everything it does may be cut off at any
-         * line, so this is no worse than kill -9, from which it also goes on. */
-        log_warn("stopped while a shard did not answer");
+        /* A thread waits for a shard, or the store, that does not answer. Everything it does may be
+         * cut off at any line, so this is no worse than kill -9, from which it also goes on. */
+        log_warn("stopped while a shard or the store did not answer");
         _exit(0);
     }
     log_info("stopped");
@@ -196,10 +189,10 @@ static void close_all(struct daemon *daemon)
     if (daemon->signal_fd >= 0) {
         (void)close(daemon->signal_fd);
     }
-    topology_free(daemon->topology);
-    if (daemon->store != NULL) {
-        store_close(daemon->store);
+    if (daemon->feed != NULL) {
+        feed_stop(daemon->feed);
     }
+    topology_free(daemon->topology);
 }
 
 bool daemon_run(const struct migrator_settings *settings, struct error *err)
@@ -208,7 +201,6 @@ bool daemon_run(const struct migrator_settings *settings, struct error *err)
     roster_init(&daemon.roster);
     bool ok = open_all(&daemon, err);
     if (ok) {
-        fill_member(&daemon);
         begin(&daemon);
         loop_run(daemon.loop);
         end(&daemon);

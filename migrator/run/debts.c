@@ -17,6 +17,7 @@
 
 struct debts {
     pthread_t thread;
+    const struct lease *lease;
     const struct migrator_settings *settings;
     const atomic_bool *is_stopping;
     atomic_bool is_done;
@@ -35,7 +36,7 @@ struct payment {
 
 static bool is_running(const struct debts *debts)
 {
-    return !atomic_load(debts->is_stopping);
+    return !atomic_load(debts->is_stopping) && lease_leads(debts->lease);
 }
 
 /* --- those who own the slots now ---------------------------------------------------------------
@@ -265,9 +266,12 @@ static void look(struct debts *debts)
 static void *run(void *context)
 {
     struct debts *debts = context;
-    while (is_running(debts)) {
-        look(debts);
-        for (uint64_t ms = 0; ms < ASK_PERIOD_MS && is_running(debts); ms += PIECE_MS) {
+    while (!atomic_load(debts->is_stopping)) {
+        if (lease_leads(debts->lease)) {
+            look(debts);
+        }
+        for (uint64_t ms = 0; ms < ASK_PERIOD_MS && !atomic_load(debts->is_stopping);
+             ms += PIECE_MS) {
             clock_sleep_ms(PIECE_MS);
         }
     }
@@ -275,8 +279,8 @@ static void *run(void *context)
     return NULL;
 }
 
-struct debts *debts_start(const struct migrator_settings *settings, const atomic_bool *is_stopping,
-                          struct error *err)
+struct debts *debts_start(const struct migrator_settings *settings, const struct lease *lease,
+                          const atomic_bool *is_stopping, struct error *err)
 {
     struct store *store = store_open(settings->store_url, err);
     if (store == NULL) {
@@ -284,6 +288,7 @@ struct debts *debts_start(const struct migrator_settings *settings, const atomic
     }
     struct debts *debts = mem_zalloc(sizeof(*debts));
     debts->settings = settings;
+    debts->lease = lease;
     debts->is_stopping = is_stopping;
     debts->store = store;
     int failed = pthread_create(&debts->thread, NULL, run, debts);

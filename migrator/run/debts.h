@@ -7,11 +7,14 @@
 
 #include "lib/base/error.h"
 #include "migrator/engine/settings.h"
+#include "migrator/run/lease.h"
 
 struct debts;
 
-struct debts *debts_start(const struct migrator_settings *settings, const atomic_bool *is_stopping,
-                          struct error *err) __attribute__((warn_unused_result));
+/* It works while `lease` leads. */
+struct debts *debts_start(const struct migrator_settings *settings, const struct lease *lease,
+                          const atomic_bool *is_stopping, struct error *err)
+    __attribute__((warn_unused_result));
 /* As runner_end. */
 bool debts_end(struct debts *debts, uint64_t deadline_us);
 

@@ -5,7 +5,10 @@
 
 void roster_init(struct roster *roster)
 {
-    *roster = (struct roster){.count = 0};
+    roster->entries = NULL;
+    roster->count = 0;
+    roster->capacity = 0;
+    atomic_init(&roster->is_stopping, false);
 }
 
 static void remove_done(struct roster *roster)
@@ -31,16 +34,20 @@ static bool has(const struct roster *roster, uint64_t id)
 }
 
 void roster_update(struct roster *roster, const struct topology *topology,
-                   const struct migrator_settings *settings, const atomic_bool *is_stopping)
+                   const struct migrator_settings *settings)
 {
     remove_done(roster);
+    if (roster->count > 0 && atomic_load(&roster->is_stopping)) {
+        return;
+    }
+    atomic_store(&roster->is_stopping, false);
     for (unsigned i = 0; i < topology->nmigrations; i++) {
         uint64_t id = topology->migrations[i].id;
         struct error err;
         if (has(roster, id)) {
             continue;
         }
-        struct runner *runner = runner_start(settings, id, is_stopping, &err);
+        struct runner *runner = runner_start(settings, id, &roster->is_stopping, &err);
         if (runner == NULL) {
             log_error("migration cannot be started reason=\"%s\"", err.text);
             return;
@@ -50,9 +57,16 @@ void roster_update(struct roster *roster, const struct topology *topology,
     }
 }
 
+void roster_stand_down(struct roster *roster)
+{
+    atomic_store(&roster->is_stopping, true);
+    remove_done(roster);
+}
+
 bool roster_end(struct roster *roster, uint64_t deadline_us)
 {
     bool all_ended = true;
+    atomic_store(&roster->is_stopping, true);
     for (unsigned i = 0; i < roster->count; i++) {
         all_ended = runner_end(roster->entries[i].runner, deadline_us) && all_ended;
     }

@@ -86,6 +86,8 @@ static void on_hello(struct request *request)
     if (has_replied(request)) {
         if (request->is_error) {
             refuse(backend, buffer_slice(&request->reply));
+        } else if (backend->on_value != NULL) {
+            backend_become_ready(backend); /* it will write nothing */
         } else {
             prepare(backend);
         }

@@ -231,12 +231,13 @@ static void check_drains(void *context)
     struct router *router = context;
     bool is_behind = false;
     uint64_t epoch = router->snapshot->topology->epoch;
+    bool has_caught_up = subscribers_have_caught_up(router);
     for (unsigned i = 0; i < router->nlanes; i++) {
         struct lane *lane = router->lanes[i];
         if (lane->drained_epoch == epoch) {
             continue;
         }
-        if (!has_drained(router, lane)) {
+        if (!has_caught_up || !has_drained(router, lane)) {
             is_behind = true;
             continue;
         }
@@ -267,6 +268,7 @@ void router_expel(struct router *router, const char *shard)
         backend_expel(lane->backend);
     }
     private_lanes_expel(router, shard);
+    subscribers_expel(router, shard);
 }
 
 bool router_orphan(struct router *router, const char *shard, uint64_t connection_id)
@@ -367,6 +369,7 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
     if (older != NULL) {
         private_lanes_adopt(router, older);
     }
+    subscribers_adopt(router);
     snapshot_unref(older);
     counter_set(&router->settings.backend.counters->epoch, snapshot->topology->epoch);
     router->is_draining = true;
@@ -433,6 +436,7 @@ void router_tick(struct router *router)
     expire_held(router);
     dual_write_tick(router);
     private_lanes_tick(router);
+    subscribers_tick(router);
     blocking_tick(router);
 }
 
@@ -483,6 +487,7 @@ static void fail_all(struct router *router, struct request_queue *queue)
 void router_free(struct router *router)
 {
     unsigned nlanes = router->nlanes;
+    ASSERT(router->subscribers == NULL); /* the clients are gone */
     router->nlanes = 0; /* what the backends give back finds no lane, and is told so */
     for (unsigned i = 0; i < nlanes; i++) {
         struct request_queue orphaned = {.count = 0};

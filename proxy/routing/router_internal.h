@@ -7,6 +7,7 @@
 #include "proxy/routing/router.h"
 
 struct dual_write;
+struct subscriber;
 
 /* The way to one shard, in one protocol. */
 struct lane {
@@ -37,6 +38,7 @@ struct router {
     unsigned nlanes;
     struct request_queue held;
     struct private_lane *private_lanes;         /* all open ones */
+    struct subscriber *subscribers;             /* all clients' */
     struct blocking *blockings, *last_blocking; /* all clients' blocked commands, oldest first */
     struct turn_task drain_task;
     bool is_draining; /* some lane's drained_epoch is behind */
@@ -85,6 +87,12 @@ void private_lanes_adopt(struct router *router, const struct snapshot *older);
 bool private_lanes_have_ended(const struct router *router, const char *shard);
 void private_lanes_tick(struct router *router);
 void private_lanes_expel(struct router *router, const char *shard);
+
+/* subscriber.c: after the newer snapshot rules. */
+void subscribers_adopt(struct router *router);
+bool subscribers_have_caught_up(const struct router *router);
+void subscribers_tick(struct router *router);
+void subscribers_expel(struct router *router, const char *shard);
 
 /* blocking.c */
 void blocking_tick(struct router *router);

@@ -1,5 +1,6 @@
-/* Disks that are full or hang, and two migrators at work at once: a few cells of the matrix that
- * every run has, at the steps where each hurts most. `make chaos` has them at all steps. */
+/* Disks that are full or hang, two migrators at work at once, and one that hangs for longer than
+ * its lease: a few cells of the matrix that every run has, at the steps where each hurts most.
+ * `make chaos` has them at all steps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include "tests/support/scratch.h"
 
 #define HANG_MS 1500
+#define LONG_MS 7000 /* more than the lease of five seconds */
 
 static int clean_up(void **state)
 {
@@ -19,11 +21,11 @@ static int clean_up(void **state)
     return 0;
 }
 
-static struct cell_result expect_well(const char *step, enum cell_fault fault)
+static struct cell_result expect_well(const char *step, enum cell_fault fault, uint64_t hang_ms)
 {
     struct cluster *cluster = cell_cluster_start();
     struct cell_result result;
-    cell_run(cluster, step, fault, HANG_MS, scratch_seed(), &result);
+    cell_run(cluster, step, fault, hang_ms, scratch_seed(), &result);
     assert_true(result.was_passed);
     assert_true(result.is_well);
     cluster_stop(cluster);
@@ -34,7 +36,7 @@ static struct cell_result expect_well(const char *step, enum cell_fault fault)
 static void a_full_store_stops_the_migration_and_nobody_else(void **state)
 {
     (void)state;
-    struct cell_result result = expect_well("dual-write.before-hold-cas", CELL_FULL_STORE);
+    struct cell_result result = expect_well("dual-write.before-hold-cas", CELL_FULL_STORE, HANG_MS);
     assert_true(result.took_ms >= HANG_MS); /* it did stop */
     assert_int_equal(result.refused, 0);
 }
@@ -43,22 +45,38 @@ static void a_full_store_stops_the_migration_and_nobody_else(void **state)
 static void a_store_that_hangs_in_the_hold_is_outlived(void **state)
 {
     (void)state;
-    struct cell_result result = expect_well("hold.after-barrier", CELL_HUNG_STORE);
+    struct cell_result result = expect_well("hold.after-barrier", CELL_HUNG_STORE, HANG_MS);
     assert_true(result.took_ms >= HANG_MS);
 }
 
-/* field lesson: the server refused (OOM, READONLY, MISCONF) half of a step. */
+// field lesson: the server refused half of a step
 static void a_shard_whose_disk_is_full_loses_nothing(void **state)
 {
     (void)state;
-    struct cell_result result = expect_well("hold.before-owner-guard", CELL_FULL_TARGET);
+    struct cell_result result = expect_well("hold.before-owner-guard", CELL_FULL_TARGET, HANG_MS);
     assert_true(result.refused > 0); /* -MISCONF has reached clients */
+}
+
+/* It refuses writes with -READONLY, and then counts as another process. */
+// field lesson: the server refused half of a step
+static void a_shard_that_becomes_a_replica_for_a_while_loses_nothing(void **state)
+{
+    (void)state;
+    struct cell_result result =
+        expect_well("hold.after-owner-guard", CELL_READONLY_TARGET, HANG_MS);
+    assert_true(result.refused > 0);
 }
 
 static void two_migrators_at_the_same_migration_do_no_harm(void **state)
 {
     (void)state;
-    (void)expect_well("hold.after-owner-guard", CELL_RIVAL);
+    (void)expect_well("hold.after-owner-guard", CELL_RIVAL, HANG_MS);
+}
+
+static void a_migrator_that_hangs_in_the_hold_for_longer_than_its_lease_does_no_harm(void **state)
+{
+    (void)state;
+    (void)expect_well("hold.before-owner-guard", CELL_HANG, LONG_MS);
 }
 
 int main(void)
@@ -67,7 +85,11 @@ int main(void)
         cmocka_unit_test_teardown(a_full_store_stops_the_migration_and_nobody_else, clean_up),
         cmocka_unit_test_teardown(a_store_that_hangs_in_the_hold_is_outlived, clean_up),
         cmocka_unit_test_teardown(a_shard_whose_disk_is_full_loses_nothing, clean_up),
+        cmocka_unit_test_teardown(a_shard_that_becomes_a_replica_for_a_while_loses_nothing,
+                                  clean_up),
         cmocka_unit_test_teardown(two_migrators_at_the_same_migration_do_no_harm, clean_up),
+        cmocka_unit_test_teardown(
+            a_migrator_that_hangs_in_the_hold_for_longer_than_its_lease_does_no_harm, clean_up),
     };
     return cmocka_run_group_tests_name("disks", tests, NULL, NULL);
 }

@@ -113,6 +113,7 @@ static void replies_of_a_deep_pipeline_come_in_order(void **state)
     }
 }
 
+// field lesson: two connections to one shard reorder one client's commands
 static void a_key_is_read_as_it_was_written_just_before_in_the_pipeline(void **state)
 {
     (void)state;
@@ -247,6 +248,7 @@ static void broken_protocol_gets_the_error_of_redis_and_a_close(void **state)
     expect(client, "PING", "+PONG");
 }
 
+// field lesson: crashes on freed requests
 static void half_a_command_and_a_close_harm_nobody(void **state)
 {
     (void)state;
@@ -350,6 +352,7 @@ static bool is_served(const char *key)
     return is_good;
 }
 
+// field lesson: one slow or dead shard stalls everything pipelined behind it
 static void a_dead_shard_fails_its_own_keys_only_and_comes_back(void **state)
 {
     (void)state;
@@ -431,6 +434,7 @@ static void a_proxy_that_was_killed_comes_back_on_its_port(void **state)
 
 /* --- a client library ----------------------------------------------------------------------- */
 
+// field lesson: handshakes of the client libraries
 static void redis_py_works(void **state)
 {
     (void)state;

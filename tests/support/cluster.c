@@ -9,8 +9,11 @@
 #include <cmocka.h>
 
 #include "lib/base/assert.h"
+#include "lib/base/file.h"
 #include "lib/base/memory.h"
 #include "lib/base/slice.h"
+#include "lib/store/store.h"
+#include "lib/topology/document.h"
 #include "tests/support/http.h"
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
@@ -33,7 +36,7 @@ struct cluster {
     struct redis_server *shards[CLUSTER_SHARDS_MAX];
     struct forwarder *links[CLUSTER_SHARDS_MAX];
     struct member proxies[CLUSTER_PROXIES_MAX];
-    struct member migrator;
+    struct member migrator, reserve;
     const char *const *proxy_arguments;
     const char *const *proxy_environment;
 };
@@ -121,17 +124,19 @@ static void start_proxy(struct cluster *cluster, unsigned i, const char *const *
     free_words(&line);
 }
 
-static void start_migrator(struct cluster *cluster, const char *const *environment)
+static void start_migrator(struct cluster *cluster, unsigned number, const char *const *environment)
 {
-    struct member *member = &cluster->migrator;
+    struct member *member = number == 1 ? &cluster->migrator : &cluster->reserve;
     struct command_line line = {0};
     add_word(&line, program_path("sluice-migrator"));
     add_word(&line, mem_strdup("--store"));
     add_word(&line, mem_strdup(cluster->store));
-    char *words = mem_printf("--admin 127.0.0.1:%u --id m1", member->admin_port);
+    char *words = mem_printf("--admin 127.0.0.1:%u --id m%u", member->admin_port, number);
     add_words(&line, words);
-    char *log = mem_printf("%s/migrator.log", cluster->folder);
-    member->process = process_start("migrator", command_argv(&line), environment, log);
+    char *log = number == 1 ? mem_printf("%s/migrator.log", cluster->folder)
+                            : mem_printf("%s/reserve.log", cluster->folder);
+    member->process =
+        process_start(number == 1 ? "migrator" : "reserve", command_argv(&line), environment, log);
     mem_free(words);
     mem_free(log);
     free_words(&line);
@@ -159,7 +164,8 @@ struct cluster *cluster_start(const struct cluster_options *options)
     cluster->proxy_arguments = options->proxy_arguments;
     cluster->proxy_environment = options->proxy_environment;
     cluster->folder = scratch_folder("cluster");
-    cluster->store = mem_printf("file:%s/store", cluster->folder);
+    cluster->store = options->store != NULL ? mem_strdup(options->store)
+                                            : mem_printf("file:%s/store", cluster->folder);
     for (unsigned i = 0; i < cluster->nshards; i++) {
         bool is_last = i + 1 == cluster->nshards;
         cluster->shards[i] = redis_server_start_in(is_last ? options->last_shard_environment : NULL,
@@ -179,8 +185,13 @@ struct cluster *cluster_start(const struct cluster_options *options)
     }
     cluster->migrator.admin_port = scratch_port();
     if (options->has_migrator) {
-        start_migrator(cluster, options->migrator_environment);
+        start_migrator(cluster, 1, options->migrator_environment);
         wait_ready(&cluster->migrator);
+    }
+    cluster->reserve.admin_port = scratch_port();
+    if (options->has_reserve) {
+        start_migrator(cluster, 2, options->migrator_environment);
+        wait_ready(&cluster->reserve);
     }
     return cluster;
 }
@@ -191,6 +202,7 @@ void cluster_stop(struct cluster *cluster)
         return;
     }
     bool is_good = process_stop(cluster->migrator.process);
+    is_good &= process_stop(cluster->reserve.process);
     for (unsigned i = 0; i < cluster->nproxies; i++) {
         is_good &= process_stop(cluster->proxies[i].process);
     }
@@ -259,6 +271,21 @@ struct process *cluster_migrator(struct cluster *cluster)
     return cluster->migrator.process;
 }
 
+uint16_t cluster_migrator_admin_port(struct cluster *cluster)
+{
+    return cluster->migrator.admin_port;
+}
+
+struct process *cluster_reserve(struct cluster *cluster)
+{
+    return cluster->reserve.process;
+}
+
+uint16_t cluster_reserve_admin_port(struct cluster *cluster)
+{
+    return cluster->reserve.admin_port;
+}
+
 const char *cluster_store(struct cluster *cluster)
 {
     return cluster->store;
@@ -289,7 +316,7 @@ void cluster_restart_migrator(struct cluster *cluster, const char *const *enviro
         process_kill(cluster->migrator.process);
         (void)process_stop(cluster->migrator.process);
     }
-    start_migrator(cluster, environment);
+    start_migrator(cluster, 1, environment);
 }
 
 struct process *cluster_start_rival(struct cluster *cluster)
@@ -338,12 +365,32 @@ void cluster_compare(struct cluster *cluster, const char *words)
     }
 }
 
+/* What compare reads: a file store's folder, or the topology as a file. */
+static char *topology_source(const struct cluster *cluster)
+{
+    if (strncmp(cluster->store, "file:", 5) == 0) {
+        return mem_strdup(cluster->store);
+    }
+    struct store *store = store_open(cluster->store, NULL);
+    struct topology *topology = store != NULL ? store_read(store, NULL, NULL) : NULL;
+    assert_non_null(topology);
+    char *path = mem_printf("%s/topology.json", cluster->folder);
+    struct buffer text;
+    buffer_init(&text, SIZE_MAX);
+    document_format(topology, &text);
+    assert_true(file_write(path, buffer_slice(&text), NULL));
+    buffer_fini(&text);
+    topology_free(topology);
+    store_close(store);
+    return path;
+}
+
 bool cluster_compares_well(struct cluster *cluster, const char *words)
 {
     struct command_line line = {0};
     add_word(&line, program_path("tests/tools/compare"));
     add_word(&line, mem_strdup("--store"));
-    add_word(&line, mem_strdup(cluster->store));
+    add_word(&line, topology_source(cluster));
     add_words(&line, words);
     for (unsigned i = 0; i < cluster->nshards; i++) {
         add_word(&line, mem_printf("s%u=127.0.0.1:%u", i + 1, cluster_shard_address(cluster, i)));

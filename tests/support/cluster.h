@@ -20,6 +20,8 @@ struct cluster_options {
     unsigned spares;
     unsigned proxies; /* 0 means 1 */
     bool has_migrator;
+    bool has_reserve;                 /* and a second migrator, m2 */
+    const char *store;                /* a URL; null: files in the cluster's folder */
     bool has_links;                   /* a forwarder before each shard, which the topology names */
     unsigned nslots;                  /* 0 means 1024 */
     const char *const *redis_options; /* as redis_server_start */
@@ -49,6 +51,9 @@ uint16_t cluster_proxy_port(struct cluster *cluster, unsigned i);
 uint16_t cluster_proxy_admin_port(struct cluster *cluster, unsigned i);
 struct process *cluster_proxy(struct cluster *cluster, unsigned i);
 struct process *cluster_migrator(struct cluster *cluster);
+uint16_t cluster_migrator_admin_port(struct cluster *cluster);
+struct process *cluster_reserve(struct cluster *cluster);
+uint16_t cluster_reserve_admin_port(struct cluster *cluster);
 const char *cluster_store(struct cluster *cluster); /* the URL */
 const char *cluster_folder(struct cluster *cluster);
 

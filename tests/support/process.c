@@ -152,6 +152,22 @@ void process_signal(struct process *process, int signal)
     }
 }
 
+bool process_is_stopped(const struct process *process)
+{
+    char *path = mem_printf("/proc/%d/stat", (int)process->pid);
+    struct buffer text;
+    bool is_stopped = false;
+    buffer_init(&text, SIZE_MAX);
+    if (file_read(path, &text, NULL, NULL)) {
+        buffer_add(&text, "", 1);
+        const char *name_end = strrchr(buffer_slice(&text).data, ')');
+        is_stopped = name_end != NULL && name_end[2] == 'T';
+    }
+    buffer_fini(&text);
+    mem_free(path);
+    return is_stopped;
+}
+
 void process_limit_files(struct process *process, uint64_t size_bytes)
 {
     struct rlimit limit;

@@ -46,6 +46,10 @@ static const char *how(const struct command_info *info)
         return "split by shard";
     case HANDLER_ANY_SHARD:
         return "sent to any shard";
+    case HANDLER_PUBLISH:
+        return "routed by its channel";
+    case HANDLER_SUBSCRIBE:
+    case HANDLER_UNSUBSCRIBE:
     case HANDLER_SUM_SHARDS:
     case HANDLER_KEYS:
     case HANDLER_SCAN:

@@ -122,8 +122,8 @@ static bool starts_with(const char *text, const char *prefix)
 static enum call_outcome judge_error(const char *error)
 {
     /* Redis says these before it executes anything. */
-    static const char *const refusals[] = {"UNAVAILABLE", "OOM ",     "BUSY ",
-                                           "LOADING ",    "MISCONF ", "EXECABORT "};
+    static const char *const refusals[] = {"UNAVAILABLE", "OOM ",      "BUSY ",     "LOADING ",
+                                           "MISCONF ",    "READONLY ", "EXECABORT "};
     if (starts_with(error, "UNKNOWN ")) {
         return CALL_UNKNOWN;
     }

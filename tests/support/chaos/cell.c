@@ -10,11 +10,10 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "lib/base/buffer.h"
-#include "lib/base/file.h"
 #include "lib/base/memory.h"
 #include "tests/support/chaos/disks.h"
 #include "tests/support/chaos/traffic.h"
+#include "tests/support/client.h"
 #include "tests/support/http.h"
 #include "tests/support/wait.h"
 
@@ -83,22 +82,6 @@ struct cluster *cell_cluster_start(void)
 
 /* --- the fault ------------------------------------------------------------------------------- */
 
-static bool is_stopped(const struct process *process)
-{
-    char *path = mem_printf("/proc/%d/stat", (int)process_pid(process));
-    struct buffer text;
-    bool is_stopped = false;
-    buffer_init(&text, SIZE_MAX);
-    if (file_read(path, &text, NULL, NULL)) {
-        buffer_add(&text, "", 1);
-        const char *name_end = strrchr(buffer_slice(&text).data, ')');
-        is_stopped = name_end != NULL && name_end[2] == 'T';
-    }
-    buffer_fini(&text);
-    mem_free(path);
-    return is_stopped;
-}
-
 static struct process *shard_process(const struct cell *cell, unsigned shard)
 {
     return redis_server_process(cluster_shard(cell->cluster, shard));
@@ -119,6 +102,13 @@ static void show_store(const struct cell *cell, bool is_shown)
     int failed = is_shown ? rename(hidden, path) : rename(path, hidden);
     assert_int_equal(failed, 0);
     mem_free(hidden);
+}
+
+static void tell_shard(const struct cell *cell, unsigned shard, const char *words)
+{
+    struct client *client = client_connect(cluster_shard_port(cell->cluster, shard));
+    expect(client, words, "+OK");
+    client_close(client);
 }
 
 /* Returns how long it lasts. */
@@ -152,6 +142,11 @@ static uint64_t begin_fault(struct cell *cell)
     case CELL_FULL_TARGET:
         disks_fill_shard(cluster, SHARDS, cell->fault == CELL_FULL_SOURCE ? SOURCE : TARGET);
         return cell->hang_ms;
+    case CELL_READONLY_SOURCE:
+    case CELL_READONLY_TARGET: /* of a master that is not there */
+        tell_shard(cell, cell->fault == CELL_READONLY_SOURCE ? SOURCE : TARGET,
+                   "REPLICAOF 127.0.0.1 1");
+        return DEAD_MS;
     case CELL_KILL_PROXY:
         process_kill(cluster_proxy(cluster, VICTIM_PROXY));
         return DEAD_MS;
@@ -205,6 +200,10 @@ static void end_fault(struct cell *cell)
     case CELL_FULL_SOURCE:
     case CELL_FULL_TARGET:
         disks_free_shard(cluster, SHARDS, cell->fault == CELL_FULL_SOURCE ? SOURCE : TARGET);
+        break;
+    case CELL_READONLY_SOURCE:
+    case CELL_READONLY_TARGET:
+        tell_shard(cell, cell->fault == CELL_READONLY_SOURCE ? SOURCE : TARGET, "REPLICAOF NO ONE");
         break;
     case CELL_KILL_PROXY:
         cluster_restart_proxy(cluster, VICTIM_PROXY);
@@ -315,7 +314,7 @@ static bool lasts_to_the_end(enum cell_fault fault)
 static bool drive(struct cell *cell, uint64_t deadline_us)
 {
     while (!cell->is_closed || cell->has_debts || (cell->is_struck && !cell->is_healed)) {
-        if (!cell->is_struck && is_stopped(cluster_migrator(cell->cluster))) {
+        if (!cell->is_struck && process_is_stopped(cluster_migrator(cell->cluster))) {
             strike(cell);
         }
         bool is_time = lasts_to_the_end(cell->fault) ? cell->is_closed && !cell->has_debts
@@ -323,7 +322,7 @@ static bool drive(struct cell *cell, uint64_t deadline_us)
         if (cell->is_struck && !cell->is_healed && is_time) {
             end_fault(cell);
         }
-        if (cell->is_healed && is_stopped(cluster_migrator(cell->cluster))) {
+        if (cell->is_healed && process_is_stopped(cluster_migrator(cell->cluster))) {
             process_signal(cluster_migrator(cell->cluster), SIGCONT); /* it passed again */
         }
         if (cell->hanging == NULL) { /* else sluicectl would hang, too */
@@ -376,7 +375,7 @@ static void prepare(struct cell *cell)
 /* The step may come behind the end: then it strikes there, and what is open must still heal. */
 static void strike_late(struct cell *cell)
 {
-    if (!cell->is_struck && is_stopped(cluster_migrator(cell->cluster))) {
+    if (!cell->is_struck && process_is_stopped(cluster_migrator(cell->cluster))) {
         strike(cell);
         while (!cell->is_healed) {
             if (deadline_is_over(cell->heal_at_us) || lasts_to_the_end(cell->fault)) {

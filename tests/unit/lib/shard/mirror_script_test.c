@@ -161,6 +161,7 @@ static void fence_anew(void)
 
 /* A migrator of the time before wakes up: by now the shard may own the slots, and its guard would
  * let it purge the only copy. */
+// field lesson: late cleanup deleted the next migration's keys
 static void a_guard_from_before_the_fence_is_stale(void **state)
 {
     (void)state;
@@ -326,6 +327,7 @@ static void apply_needs_the_sentinel_of_ver(void **state)
     expect_ask(shard, "EXISTS k", ":0");
 }
 
+// field lesson: a late acknowledgement was taken for a newer one
 static void apply_needs_a_larger_number_not_an_equal_one(void **state)
 {
     (void)state;
@@ -369,6 +371,7 @@ static void a_state_replaces_the_one_before_and_its_expiry(void **state)
     expect_ask(shard, "PTTL k", ":-1");
 }
 
+// field lesson: a deleted key came back from the backfill
 static void an_absent_state_deletes_and_is_numbered(void **state)
 {
     (void)state;
@@ -380,6 +383,7 @@ static void an_absent_state_deletes_and_is_numbered(void **state)
     expect_ask(shard, "EXISTS k", ":0");
 }
 
+// field lesson: a lifetime extended during the copy was lost
 static void an_expiry_is_absolute(void **state)
 {
     (void)state;
@@ -492,6 +496,7 @@ static void a_key_twice_in_a_batch_ends_at_its_larger_number(void **state)
     expect_ask(shard, "HMGET " VER " k l m", "[2, 2, 2]");
 }
 
+// field lesson: newer server to older server, payload refused
 static void a_payload_that_cannot_be_read_leaves_the_others_and_no_number(void **state)
 {
     (void)state;
@@ -565,6 +570,7 @@ static void renumber_needs_both_sentinels_and_the_fence(void **state)
     expect_ask(shard, "EXISTS " SEQ " " DIRTY, ":0");
 }
 
+// field lesson: a late acknowledgement was taken for a newer one
 static void a_mark_is_cleared_only_while_its_number_is_unchanged(void **state)
 {
     (void)state;
@@ -590,6 +596,7 @@ static void clear_needs_both_sentinels_and_the_fence(void **state)
 
 /* --- purge and drop ------------------------------------------------------------------------ */
 
+// field lesson: late cleanup deleted the next migration's keys
 static void purge_needs_the_purge_guard_of_its_generation(void **state)
 {
     (void)state;

@@ -395,6 +395,25 @@ static void a_spoilt_member_is_no_member(void **state)
     store_close(store);
 }
 
+static void a_dead_leader_is_followed_at_once(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct store_member member = {.kind = "migrator", .id = "m1", .incarnation = "aaaa"};
+    bool leads = false;
+    pid_t child = fork();
+    if (child == 0) {
+        struct store *other = store_open(fixture->url, NULL);
+        _exit(store_lead(other, &member, &leads, NULL) && leads ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(store_lead(store, &member, &leads, NULL));
+    assert_true(leads);
+    store_close(store);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -411,6 +430,7 @@ int main(void)
         TEST(a_torn_record_is_left_out_and_spoils_no_other),
         TEST(members_are_listed_with_the_age_of_their_heartbeat),
         TEST(a_spoilt_member_is_no_member),
+        TEST(a_dead_leader_is_followed_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -493,6 +493,34 @@ static void a_member_that_did_not_renew_is_listed_as_not_alive(void **state)
     store_close(store);
 }
 
+static bool leads(struct store *store, const struct store_member *member)
+{
+    bool is_leader = false;
+    assert_true(store_renew(store, member, NULL));
+    assert_true(store_lead(store, member, &is_leader, NULL));
+    return is_leader;
+}
+
+static void one_leads_and_another_when_it_is_silent_or_yields(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture), *other = open_store(fixture);
+    struct store_member first = {.kind = "migrator", .id = "m1", .incarnation = "aaaa"};
+    struct store_member second = {.kind = "migrator", .id = "m2", .incarnation = "bbbb"};
+    assert_true(leads(store, &first));
+    assert_true(leads(store, &first));
+    assert_false(leads(other, &second));
+    /* The first is silent: it was stopped. */
+    WAIT_UNTIL(leads(other, &second), 4 * STORE_LEAD_MS);
+    assert_false(leads(store, &first));
+    assert_true(leads(other, &second));
+    assert_true(store_yield(other, &second, NULL));
+    assert_true(leads(store, &first));
+    assert_false(leads(other, &second));
+    store_close(store);
+    store_close(other);
+}
+
 static void a_member_renews_and_leaves(void **state)
 {
     const struct fixture *fixture = *state;
@@ -533,6 +561,7 @@ static void a_member_renews_and_leaves(void **state)
     cmocka_unit_test_setup_teardown(appenders_of_many_processes_all_survive, set_up, tear_down), \
     cmocka_unit_test_setup_teardown(members_are_listed_in_order_with_what_they_said, set_up, tear_down), \
     cmocka_unit_test_setup_teardown(a_member_that_did_not_renew_is_listed_as_not_alive, set_up, tear_down), \
+    cmocka_unit_test_setup_teardown(one_leads_and_another_when_it_is_silent_or_yields, set_up, tear_down), \
     cmocka_unit_test_setup_teardown(a_member_renews_and_leaves, set_up, tear_down)
 
 /* clang-format on */

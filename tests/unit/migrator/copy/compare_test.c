@@ -58,7 +58,8 @@ static void an_absent_key_equals_one_that_has_expired_within_the_skew(void **sta
 }
 
 /* A clock an hour ahead lets keys expire that live on: once it is set right they would be missing.
- * field lesson: the key expired on the target first. */
+ */
+// field lesson: the key expired on the target first
 static void a_clock_that_ran_away_does_not_say_what_has_expired(void **state)
 {
     (void)state;

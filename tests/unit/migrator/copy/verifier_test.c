@@ -82,6 +82,7 @@ static void what_was_backfilled_is_verified_and_both_sides_digests_are_equal(voi
     verifier_fini(&verifier);
 }
 
+// field lesson: scan ended early, first keys skipped, scan began before tracking
 static void an_unequal_key_without_a_mark_is_found_and_marked_for_the_drain(void **state)
 {
     (void)state;
@@ -293,6 +294,7 @@ static void a_wrong_expiry_is_a_finding(void **state)
     verifier_fini(&verifier);
 }
 
+// field lesson: a deleted key came back from the backfill
 static void a_late_backfill_does_not_undo_a_mirror(void **state)
 {
     (void)state;
