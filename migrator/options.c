@@ -21,6 +21,8 @@ static const struct option_spec specs[] = {
      "percent of a copy's maxmemory above which copying to it waits"},
     {"progress-period", OPTION_DURATION, FIELD(progress_period_ms), "500ms", 10, HOUR_MS, false,
      "shortest time between two progress records in the journal"},
+    {"full-rate", OPTION_FLAG, FIELD(is_full_rate), NULL, 0, 0, false,
+     "copy as fast as the shards can; without it copying rests while they answer slower than before"},
     {"list-fail-points", OPTION_FLAG, FIELD(list_fail_points), NULL, 0, 0, true,
      "print the names of the fail points (builds for tests), then exit"},
 };
