@@ -64,7 +64,9 @@ objects  = $(patsubst %.c,$(B)/%.o,$(1))
 programs = $(patsubst tests/%.c,$(B)/tests/%,$(call sources,$(1)))
 LIB      := $(B)/lib.a
 PROGRAMS := $(B)/$(NAME)-proxy $(B)/$(NAME)-migrator $(B)/$(NAME)ctl
-EMBED    := $(patsubst %,$(B)/%.o,$(wildcard lib/shard/lua/*.lua proxy/control/dashboard/*))
+# Files that are built in: scripts for the shards, the dashboard.
+SCRIPTS   := $(patsubst %,$(B)/%.o,$(wildcard lib/shard/lua/*.lua))
+DASHBOARD := $(patsubst %,$(B)/%.o,$(wildcard proxy/control/dashboard/*))
 
 # The programs of $(1) whose path has the word ONLY; all without it.
 chosen = $(if $(ONLY),$(foreach t,$(1),$(if $(findstring $(ONLY),$(t)),$(t))),$(1))
@@ -75,7 +77,7 @@ SUPPORT     := $(B)/tests/support.a
 UNIT        := $(call programs,tests/unit)
 INTEGRATION := $(call programs,tests/integration) $(call programs,tests/migration) \
                $(filter %_test,$(call programs,tests/chaos))
-TOOLS       := $(call programs,tests/tools)
+TOOLS       := $(call programs,tests/tools) $(patsubst %.c,$(B)/%.so,$(call sources,tests/shim))
 CHAOS       := $(filter-out %_test,$(call programs,tests/chaos))
 BENCH       := $(call programs,tests/bench)
 FUZZ        := $(call programs,tests/fuzz)
@@ -94,9 +96,9 @@ define archive
 @mkdir -p $(@D); rm -f $@
 $(AR) rcs $@ $^
 endef
-$(LIB): $(call objects,$(call sources,lib)) $(EMBED)
+$(LIB): $(call objects,$(call sources,lib)) $(SCRIPTS)
 	$(archive)
-$(B)/proxy.a:    $(call objects,$(filter-out proxy/main.c,$(call sources,proxy)))
+$(B)/proxy.a:    $(call objects,$(filter-out proxy/main.c,$(call sources,proxy))) $(DASHBOARD)
 	$(archive)
 $(B)/migrator.a: $(call objects,$(filter-out migrator/main.c,$(call sources,migrator)))
 	$(archive)
@@ -105,7 +107,12 @@ $(B)/ctl.a:      $(call objects,$(filter-out ctl/main.c,$(call sources,ctl)))
 $(SUPPORT):      $(call objects,$(call sources,tests/support))
 	$(archive)
 
-$(UNIT) $(INTEGRATION) $(TOOLS) $(CHAOS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
+# Preloaded into other programs, so without the sanitizers.
+$(B)/%.so: %.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) -O1 -g -shared -fPIC -o $@ $<
+
+$(UNIT) $(INTEGRATION) $(filter-out %.so,$(TOOLS)) $(CHAOS) $(BENCH): $(B)/tests/%: $(B)/tests/%.o $(SUPPORT) $(MODULES) $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DEP_LIBS) -lcmocka
 
 $(FUZZ): $(B)/tests/%: $(B)/tests/%.o $(MODULES) $(LIB)
@@ -115,7 +122,7 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(EMBED): $(B)/%.o: % scripts/embed
+$(SCRIPTS) $(DASHBOARD): $(B)/%.o: % scripts/embed
 	@mkdir -p $(@D)
 	scripts/embed $< > $(@:.o=.c)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $(@:.o=.c)
@@ -133,7 +140,7 @@ test: $(UNIT) ## run the unit tests (ONLY=word: those whose path has it)
 integration: all $(INTEGRATION) $(TOOLS) ## run the tests against real redis-servers
 	@for t in $(call chosen,$(INTEGRATION)); do SLUICE_BIN=$(abspath $(B)) $$t || exit 1; done
 
-chaos: ## every step under every fault, and a storm; CHAOS_OPTIONS="--seconds 300 --seed 1" (40 minutes)
+chaos: ## every step under every fault, and a storm; CHAOS_OPTIONS="--seconds 300 --seed 1" (90 minutes)
 	scripts/chaos $(CHAOS_OPTIONS)
 
 soak: ## migrations back and forth under load: memory and descriptors stay flat; SOAK_SECONDS=3600

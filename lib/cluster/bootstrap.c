@@ -84,6 +84,16 @@ static bool check_server(const struct topology *topology, unsigned shard, bool a
 
 /* --- the first fence -------------------------------------------------------------------------- */
 
+/* Killed before the last look, as in takeover.c: an init that comes late must not write the fence
+ * of a time that is over. The server may also have been a shard before, without a fence since a
+ * FLUSHALL. */
+static bool look_alone(struct store *store, struct shard_link *link, struct fence_state *fence,
+                       uint64_t *newest, struct error *err)
+{
+    return fence_kill_everybody(link, err) && fence_read(link, fence, err) &&
+           store_epoch(store, newest, err);
+}
+
 /* Nobody was ever served here: hello is refused without a fence. So one absent on a shard whose
  * process the topology names is a first one that a crash left out. */
 static bool write_first_fence(struct store *store, const struct topology *topology, unsigned shard,
@@ -91,6 +101,8 @@ static bool write_first_fence(struct store *store, const struct topology *topolo
 {
     const struct topology_shard *place = &topology->shards[shard];
     struct fence_state fence;
+    uint64_t newest = 0;
+    bool is_first = false;
     struct shard_link *link = probe_open(place->host, place->port, err);
     if (link == NULL) {
         return false;
@@ -98,16 +110,17 @@ static bool write_first_fence(struct store *store, const struct topology *topolo
     bool is_named = shard_identity_equal(&place->identity, shard_link_identity(link));
     bool is_good = fence_read(link, &fence, err);
     if (is_good && !fence.exists && is_named) {
-        /* The server may have been a shard before, without a fence since a FLUSHALL. */
-        is_good = fence_kill_everybody(link, err) &&
-                  fence_write(link, FENCE_WRITE_FIRST, topology->cluster, place->name,
-                              topology->epoch, err) == FENCE_OK;
-        shard_close(link);
-        return is_good;
+        is_good = look_alone(store, link, &fence, &newest, err);
+        is_first = is_good && !fence.exists && newest == topology->epoch;
+    }
+    if (is_first) {
+        is_good = fence_write(link, FENCE_WRITE_FIRST, topology->cluster, place->name, newest,
+                              err) == FENCE_OK;
     }
     shard_close(link);
     /* In order, or another process by now, or a fence from an earlier life of this shard. */
-    return is_good && cluster_takeover(store, place->name, accept, err) == TAKEOVER_DONE;
+    return is_good &&
+           (is_first || cluster_takeover(store, place->name, accept, err) == TAKEOVER_DONE);
 }
 
 static bool finish_init(struct store *store, const struct topology *topology, struct error *err)

@@ -179,13 +179,29 @@ static bool close_to_older_epochs(struct takeover *takeover, struct error *err)
     return outcome == FENCE_OK && fence_kill_everybody(takeover->link, err);
 }
 
+/* No fence was there. Whoever else saw that may be slower than we, and come back with an old epoch
+ * when our fence has been lost in its turn. So each who is to write the first one ends all other
+ * connections before it looks for the last time: if somebody has written one since, and it is gone
+ * again, then our own connection is gone, too. */
+static bool look_alone(struct takeover *takeover, struct error *err)
+{
+    if (!fence_kill_everybody(takeover->link, err) ||
+        !fence_read(takeover->link, &takeover->fence, err)) {
+        return false;
+    }
+    return !takeover->fence.exists || error_set(err, "somebody else has just written the fence");
+}
+
 static bool fence_process(struct takeover *takeover, uint64_t epoch, struct error *err)
 {
     enum fence_write_mode mode =
         fence_is_ours(takeover) ? FENCE_WRITE_TAKEOVER : FENCE_WRITE_ACCEPT;
-    return fence_kill_everybody(takeover->link, err) &&
-           fence_write(takeover->link, mode, takeover->cluster, takeover->name, epoch, err) ==
-               FENCE_OK;
+    bool is_alone = fence_kill_everybody(takeover->link, err);
+    if (FAIL_POINT("takeover.killed")) {
+        return error_set(err, "fail point takeover.killed");
+    }
+    return is_alone && fence_write(takeover->link, mode, takeover->cluster, takeover->name, epoch,
+                                   err) == FENCE_OK;
 }
 
 static enum takeover_result take(struct takeover *takeover, bool operator_accepts,
@@ -200,6 +216,9 @@ static enum takeover_result take(struct takeover *takeover, bool operator_accept
     }
     if (!is_allowed(takeover, operator_accepts, err)) {
         return TAKEOVER_NOT_ALLOWED;
+    }
+    if (!takeover->fence.exists && !look_alone(takeover, err)) {
+        return TAKEOVER_FAILED;
     }
     if (!close_to_older_epochs(takeover, err) ||
         !cluster_change(takeover->store, name_process, takeover, &epoch, err)) {

@@ -4,6 +4,7 @@
  * its own.
  *
  *   look at the process and its fence
+ *     -> if there is none: CLIENT KILL everybody, and look again
  *     -> if the fence names the process already: raise it, CLIENT KILL everybody
  *     -> compare-and-swap: names the process, begins a new base for every migration on the shard
  *     -> CLIENT KILL everybody

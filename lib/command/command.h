@@ -32,6 +32,9 @@
     X(HANDLER_AUTH, "auth")                                                                       \
     X(HANDLER_CLIENT, "client")                                                                   \
     X(HANDLER_CLIENTS, "clients") /* asks the clients of all workers: CLIENT UNBLOCK */           \
+    X(HANDLER_CONFIG, "config")                                                                   \
+    X(HANDLER_ACL, "acl")                                                                         \
+    X(HANDLER_ROLE, "role")                                                                       \
     X(HANDLER_INFO, "info")                                                                       \
     X(HANDLER_QUIT, "quit")                                                                       \
     X(HANDLER_RESET, "reset")                                                                     \
@@ -41,7 +44,10 @@
     X(HANDLER_DISCARD, "discard")                                                                 \
     X(HANDLER_WATCH, "watch")                                                                     \
     X(HANDLER_UNWATCH, "unwatch")                                                                 \
-    X(HANDLER_BLOCK, "block") /* waits on a connection of its own: BLPOP and its kin */
+    X(HANDLER_BLOCK, "block")         /* waits on a connection of its own: BLPOP and its kin */   \
+    X(HANDLER_SUBSCRIBE, "subscribe") /* to every shard, and PSUBSCRIBE, SSUBSCRIBE */            \
+    X(HANDLER_UNSUBSCRIBE, "unsubscribe") /* and its kin */                                       \
+    X(HANDLER_PUBLISH, "publish")         /* by the channel's slot, as if it were a key */
 
 enum command_handler {
 #define X(symbol, word) symbol,

@@ -63,12 +63,25 @@ bool command_error_unknown_subcommand(struct buffer *reply, const struct slice *
                         shown > 0 ? argv[1].data : "", (int)length, container);
 }
 
+/* EXEC has its own prefix, in a MULTI or not. */
+static const char *prefix(const struct command_info *info)
+{
+    bool is_exec = strcmp(info->name, "exec") == 0;
+    return is_exec ? "EXECABORT Transaction discarded because of:" : "ERR";
+}
+
 bool command_error_arity(struct buffer *reply, const struct command_info *info)
 {
-    bool is_exec = strcmp(info->name, "exec") == 0; /* has its own prefix, in a MULTI or not */
-    return append_error(reply, "-%s wrong number of arguments for '%s' command",
-                        is_exec ? "EXECABORT Transaction discarded because of:" : "ERR",
+    return append_error(reply, "-%s wrong number of arguments for '%s' command", prefix(info),
                         info->name);
+}
+
+bool command_error_subscribed(struct buffer *reply, const struct command_info *info)
+{
+    return append_error(reply,
+                        "-%s Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+                        "QUIT / RESET are allowed in this context",
+                        prefix(info), info->name);
 }
 
 bool command_error_text(struct buffer *reply, const char *text)

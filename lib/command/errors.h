@@ -34,6 +34,9 @@ bool command_error_unknown_subcommand(struct buffer *reply, const struct slice *
     __attribute__((warn_unused_result));
 bool command_error_arity(struct buffer *reply, const struct command_info *info)
     __attribute__((warn_unused_result));
+/* For a RESP2 client that is subscribed to something. */
+bool command_error_subscribed(struct buffer *reply, const struct command_info *info)
+    __attribute__((warn_unused_result));
 /* "-ERR text"; line ends in the text become spaces, and a text that is too long is cut. */
 bool command_error_text(struct buffer *reply, const char *text) __attribute__((warn_unused_result));
 bool command_error_crossslot(struct buffer *reply) __attribute__((warn_unused_result));

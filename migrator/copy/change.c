@@ -5,7 +5,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/number.h"
 
-#define NUMBER_TEXT 21
+#define NUMBER_TEXT 22
 /* apply: fence, ver, keys; four words; three words a key. */
 #define ARGUMENTS_MAX (6 + 4 * GROUP_KEYS_MAX)
 
@@ -27,6 +27,19 @@ static void add_number(struct arguments *arguments, int64_t number)
 {
     char *text = arguments->numbers[arguments->nnumbers++];
     int length = snprintf(text, NUMBER_TEXT, "%lld", (long long)number);
+    add(arguments, (struct slice){text, (size_t)length});
+}
+
+/* apply's words for it: of a value that is the string itself, they begin with an s. */
+static void add_expiry(struct arguments *arguments, const struct key_state *state)
+{
+    int64_t expires_ms = state->exists ? state->expires_ms : -1;
+    if (!state->is_string || !state->exists) {
+        add_number(arguments, expires_ms);
+        return;
+    }
+    char *text = arguments->numbers[arguments->nnumbers++];
+    int length = snprintf(text, NUMBER_TEXT, "s%lld", (long long)expires_ms);
     add(arguments, (struct slice){text, (size_t)length});
 }
 
@@ -66,7 +79,7 @@ void change_append_apply(struct copy_pair *pair, const struct key_choice *choice
     for (unsigned i = 0; i < choice->count; i++) {
         const struct key_state *state = &choice->group->states[choice->places[i]];
         add_number(&arguments, (int64_t)state->number);
-        add_number(&arguments, state->exists ? state->expires_ms : -1);
+        add_expiry(&arguments, state);
         add(&arguments, state->payload);
     }
     shard_append_script(pair->copy.link, SCRIPT_APPLY, arguments.argv, arguments.argc, nkeys);

@@ -4,6 +4,11 @@
 #define MIGRATOR_COPY_COMPARE_H
 
 #include "migrator/copy/state.h"
+#include "migrator/value/value.h"
+
+/* Decodes a state that exists and is no unread one. False when its payload cannot be read. */
+bool state_summarize(const struct key_state *state, struct value_summary *summary)
+    __attribute__((warn_unused_result));
 
 /* Values compare decoded when their bytes differ. A key that is absent on one side equals one whose
  * expiry is not later than the larger of the two clocks plus max_skew_ms: it has expired on one

@@ -2,12 +2,10 @@
 
 #include "migrator/copy/change.h"
 #include "migrator/copy/compare.h"
-#include "migrator/copy/scanner.h"
 
 /* Marks of one pass, the sentinel among them. SRANDMEMBER's choice also means that a key that is
  * written all the time cannot keep the others waiting. */
-#define PASS_MARKS     "513"
-#define UNMEASURED_MAX 16u
+#define PASS_MARKS "513"
 
 /* What one group's comparison asks for. */
 struct verdict {
@@ -17,13 +15,17 @@ struct verdict {
     struct key_choice done; /* clear */
 };
 
-static void judge(const struct copy_pair *pair, const struct state_group *authority,
-                  const struct state_group *copy, struct verdict *verdict)
+static void judge(const struct copy_pair *pair, const struct state_both *both,
+                  struct key_list *unread, struct verdict *verdict)
 {
+    const struct state_group *authority = &both->authority;
+    const struct state_group *copy = &both->copy;
     verdict->behind.group = verdict->unequal.group = verdict->done.group = authority;
     verdict->behind.count = verdict->unequal.count = verdict->done.count = 0;
     for (size_t i = 0; i < authority->keys.count; i++) {
-        if (groups_verified_at(authority, copy, i, pair->max_skew_ms)) {
+        if (state_both_unread_at(both, i)) {
+            key_list_add(unread, key_list_at(authority->keys.list, authority->keys.first + i));
+        } else if (groups_verified_at(authority, copy, i, pair->max_skew_ms)) {
             key_choice_add(&verdict->done, i);
         } else if (copy->states[i].number < authority->states[i].number) {
             key_choice_add(&verdict->behind, i);
@@ -67,15 +69,17 @@ static enum copy_status carry_out(struct copy_pair *pair, const struct verdict *
     return renumbered != COPY_OK ? renumbered : cleared;
 }
 
+/* `unread` grows by the keys that only READ_ALL can tell of. */
 static enum copy_status drain_group(struct copy_pair *pair, const struct key_group *keys,
+                                    enum state_reading reading, struct key_list *unread,
                                     struct drain *drain)
 {
-    struct state_group authority = {.reply = NULL};
-    struct state_group copy = {.reply = NULL};
+    struct state_both both = {.authority = {.reply = NULL}};
     struct verdict verdict;
-    enum copy_status status = state_read_both(pair, keys, &authority, &copy);
+    enum copy_status status = state_append_both(pair, reading, keys, &both);
+    status = status == COPY_OK ? state_take_both(pair, &both) : status;
     if (status == COPY_OK) {
-        judge(pair, &authority, &copy, &verdict);
+        judge(pair, &both, unread, &verdict);
         if (verdict.behind.count > 0 && !pair_has_room(pair)) {
             /* The others' marks can be cleared all the same. */
             drain->troubled += verdict.behind.count;
@@ -83,8 +87,7 @@ static enum copy_status drain_group(struct copy_pair *pair, const struct key_gro
         }
         status = carry_out(pair, &verdict, drain);
     }
-    state_group_free(&authority);
-    state_group_free(&copy);
+    state_both_free(&both);
     return status;
 }
 
@@ -154,7 +157,7 @@ static enum copy_status read_pick(struct copy_pair *pair, const struct shard_rep
     for (size_t i = 0; i < shard_reply_count(picked); i++) {
         struct slice key = shard_reply_text(shard_reply_at(picked, i));
         if (!slice_equal(key, SLICE(METADATA_SENTINEL))) {
-            key_list_add(keys, key, 0);
+            key_list_add(keys, key);
         }
     }
     return COPY_OK;
@@ -173,14 +176,15 @@ static enum copy_status pick_marks(struct copy_pair *pair, struct key_list *keys
 }
 
 static enum copy_status drain_keys(struct copy_pair *pair, const struct key_list *keys,
+                                   enum state_reading reading, struct key_list *unread,
                                    struct drain *drain)
 {
     enum copy_status status = COPY_OK;
     size_t next = 0;
     while (status == COPY_OK && next < keys->count) {
-        struct key_group group = key_list_group(keys, next);
+        struct key_group group = state_next_group(pair, reading, keys, next);
         next += group.count;
-        status = drain_group(pair, &group, drain);
+        status = drain_group(pair, &group, reading, unread, drain);
         if (status == COPY_OK) {
             status = pair_check(pair);
         }
@@ -191,21 +195,23 @@ static enum copy_status drain_keys(struct copy_pair *pair, const struct key_list
 enum copy_status drain_pass(struct copy_pair *pair, struct drain *drain)
 {
     struct key_list keys;
+    struct key_list unread;
     uint64_t marks = 0;
     uint64_t cleared_before = drain->cleared;
     drain->troubled = 0;
     key_list_init(&keys);
+    key_list_init(&unread);
     enum copy_status status = pair_check(pair);
     if (status == COPY_OK) {
         status = pick_marks(pair, &keys, &marks);
     }
-    /* A few keys are read without asking for their sizes: in a hold a round trip counts. */
-    if (status == COPY_OK && keys.count > UNMEASURED_MAX) {
-        status = scanner_measure(pair, false, &keys);
+    if (status == COPY_OK) {
+        status = drain_keys(pair, &keys, READ_STRINGS, &unread, drain);
     }
     if (status == COPY_OK) {
-        status = drain_keys(pair, &keys, drain);
+        status = drain_keys(pair, &unread, READ_ALL, NULL, drain);
     }
+    key_list_fini(&unread);
     key_list_fini(&keys);
     uint64_t cleared = drain->cleared - cleared_before;
     drain->remaining = marks > cleared ? marks - cleared : marks > 0 ? 1 : 0;

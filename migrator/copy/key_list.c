@@ -22,10 +22,10 @@ void key_list_clear(struct key_list *list)
     list->count = 0;
 }
 
-void key_list_add(struct key_list *list, struct slice key, uint64_t size_bytes)
+void key_list_add(struct key_list *list, struct slice key)
 {
     MEM_GROW(list->items, list->count, list->capacity);
-    list->items[list->count++] = (struct key_ref){buffer_length(&list->bytes), key.len, size_bytes};
+    list->items[list->count++] = (struct key_ref){buffer_length(&list->bytes), key.len};
     buffer_add(&list->bytes, key.data, key.len);
 }
 
@@ -36,25 +36,8 @@ struct slice key_list_at(const struct key_list *list, size_t index)
     return (struct slice){buffer_slice(&list->bytes).data + key->offset, key->length};
 }
 
-struct key_group key_list_group(const struct key_list *list, size_t first)
+struct key_group key_list_group(const struct key_list *list, size_t first, size_t limit)
 {
-    struct key_group group = {list, first, 0};
-    uint64_t bytes = 0;
-    while (first + group.count < list->count && group.count < GROUP_KEYS_MAX) {
-        bytes += list->items[first + group.count].size_bytes;
-        if (group.count > 0 && bytes > GROUP_BYTES_MAX) {
-            break;
-        }
-        group.count++;
-    }
-    return group;
-}
-
-uint64_t key_group_bytes(const struct key_group *group)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < group->count; i++) {
-        bytes += group->list->items[group->first + i].size_bytes;
-    }
-    return bytes;
+    size_t left = first < list->count ? list->count - first : 0;
+    return (struct key_group){list, first, left < limit ? left : limit};
 }

@@ -8,13 +8,12 @@
 #include "lib/base/buffer.h"
 
 /* What goes into one MULTI, one script: small enough not to hold a shard up. */
-#define GROUP_KEYS_MAX  64u
+#define GROUP_KEYS_MAX  128u
 #define GROUP_BYTES_MAX (UINT64_C(256) * 1024)
 
 struct key_ref {
     size_t offset;
     size_t length;
-    uint64_t size_bytes; /* in memory, as the shard told; 0: not asked or not there */
 };
 
 struct key_list {
@@ -28,7 +27,7 @@ void key_list_init(struct key_list *list);
 void key_list_fini(struct key_list *list);
 void key_list_clear(struct key_list *list);
 /* Copies the key. */
-void key_list_add(struct key_list *list, struct slice key, uint64_t size_bytes);
+void key_list_add(struct key_list *list, struct slice key);
 /* Valid until the list changes. */
 struct slice key_list_at(const struct key_list *list, size_t index);
 
@@ -39,9 +38,7 @@ struct key_group {
     size_t count;
 };
 
-/* The group that begins at `first`: at least one key, else at most GROUP_KEYS_MAX keys and
- * GROUP_BYTES_MAX bytes. Empty at the end of the list. */
-struct key_group key_list_group(const struct key_list *list, size_t first);
-uint64_t key_group_bytes(const struct key_group *group);
+/* The group that begins at `first`, of at most `limit` keys. Empty at the end of the list. */
+struct key_group key_list_group(const struct key_list *list, size_t first, size_t limit);
 
 #endif

@@ -42,9 +42,17 @@ struct copy_hooks {
     void *context;
 };
 
+/* How keys' states are read; see state.h. */
+enum state_reading {
+    READ_STRINGS, /* quick */
+    READ_ALL,     /* every type */
+    READINGS
+};
+
 struct copy_side {
     struct shard_link *link;
     const struct shard_identity *identity; /* that the topology names */
+    bool has_no_expiries;                  /* no key of the shard, when last looked at */
 };
 
 struct copy_pair {
@@ -58,6 +66,8 @@ struct copy_pair {
     uint64_t large_key_bytes;
     struct throttle *throttle;
     const struct copy_hooks *hooks;
+    /* How many keys the next group of each reading may have, by what was read; 0: not known yet. */
+    unsigned group_keys[READINGS];
     struct copy_failure failure;
 };
 

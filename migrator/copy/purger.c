@@ -77,7 +77,7 @@ static enum copy_status purge_walk(struct copy_pair *pair, struct key_list *keys
     scanner_init(&scanner);
     enum copy_status status = check_authority(pair);
     while (status == COPY_OK && !scanner.is_done) {
-        status = scanner_next(&scanner, pair, true, false, keys);
+        status = scanner_next(&scanner, pair, true, keys);
         if (status == COPY_OK) {
             status = purge_page(pair, keys, purged);
         }

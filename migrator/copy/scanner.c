@@ -10,7 +10,7 @@ void scanner_init(struct scanner *scanner)
     *scanner = (struct scanner){.cursor = "0"};
 }
 
-enum copy_status scanner_measure(struct copy_pair *pair, bool on_copy, struct key_list *keys)
+enum copy_status scanner_measure(struct copy_pair *pair, bool on_copy, const struct key_list *keys)
 {
     struct shard_link *link = pair_side(pair, on_copy)->link;
     for (size_t i = 0; i < keys->count; i++) {
@@ -24,11 +24,10 @@ enum copy_status scanner_measure(struct copy_pair *pair, bool on_copy, struct ke
             status = COPY_FAILED;
             continue;
         }
-        keys->items[i].size_bytes = (uint64_t)shard_reply_integer(reply);
+        uint64_t size_bytes = (uint64_t)shard_reply_integer(reply);
         shard_reply_free(reply);
-        if (keys->items[i].size_bytes > pair->large_key_bytes && pair->hooks->large != NULL) {
-            pair->hooks->large(pair->hooks->context, key_list_at(keys, i),
-                               keys->items[i].size_bytes);
+        if (size_bytes > pair->large_key_bytes && pair->hooks->large != NULL) {
+            pair->hooks->large(pair->hooks->context, key_list_at(keys, i), size_bytes);
         }
     }
     return shard_is_broken(link) ? COPY_FAILED : status;
@@ -40,22 +39,22 @@ static void keep_ours(const struct copy_pair *pair, const struct shard_reply *na
     for (size_t i = 0; i < shard_reply_count(names); i++) {
         struct slice key = shard_reply_text(shard_reply_at(names, i));
         if (pair_has_key(pair, key)) {
-            key_list_add(keys, key, 0);
+            key_list_add(keys, key);
         }
     }
 }
 
-enum copy_status scanner_next(struct scanner *scanner, struct copy_pair *pair, bool on_copy,
-                              bool with_sizes, struct key_list *keys)
+void scanner_append(const struct scanner *scanner, struct copy_pair *pair, bool on_copy)
 {
-    struct shard_link *link = pair_side(pair, on_copy)->link;
-    key_list_clear(keys);
     struct slice argv[] = {SLICE("SCAN"), slice_of(scanner->cursor), SLICE("COUNT"),
                            SLICE(PAGE_KEYS)};
-    shard_append(link, argv, 4);
-    if (pair_flush(pair, on_copy) != COPY_OK) {
-        return COPY_FAILED;
-    }
+    shard_append(pair_side(pair, on_copy)->link, argv, 4);
+}
+
+enum copy_status scanner_take(struct scanner *scanner, struct copy_pair *pair, bool on_copy,
+                              struct key_list *keys)
+{
+    key_list_clear(keys);
     struct shard_reply *reply = pair_take(pair, on_copy, "SCAN");
     if (reply == NULL) {
         return COPY_FAILED;
@@ -65,5 +64,12 @@ enum copy_status scanner_next(struct scanner *scanner, struct copy_pair *pair, b
     scanner->is_done = slice_equal(cursor, SLICE("0"));
     keep_ours(pair, shard_reply_at(reply, 1), keys);
     shard_reply_free(reply);
-    return with_sizes ? scanner_measure(pair, on_copy, keys) : COPY_OK;
+    return COPY_OK;
+}
+
+enum copy_status scanner_next(struct scanner *scanner, struct copy_pair *pair, bool on_copy,
+                              struct key_list *keys)
+{
+    scanner_append(scanner, pair, on_copy);
+    return scanner_take(scanner, pair, on_copy, keys);
 }

@@ -1,5 +1,5 @@
-/* Walks SCAN on one shard and keeps the keys of the migration's slots, page by page, with their
- * sizes. A walk can be taken up again where it stopped, on the same process. One thread. */
+/* Walks SCAN on one shard and keeps the keys of the migration's slots, page by page. A walk can be
+ * taken up again where it stopped, on the same process. One thread. */
 #ifndef MIGRATOR_COPY_SCANNER_H
 #define MIGRATOR_COPY_SCANNER_H
 
@@ -12,11 +12,16 @@ struct scanner {
 };
 
 void scanner_init(struct scanner *scanner);
-/* One page: fills `keys` (cleared first), which may stay empty before the end. `with_sizes` asks
- * MEMORY USAGE of each and tells pair->hooks->large. */
+/* Queues the next page. */
+void scanner_append(const struct scanner *scanner, struct copy_pair *pair, bool on_copy);
+/* Takes it: fills `keys` (cleared first), which may stay empty before the end. */
+enum copy_status scanner_take(struct scanner *scanner, struct copy_pair *pair, bool on_copy,
+                              struct key_list *keys);
+/* Both in one. */
 enum copy_status scanner_next(struct scanner *scanner, struct copy_pair *pair, bool on_copy,
-                              bool with_sizes, struct key_list *keys);
-/* MEMORY USAGE of all keys of the list, pipelined. */
-enum copy_status scanner_measure(struct copy_pair *pair, bool on_copy, struct key_list *keys);
+                              struct key_list *keys);
+/* MEMORY USAGE of all keys of the list, pipelined; tells pair->hooks->large of those above
+ * large_key_bytes. */
+enum copy_status scanner_measure(struct copy_pair *pair, bool on_copy, const struct key_list *keys);
 
 #endif

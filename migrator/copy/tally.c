@@ -1,7 +1,7 @@
 #include "migrator/copy/tally.h"
 
 #include "lib/base/memory.h"
-#include "migrator/value/value.h"
+#include "migrator/copy/compare.h"
 
 void tally_init(struct tally *tally, unsigned nslots)
 {
@@ -31,13 +31,12 @@ void tally_add(struct tally *tally, struct slice key, const struct key_state *au
 {
     struct value_summary of_authority;
     struct value_summary of_copy;
-    struct error ignored;
-    if (!value_summarize(authority->payload, &of_authority, &ignored)) {
+    if (!state_summarize(authority, &of_authority)) {
         return; /* Equal as bytes, yet unreadable: counted in no slot, so the report shows it. */
     }
-    if (slice_equal(authority->payload, copy->payload)) {
+    if (authority->is_string == copy->is_string && slice_equal(authority->payload, copy->payload)) {
         of_copy = of_authority;
-    } else if (!value_summarize(copy->payload, &of_copy, &ignored)) {
+    } else if (!state_summarize(copy, &of_copy)) {
         return;
     }
     unsigned slot = slot_of_key(key, tally->nslots);

@@ -47,6 +47,8 @@ struct engine {
     uint64_t hold_deadline_us;   /* 0: none */
     uint64_t quiet_since_us;     /* the dirty set has stayed below cutover_keys; 0: it has not */
     uint64_t hold_not_before_us; /* backing off after an undone hold */
+    uint64_t
+        clocks_agreed_us; /* when the shards' clocks were last found to agree; 0: they did not */
     unsigned holds_undone_in_a_row;
     uint64_t unreachable_since_us; /* the shard to purge; 0: it is there */
     bool is_closed;                /* by us, and journalled */

@@ -129,8 +129,9 @@ void engine_pair(struct engine *engine, struct copy_pair *pair)
     enum side authority = view_authority(&engine->view);
     enum side copy = side_other(authority);
     *pair = (struct copy_pair){
-        .authority = {engine->links[authority], &engine->view.shards[authority].identity},
-        .copy = {engine->links[copy], &engine->view.shards[copy].identity},
+        .authority = {.link = engine->links[authority],
+                      .identity = &engine->view.shards[authority].identity},
+        .copy = {.link = engine->links[copy], .identity = &engine->view.shards[copy].identity},
         .migration = migration->id,
         .generation = migration->generation,
         .slots = &migration->slots,

@@ -123,7 +123,7 @@ bool preflight_target_empty(struct preflight *preflight)
     key_list_init(&keys);
     enum copy_status status = COPY_OK;
     while (status == COPY_OK && !scanner.is_done && found < LEFTOVERS_NAMED_AT) {
-        status = scanner_next(&scanner, &pair, true, false, &keys);
+        status = scanner_next(&scanner, &pair, true, &keys);
         found += keys.count;
         status = status == COPY_OK ? pair_check(&pair) : status;
     }
@@ -178,7 +178,8 @@ bool preflight_large_keys(struct preflight *preflight)
     key_list_init(&keys);
     enum copy_status status = COPY_OK;
     for (unsigned i = 0; status == COPY_OK && !scanner.is_done && i < SCAN_PAGES_MAX; i++) {
-        status = scanner_next(&scanner, &pair, false, true, &keys);
+        status = scanner_next(&scanner, &pair, false, &keys);
+        status = status == COPY_OK ? scanner_measure(&pair, false, &keys) : status;
     }
     key_list_fini(&keys);
     if (status != COPY_OK) {

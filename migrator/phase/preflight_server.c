@@ -5,6 +5,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/number.h"
+#include "migrator/phase/phase_internal.h"
 #include "migrator/phase/preflight.h"
 
 #define VERSION_MAJOR_MIN 7u
@@ -194,43 +195,14 @@ bool preflight_durability(struct preflight *preflight)
     return preflight_note(preflight, true, "%s, %s", text[SIDE_SOURCE], text[SIDE_TARGET]);
 }
 
-/* The shard's clock minus ours, in milliseconds, by the middle of the round trip. */
-static bool clock_offset(struct preflight *preflight, enum side side, int64_t *offset_ms)
-{
-    struct error err;
-    uint64_t seconds = 0;
-    uint64_t micros = 0;
-    uint64_t start_us = clock_now_us();
-    uint64_t wall_ms = clock_wall_ms();
-    struct shard_reply *reply = shard_commandf(preflight_link(preflight, side), &err, "TIME");
-    uint64_t half_ms = (clock_now_us() - start_us) / 2000;
-    bool ok = reply != NULL &&
-              number_parse_u64(shard_reply_text(shard_reply_at(reply, 0)), &seconds) &&
-              number_parse_u64(shard_reply_text(shard_reply_at(reply, 1)), &micros);
-    *offset_ms = (int64_t)(seconds * 1000 + micros / 1000) - (int64_t)(wall_ms + half_ms);
-    shard_reply_free(reply);
-    return ok || preflight_note(preflight, false, "shard \"%s\" does not tell its TIME",
-                                preflight_name(preflight, side));
-}
-
 bool preflight_clocks(struct preflight *preflight)
 {
-    int64_t offsets[SIDE_COUNT];
-    for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
-        if (!clock_offset(preflight, side, &offsets[side])) {
-            return false;
-        }
+    struct clock_skew skew;
+    struct error err;
+    if (!phase_measure_clocks(preflight->engine, &skew, &err)) {
+        return preflight_note(preflight, false, "%s", err.text);
     }
-    int64_t skew_ms = offsets[SIDE_TARGET] - offsets[SIDE_SOURCE];
-    skew_ms = skew_ms < 0 ? -skew_ms : skew_ms;
-    uint64_t max_ms = preflight->engine->view.migration.options.max_skew_ms;
-    if ((uint64_t)skew_ms > max_ms) {
-        return preflight_note(preflight, false,
-                              "the clocks differ by %" PRId64 " ms, max_skew is %" PRIu64
-                              " ms: keys would expire at different times",
-                              skew_ms, max_ms);
-    }
-    return preflight_note(preflight, true, "%" PRId64 " ms", skew_ms);
+    return preflight_note(preflight, true, "%" PRId64 " ms", skew.target_ahead_ms);
 }
 
 /* What the slots weigh: the source's data by the share of its slots that move. */

@@ -71,6 +71,13 @@ bool value_summarize(struct slice dump, struct value_summary *summary, struct er
     return dump_open(dump, &body, err) && value_summarize_body(body, summary, err);
 }
 
+void value_summarize_string(struct slice text, struct value_summary *summary)
+{
+    struct value_fold fold = {0};
+    fold_unordered(&fold, digest_text(text));
+    finish(VALUE_STRING, &fold, summary);
+}
+
 bool value_equal(struct slice dump_a, struct slice dump_b, bool *equal, struct error *err)
 {
     if (slice_equal(dump_a, dump_b)) {

@@ -38,6 +38,9 @@ const char *value_type_name(enum value_type type);
 bool value_summarize(struct slice dump, struct value_summary *summary, struct error *err)
     __attribute__((warn_unused_result));
 
+/* Of a string that was not dumped: as value_summarize of its DUMP. */
+void value_summarize_string(struct slice text, struct value_summary *summary);
+
 /* Equal: the same bytes, or the same type and digest. False as value_summarize, then *equal is
  * unchanged; equal bytes are not looked into, so two equally damaged payloads are equal. */
 bool value_equal(struct slice dump_a, struct slice dump_b, bool *equal, struct error *err)

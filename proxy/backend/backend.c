@@ -15,6 +15,8 @@
 #define BACKOFF_MAX_US   1000000u
 #define KEPT_OUT_BYTES   ((size_t)64 << 10)
 #define READS_PER_TURN   16
+#define STALL_BYTES      ((size_t)512 << 10) /* unread by the client */
+#define STALL_MAX_US     50000u
 #define OUT_LIMIT_BYTES  SIZE_MAX /* the router stops senders above a mark: backend_backlog */
 
 static const char *const state_names[] = {"down", "connecting", "greeting", "ready"};
@@ -33,9 +35,20 @@ static struct shard_counters *counters_of(const struct backend *backend)
     return counters_of_shard(backend->shared->counters, backend->index);
 }
 
-static void set_in_flight(const struct backend *backend)
+/* The shard's gauge is the sum of what its connections have in flight. */
+static void count_in_flight(struct backend *backend, unsigned count)
 {
-    counter_set(&counters_of(backend)->in_flight, backend->in_flight.count);
+    struct counter *gauge = &counters_of(backend)->in_flight;
+    counter_subtract(gauge, backend->counted_in_flight);
+    counter_add(gauge, count);
+    backend->counted_in_flight = count;
+}
+
+static void set_index(struct backend *backend, unsigned index)
+{
+    count_in_flight(backend, 0);
+    backend->index = index;
+    count_in_flight(backend, backend->in_flight.count);
 }
 
 struct backend *backend_new(const struct backend_shared *shared,
@@ -45,7 +58,9 @@ struct backend *backend_new(const struct backend_shared *shared,
     backend->shared = shared;
     backend->events = *events;
     backend->stream.fd = -1;
+    backend->protocol = 2;
     buffer_init(&backend->out, OUT_LIMIT_BYTES);
+    buffer_init(&backend->value, 0); /* backend_set_listening */
     turn_task_init(&backend->flush_task, backend_flush, backend);
     return backend;
 }
@@ -54,6 +69,7 @@ static void release_memory(void *context)
 {
     struct backend *backend = context;
     buffer_fini(&backend->out);
+    buffer_fini(&backend->value);
     mem_free(backend->orphans);
     mem_free(backend);
 }
@@ -119,16 +135,27 @@ static uint64_t backoff_us(const struct backend *backend)
     return wait - random_system() % (wait / 4);
 }
 
+static void end_stall(struct backend *backend)
+{
+    struct request *oldest = backend->in_flight.first;
+    backend->stalled_at_us = 0;
+    if (oldest != NULL) {
+        oldest->stalled = NULL;
+    }
+}
+
 void backend_lose(struct backend *backend, const char *why)
 {
     bool was_any_sent;
     bool was_ready = backend->state == BACKEND_READY;
     ASSERT(backend->stream.fd >= 0);
+    end_stall(backend);
     log_debug("backend lost shard=%s why=\"%s\"", backend->name, why);
     io_stop(&backend->io);
     stream_close(&backend->stream);
     judge_in_flight(backend, &was_any_sent);
     backend->framer = (struct framer){.values_left = 0};
+    backend->is_in_push = false;
     backend->incarnation++;
     backend->failures = was_ready ? 0 : backend->failures + 1;
     backend->retry_at_us =
@@ -140,10 +167,11 @@ void backend_lose(struct backend *backend, const char *why)
     }
     set_state(backend, BACKEND_DOWN);
     buffer_recycle(&backend->out, KEPT_OUT_BYTES);
+    buffer_fini(&backend->value);
     backend->written = 0;
     backend->appended = 0;
     tell_in_flight(backend);
-    set_in_flight(backend);
+    count_in_flight(backend, backend->in_flight.count);
     if (!backend->is_freed) { /* by what it has just told */
         backend->events.on_down(backend->events.context, backend);
     }
@@ -163,37 +191,120 @@ static void deliver(struct backend *backend, struct request *request)
     request->on_reply(request);
 }
 
+/* What comes next belongs to no request: RESP3 has pushes between the replies. */
+static bool is_at_push(struct backend *backend, char first)
+{
+    if (backend->framer.values_left == 0) {
+        backend->is_in_push = first == '>';
+    }
+    return backend->is_in_push;
+}
+
+static bool drop_push(struct backend *backend, const char *data, size_t size, size_t *used)
+{
+    return framer_feed(&backend->framer, data, size, used) != PARSE_BAD;
+}
+
+/* One reply of the oldest request, or what there is of it. */
+static inline bool take_reply(struct backend *backend, const char *data, size_t size, size_t *used)
+{
+    struct request *request = backend->in_flight.first;
+    if (request == NULL) {
+        return false;
+    }
+    if (backend->framer.values_left == 0 && data[0] == '-') {
+        request->is_error = true;
+    }
+    enum parse_status status = framer_feed(&backend->framer, data, size, used);
+    if (status == PARSE_BAD) {
+        return false;
+    }
+    if (request->sink != NULL) {
+        buffer_add(request->sink, data, *used);
+        request->has_begun = true;
+    }
+    if (status == PARSE_OK && --request->replies_left == 0) {
+        deliver(backend, request);
+    } else if (status == PARSE_MORE && request->progress != NULL && request->sink != NULL) {
+        request->progress(request);
+    }
+    return true;
+}
+
 /* Hands out what arrived. False when the bytes are no reply to anything. A callback may lose this
  * backend: `incarnation` tells. */
 static bool take_replies(struct backend *backend, const char *data, size_t size)
 {
     uint64_t incarnation = backend->incarnation;
     while (size > 0 && backend->incarnation == incarnation) {
-        struct request *request = backend->in_flight.first;
         size_t used = 0;
-        if (request == NULL) {
+        bool is_sane = backend->protocol == 3 && is_at_push(backend, data[0])
+                           ? drop_push(backend, data, size, &used)
+                           : take_reply(backend, data, size, &used);
+        if (!is_sane) {
             return false;
         }
-        if (backend->framer.values_left == 0 && data[0] == '-') {
-            request->is_error = true;
-        }
+        data += used;
+        size -= used;
+    }
+    return true;
+}
+
+void backend_go_on(struct backend *backend)
+{
+    if (backend->stalled_at_us == 0) {
+        return;
+    }
+    end_stall(backend);
+    backend->progress_us = loop_now_us(backend->shared->loop); /* the shard did nothing wrong */
+    io_resume_reading(&backend->io);
+}
+
+/* Only a client drains its output; what is gathered in a request of its own never does. */
+static void stall_if_ahead(struct backend *backend)
+{
+    struct request *oldest = backend->in_flight.first;
+    if (oldest == NULL || oldest->sink == NULL || oldest->sink == &oldest->reply ||
+        oldest->progress == NULL || oldest->is_read_slowly || !oldest->has_begun ||
+        buffer_length(oldest->sink) < STALL_BYTES) {
+        return;
+    }
+    oldest->stalled = backend;
+    backend->stalled_at_us = loop_now_us(backend->shared->loop);
+    io_pause_reading(&backend->io);
+}
+
+/* As take_replies, for a listening connection. What lies whole in the read buffer is handed over
+ * where it lies. */
+static bool take_values(struct backend *backend, const char *data, size_t size)
+{
+    uint64_t incarnation = backend->incarnation;
+    while (size > 0 && backend->incarnation == incarnation) {
+        size_t used = 0;
+        bool is_begun = buffer_length(&backend->value) > 0;
         enum parse_status status = framer_feed(&backend->framer, data, size, &used);
         if (status == PARSE_BAD) {
             return false;
         }
-        if (request->sink != NULL) {
-            buffer_add(request->sink, data, used);
-            request->has_begun = true;
+        if ((is_begun || status == PARSE_MORE) && !buffer_append(&backend->value, data, used)) {
+            return false;
+        }
+        if (status == PARSE_OK) {
+            struct buffer whole = backend->value;
+            buffer_init(&backend->value, whole.limit);
+            backend->on_value(backend->events.context,
+                              is_begun ? buffer_slice(&whole) : (struct slice){data, used});
+            buffer_fini(&whole);
         }
         data += used;
         size -= used;
-        if (status == PARSE_OK && --request->replies_left == 0) {
-            deliver(backend, request);
-        } else if (status == PARSE_MORE && request->progress != NULL && request->sink != NULL) {
-            request->progress(request);
-        }
     }
     return true;
+}
+
+static bool is_listening(const struct backend *backend)
+{
+    return backend->on_value != NULL && backend->state == BACKEND_READY;
 }
 
 static void on_readable(void *context)
@@ -213,7 +324,8 @@ static void on_readable(void *context)
             break;
         }
         counter_add(&counters_of(backend)->bytes_in, count);
-        bool is_sane = take_replies(backend, shared->scratch, count);
+        bool is_sane = is_listening(backend) ? take_values(backend, shared->scratch, count)
+                                             : take_replies(backend, shared->scratch, count);
         if (backend->incarnation != incarnation) {
             return;
         }
@@ -221,14 +333,26 @@ static void on_readable(void *context)
             backend_lose(backend, "its bytes are no reply to anything");
             return;
         }
-        if (count < shared->scratch_size) {
+        backend->progress_us = loop_now_us(shared->loop);
+        stall_if_ahead(backend);
+        if (count < shared->scratch_size || backend->stalled_at_us != 0) {
             break;
         }
     }
-    set_in_flight(backend);
+    count_in_flight(backend, backend->in_flight.count);
 }
 
 /* --- requests ------------------------------------------------------------------------------ */
+
+/* Writing newer requests is no progress: a shard that hangs takes them until its buffers are full.
+ */
+static bool writes_oldest(const struct backend *backend)
+{
+    const struct request *oldest = backend->in_flight.first;
+    uint64_t end =
+        oldest != NULL && oldest->next != NULL ? oldest->next->begin_offset : backend->appended;
+    return backend->written < end;
+}
 
 void backend_flush(void *context)
 {
@@ -246,6 +370,9 @@ void backend_flush(void *context)
             return;
         }
         counter_add(&counters_of(backend)->bytes_out, count);
+        if (writes_oldest(backend)) {
+            backend->progress_us = loop_now_us(backend->shared->loop);
+        }
         buffer_consume(&backend->out, count);
         backend->written += count;
     }
@@ -282,6 +409,15 @@ void backend_send(struct backend *backend, struct request *request, struct slice
 {
     buffer_add(backend_begin(backend), bytes.data, bytes.len);
     backend_commit(backend, request, 1);
+}
+
+void backend_say(struct backend *backend, struct slice bytes)
+{
+    ASSERT(is_listening(backend));
+    buffer_add(&backend->out, bytes.data, bytes.len);
+    if (!backend->io.is_writing) {
+        loop_at_turn_end(backend->shared->loop, &backend->flush_task);
+    }
 }
 
 size_t backend_backlog(const struct backend *backend)
@@ -368,7 +504,7 @@ void backend_set_target(struct backend *backend, unsigned index, const char *nam
 {
     bool is_same = backend->is_targeted && endpoint_equal(&backend->endpoint, endpoint) &&
                    shard_identity_equal(&backend->identity, identity);
-    backend->index = index;
+    set_index(backend, index);
     if (is_same) {
         return;
     }
@@ -406,15 +542,27 @@ static bool is_overdue(const struct backend *backend, uint64_t now_us)
 {
     const struct request *oldest = backend->in_flight.first;
     if (backend->state == BACKEND_READY) {
-        return oldest != NULL && !backend->is_patient &&
-               now_us > oldest->sent_at_us + backend->shared->timeout_us;
+        /* A large request or reply may take its time, as long as it gets on. */
+        return oldest != NULL && !backend->is_patient && backend->stalled_at_us == 0 &&
+               now_us > oldest->sent_at_us + backend->shared->timeout_us &&
+               now_us > backend->progress_us + backend->shared->timeout_us;
     }
     return backend->state != BACKEND_DOWN &&
            now_us > backend->started_at_us + backend->shared->connect_timeout_us;
 }
 
+/* Others wait: a client that has not caught up by now is stored for. */
+static void bound_stall(struct backend *backend, uint64_t now_us)
+{
+    if (backend->stalled_at_us != 0 && now_us > backend->stalled_at_us + STALL_MAX_US) {
+        backend->in_flight.first->is_read_slowly = true;
+        backend_go_on(backend);
+    }
+}
+
 void backend_tick(struct backend *backend, uint64_t now_us)
 {
+    bound_stall(backend, now_us);
     if (is_overdue(backend, now_us)) {
         backend_lose(backend, "no answer in time");
     } else if (backend->state == BACKEND_DOWN && backend->is_targeted &&
@@ -423,9 +571,22 @@ void backend_tick(struct backend *backend, uint64_t now_us)
     }
 }
 
+void backend_set_protocol(struct backend *backend, unsigned char protocol)
+{
+    ASSERT(!backend->is_targeted && (protocol == 2 || protocol == 3));
+    backend->protocol = protocol;
+}
+
 void backend_set_patient(struct backend *backend)
 {
     backend->is_patient = true;
+}
+
+void backend_set_listening(struct backend *backend, backend_value_fn *on_value, size_t value_max)
+{
+    ASSERT(!backend->is_targeted);
+    backend->on_value = on_value;
+    buffer_init(&backend->value, value_max);
 }
 
 uint64_t backend_connection_id(const struct backend *backend)

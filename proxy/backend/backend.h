@@ -7,8 +7,9 @@
  *
  * Greeting (DESIGN.md section 5): CLIENT SETNAME, CLIENT ID; then the script hello, alone, since
  * Redis runs what is pipelined behind a failed hello; then, fenced in, a MULTI/EXEC to see that it
- * works and SCRIPT LOAD of what the data path uses. Nothing of a client is sent before `ready`.
- * Reconnects by itself with back-off. One thread. */
+ * works and SCRIPT LOAD of what the data path uses. A listening connection, which writes nothing,
+ * needs neither. Nothing of a client is sent before `ready`. Reconnects by itself with back-off. In
+ * RESP3 what the shard pushes between the replies is dropped. One thread. */
 #ifndef PROXY_BACKEND_BACKEND_H
 #define PROXY_BACKEND_BACKEND_H
 
@@ -31,7 +32,7 @@ struct backend_shared {
     struct request_pool *pool;
     struct counters *counters;
     char peer[160];      /* "<proxy>:<incarnation>", as in the fence */
-    uint64_t timeout_us; /* a reply that takes longer: the connection is given up */
+    uint64_t timeout_us; /* the oldest request gets no further for so long: given up */
     uint64_t connect_timeout_us;
     char *scratch; /* read buffer of the thread */
     size_t scratch_size;
@@ -65,8 +66,17 @@ void backend_free(struct backend *backend);
  * is for counters. Starts to connect. */
 void backend_set_target(struct backend *backend, unsigned index, const char *name,
                         const struct endpoint *endpoint, const struct shard_identity *identity);
+/* Of the replies: 2, unless this is called before the first backend_set_target. */
+void backend_set_protocol(struct backend *backend, unsigned char protocol);
 /* Its requests may wait for hours: no time-out for their replies. */
 void backend_set_patient(struct backend *backend);
+/* For publish/subscribe: once ready it carries no requests. What is said on it is not in flight,
+ * and each value that the shard sends is handed over whole; one of more than `value_max` bytes
+ * loses the connection. Before the first target. */
+typedef void backend_value_fn(void *context, struct slice value);
+void backend_set_listening(struct backend *backend, backend_value_fn *on_value, size_t value_max);
+/* Only when ready, and listening. Written to the socket at the end of the turn. */
+void backend_say(struct backend *backend, struct slice bytes);
 /* CLIENT ID of the present connection; valid when ready. */
 uint64_t backend_connection_id(const struct backend *backend);
 /* After an adoption: try again at once what the fence refused. */
@@ -90,6 +100,9 @@ unsigned backend_index(const struct backend *backend);
 struct buffer *backend_begin(struct backend *backend);
 void backend_commit(struct backend *backend, struct request *request, uint32_t replies);
 void backend_send(struct backend *backend, struct request *request, struct slice bytes);
+
+/* The sink of a stalled request has drained, or nobody wants its reply any more: reads on. */
+void backend_go_on(struct backend *backend);
 
 /* Bytes that wait to be written: above a mark the senders' clients are not read any more. */
 size_t backend_backlog(const struct backend *backend);

@@ -36,13 +36,20 @@ struct backend {
     uint64_t incarnation;   /* a new number for each connection */
     uint64_t connection_id; /* CLIENT ID, known from the greeting on */
     uint64_t started_at_us;
+    uint64_t progress_us;   /* when the oldest request got on: bytes of it were written, or read */
+    uint64_t stalled_at_us; /* since when it is not read, for a client that has not caught up; 0 */
     uint64_t retry_at_us;
     unsigned failures; /* in a row, since it was last ready */
     bool has_multi;
     bool is_patient;
-    bool is_freed; /* its memory goes at the end of the turn; no more events */
+    unsigned char protocol;     /* 2 or 3: of the replies */
+    bool is_in_push;            /* what the framer reads is no reply */
+    backend_value_fn *on_value; /* null: it carries requests */
+    struct buffer value;        /* of what a listening connection gets: not whole yet */
+    bool is_freed;              /* its memory goes at the end of the turn; no more events */
     /* Requests. */
     struct request_queue in_flight;
+    unsigned counted_in_flight; /* of them, in the counters of the shard */
     uint64_t sent, ended;
     uint64_t *orphans; /* ids of given-up connections whose end is not certain */
     unsigned norphans;

@@ -86,6 +86,8 @@ static void on_hello(struct request *request)
     if (has_replied(request)) {
         if (request->is_error) {
             refuse(backend, buffer_slice(&request->reply));
+        } else if (backend->on_value != NULL) {
+            backend_become_ready(backend); /* it will write nothing */
         } else {
             prepare(backend);
         }
@@ -112,25 +114,33 @@ static void say_hello(struct backend *backend)
     backend_commit(backend, greeting_request(backend, on_hello), 1);
 }
 
-/* --- first: a name that the barrier finds in CLIENT LIST, and the id that it kills ----------- */
+/* --- first: a name that the barrier finds in CLIENT LIST, the id that it kills, the protocol -- */
 
-static bool read_connection_id(struct slice reply, uint64_t *id)
+/* "+OK", ":id", and in RESP3 what HELLO says: a map. */
+static bool read_connection_id(const struct backend *backend, struct slice reply, uint64_t *id)
 {
-    if (!slice_starts_with(reply, SLICE("+OK\r\n:")) || reply.len < 8) {
+    static const struct slice named = {"+OK\r\n:", 6};
+    const char *end = slice_starts_with(reply, named)
+                          ? memchr(reply.data + named.len, '\r', reply.len - named.len)
+                          : NULL;
+    if (end == NULL) {
         return false;
     }
-    return number_parse_u64((struct slice){reply.data + 6, reply.len - 8}, id);
+    struct slice digits = {reply.data + named.len, (size_t)(end - reply.data) - named.len};
+    struct slice rest = {end + 2, reply.len - (size_t)(end - reply.data) - 2};
+    bool is_greeted = backend->protocol == 3 ? slice_starts_with(rest, SLICE("%")) : rest.len == 0;
+    return is_greeted && number_parse_u64(digits, id);
 }
 
 static void on_named(struct request *request)
 {
     struct backend *backend = request->owner;
     if (has_replied(request)) {
-        if (read_connection_id(buffer_slice(&request->reply), &backend->connection_id)) {
+        if (read_connection_id(backend, buffer_slice(&request->reply), &backend->connection_id)) {
             say_hello(backend);
         } else {
             backend->refusal = REFUSAL_OTHER;
-            backend_lose(backend, "CLIENT SETNAME or CLIENT ID failed");
+            backend_lose(backend, "CLIENT SETNAME, CLIENT ID or HELLO failed");
         }
     }
     give(request);
@@ -145,5 +155,10 @@ void backend_greet(struct backend *backend)
     struct buffer *out = backend_begin(backend);
     write_command(out, setname, 3);
     write_command(out, id, 2);
-    backend_commit(backend, greeting_request(backend, on_named), 2);
+    uint32_t replies = 2;
+    if (backend->protocol == 3) {
+        buffer_add_text(out, "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n");
+        replies++;
+    }
+    backend_commit(backend, greeting_request(backend, on_named), replies);
 }

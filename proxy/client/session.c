@@ -7,6 +7,7 @@
 #include "lib/resp/writer.h"
 #include "lib/shard/metadata.h"
 #include "proxy/client/client_internal.h"
+#include "proxy/pubsub/keyspace_event.h"
 #include "proxy/routing/blocking.h"
 #include "proxy/routing/fanout.h"
 #include "proxy/routing/split.h"
@@ -135,6 +136,14 @@ static void block(struct client *client, struct request *request, const struct c
     blocking_dispatch(client->host->router, request, command);
 }
 
+static void publish(struct client *client, struct request *request, const struct command *command)
+{
+    struct router *router = client->host->router;
+    unsigned nslots = router_snapshot(router)->slot_mask + 1;
+    request->slot = channel_slot(command->argv[1], command->argv[2], nslots);
+    router_dispatch(router, request, session_wire_bytes(request, command));
+}
+
 static void dispatch(struct client *client, struct request *request, const struct command *command)
 {
     struct router *router = client->host->router;
@@ -179,6 +188,15 @@ static void dispatch(struct client *client, struct request *request, const struc
     case HANDLER_BLOCK:
         block(client, request, command);
         break;
+    case HANDLER_SUBSCRIBE:
+        subscription_add(client, request, command);
+        break;
+    case HANDLER_UNSUBSCRIBE:
+        subscription_remove(client, request, command);
+        break;
+    case HANDLER_PUBLISH:
+        publish(client, request, command);
+        break;
     case HANDLER_CLIENTS:
         all_clients_dispatch(client, request, command);
         break;
@@ -195,11 +213,14 @@ static bool ends_transaction(enum command_handler handler)
 }
 
 /* What goes on a connection of the client's own, or to other clients, would overtake what is under
- * way on others. */
+ * way on others; and so would what follows a change of protocol: each has its connection. */
 static bool must_come_alone(const struct client *client, const struct command_info *info)
 {
     if (info == NULL) {
         return false;
+    }
+    if (info->handler == HANDLER_HELLO || info->handler == HANDLER_RESET) {
+        return true;
     }
     return client->transaction != NULL
                ? info->handler == HANDLER_EXEC && client->is_watching
@@ -207,25 +228,74 @@ static bool must_come_alone(const struct client *client, const struct command_in
                      info->handler == HANDLER_CLIENTS;
 }
 
+static bool may_write(const struct client *client, const struct command_info *info)
+{
+    bool is_written = (info->flags & COMMAND_WRITE) != 0 ||
+                      (info->handler == HANDLER_EXEC && transaction_writes(client));
+    for (unsigned i = 0; i < info->nspecs && !is_written; i++) {
+        is_written = info->specs[i].is_written; /* EVAL and its kin have no flag */
+    }
+    return is_written;
+}
+
+/* CLIENT PAUSE. Not so what an operator may need to end it; Redis lets even CLIENT UNPAUSE wait. */
+static bool waits_for_pause(const struct client *client, const struct command_info *info)
+{
+    const struct client_pause *pause = &client->host->pause;
+    if (pause->until_us == 0 || loop_now_us(client->host->loop) >= pause->until_us) {
+        return false;
+    }
+    return info == NULL ? !pause->is_of_writes
+                        : info->handler != HANDLER_CLIENTS &&
+                              (!pause->is_of_writes || may_write(client, info));
+}
+
+/* Redis looks first whether the command exists and its arguments are as many as it takes. */
+static bool is_forbidden(const struct client *client, const struct command_info *info,
+                         enum command_check check)
+{
+    bool is_well_formed =
+        check == COMMAND_ADMITTED || check == COMMAND_REFUSED || check == COMMAND_REFUSED_FORM;
+    return is_well_formed && subscription_forbids(client, info);
+}
+
+/* True when the command goes no further: its error is written. */
+static bool is_turned_down(struct client *client, struct request *request,
+                           const struct command *command)
+{
+    const struct command_info *info = request->command;
+    enum command_check check = command_check(info, command->argv, command->argc);
+    if (is_forbidden(client, info, check)) {
+        bool is_written = command_error_subscribed(request_answer(request), info);
+        ASSERT(is_written);
+    } else if (check != COMMAND_ADMITTED) {
+        bool is_written =
+            command_error(request_answer(request), check, info, command->argv, command->argc);
+        ASSERT(is_written);
+    } else {
+        return false;
+    }
+    transaction_spoil(client);
+    if (info != NULL && info->handler == HANDLER_EXEC) {
+        transaction_forget(client);
+        transaction_unwatch(client);
+    }
+    session_refuse(client, request);
+    return true;
+}
+
 bool session_handle(struct client *client, const struct command *command)
 {
     const struct command_info *info =
         command_find(client->host->table, command->argv, command->argc);
-    if (client->first != NULL && must_come_alone(client, info)) {
+    if (waits_for_pause(client, info) ||
+        (client->first != NULL &&
+         (must_come_alone(client, info) || subscription_delays(client, info)))) {
         return false;
     }
+    client->last_command = info != NULL ? info : client->last_command;
     struct request *request = client_begin(client, info, command);
-    enum command_check check = command_check(info, command->argv, command->argc);
-    if (check != COMMAND_ADMITTED) {
-        bool is_written =
-            command_error(request_answer(request), check, info, command->argv, command->argc);
-        ASSERT(is_written);
-        transaction_spoil(client);
-        if (info != NULL && info->handler == HANDLER_EXEC) {
-            transaction_forget(client);
-            transaction_unwatch(client);
-        }
-        session_refuse(client, request);
+    if (is_turned_down(client, request, command)) {
         return true;
     }
     counters_command(client->host->counters, info->id);

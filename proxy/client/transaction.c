@@ -6,6 +6,7 @@
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
 #include "proxy/client/client_internal.h"
+#include "proxy/pubsub/keyspace_event.h"
 #include "proxy/routing/private_lane.h"
 
 #define CROSSSLOT             "CROSSSLOT Keys in request don't hash to the same slot"
@@ -14,7 +15,8 @@
 struct transaction {
     struct unit *unit;
     struct buffer bytes;
-    unsigned slot; /* SLOT_NONE until a command has a key */
+    unsigned slot;         /* SLOT_NONE until a command has a key */
+    unsigned publish_slot; /* of the first channel published to: where it goes if none has a key */
     bool has_written_keys;
     bool is_spoilt;
 };
@@ -31,6 +33,16 @@ void transaction_forget(struct client *client)
     mem_free(transaction);
 }
 
+int transaction_length(const struct client *client)
+{
+    return client->transaction != NULL ? (int)client->transaction->unit->count : -1;
+}
+
+bool transaction_writes(const struct client *client)
+{
+    return client->transaction != NULL && client->transaction->has_written_keys;
+}
+
 void transaction_begin(struct client *client, struct request *request)
 {
     if (client->transaction != NULL) {
@@ -39,7 +51,7 @@ void transaction_begin(struct client *client, struct request *request)
     }
     struct transaction *transaction = mem_zalloc(sizeof(*transaction));
     transaction->unit = mem_zalloc(sizeof(*transaction->unit));
-    transaction->slot = SLOT_NONE;
+    transaction->slot = transaction->publish_slot = SLOT_NONE;
     buffer_init(&transaction->bytes, TRANSACTION_BYTES_MAX);
     client->transaction = transaction;
     write_status(request_answer(request), "OK");
@@ -90,20 +102,20 @@ static void on_watched(struct request *request)
 static struct private_lane *take_lane(struct client *client, unsigned slot)
 {
     if (!client->is_watching && client->lane != NULL &&
-        !private_lane_is_usable(client->lane, slot)) {
+        !private_lane_is_usable(client->lane, slot, client->protocol)) {
         transaction_unwatch(client);
     }
     if (client->lane == NULL) {
-        client->lane =
-            private_lane_open(client->host->router, slot, PRIVATE_LANE_WATCHES, NULL, NULL);
+        client->lane = private_lane_open(client->host->router, slot, client->protocol,
+                                         PRIVATE_LANE_WATCHES, NULL, NULL);
     }
     client->is_watching = true;
     client->watched_slot = slot;
     return client->lane;
 }
 
-/* Watched keys live on a connection of the client's own. If their slot has changed meanwhile, the
- * EXEC that comes will answer nil whatever is watched now. */
+/* Watched keys live on a connection of the client's own. If their slot or the client's protocol has
+ * changed meanwhile, the EXEC that comes will answer nil whatever is watched now. */
 void transaction_watch(struct client *client, struct request *request,
                        const struct command *command)
 {
@@ -119,7 +131,7 @@ void transaction_watch(struct client *client, struct request *request,
         return;
     }
     struct private_lane *lane = take_lane(client, request->slot);
-    if (!private_lane_is_usable(lane, request->slot)) {
+    if (!private_lane_is_usable(lane, request->slot, request->protocol)) {
         write_status(request_answer(request), "OK");
         router_answer(request);
         return;
@@ -146,6 +158,7 @@ static bool can_be_queued(const struct command_info *info)
     case HANDLER_PING:
     case HANDLER_ECHO:
     case HANDLER_TIME:
+    case HANDLER_PUBLISH: /* on whichever shard: all listen to all */
     case HANDLER_UNWATCH: /* of no effect there */
     case HANDLER_BLOCK:   /* does not block there */
         return true;
@@ -163,6 +176,17 @@ static bool joins_slot(const struct client *client, const struct request *reques
     }
     return request->slot == SLOT_NONE || transaction->slot == SLOT_NONE ||
            request->slot == transaction->slot;
+}
+
+/* A shard without slots is not yet one that all subscribers listen to. */
+static void note_publish(const struct client *client, const struct request *request,
+                         const struct command *command)
+{
+    struct transaction *transaction = client->transaction;
+    unsigned nslots = router_snapshot(client->host->router)->slot_mask + 1;
+    if (request->command->handler == HANDLER_PUBLISH && transaction->publish_slot == SLOT_NONE) {
+        transaction->publish_slot = channel_slot(command->argv[1], command->argv[2], nslots);
+    }
 }
 
 static bool keep(struct transaction *transaction, const struct command_info *info,
@@ -207,6 +231,7 @@ void transaction_queue(struct client *client, struct request *request,
         refuse(client, request, "ERR the transaction is too large");
         return;
     }
+    note_publish(client, request, command);
     transaction->slot = request->slot != SLOT_NONE ? request->slot : transaction->slot;
     transaction->has_written_keys = transaction->has_written_keys || request->has_written_keys;
     write_status(request_answer(request), "QUEUED");
@@ -224,7 +249,7 @@ static void dispatch(struct client *client, struct request *request)
     request->bytes = transaction->bytes;
     buffer_init(&transaction->bytes, 0);
     request->bytes.limit = SIZE_MAX;
-    request->slot = transaction->slot;
+    request->slot = transaction->slot != SLOT_NONE ? transaction->slot : transaction->publish_slot;
     request->shard = router_usable_shard(router);
     request->has_written_keys = transaction->has_written_keys;
     if (client->is_watching) {

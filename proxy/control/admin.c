@@ -3,6 +3,8 @@
 #include "lib/topology/document.h"
 #include "proxy/control/control_internal.h"
 
+extern const char embedded_dashboard_html[]; /* dashboard/dashboard.html */
+
 static int get_metrics(void *context, struct buffer *body)
 {
     stats_write_metrics(context, body);
@@ -57,14 +59,10 @@ static int get_readyz(void *context, struct buffer *body)
     return HTTP_OK;
 }
 
-static int get_index(void *context, struct buffer *body)
+static int get_dashboard(void *context, struct buffer *body)
 {
     (void)context;
-    buffer_printf(body,
-                  "sluice-proxy %s\n\n"
-                  "/metrics   Prometheus\n/stats     JSON\n/topology  JSON\n"
-                  "/healthz   alive\n/readyz    200 when it can serve\n",
-                  VERSION);
+    buffer_add_text(body, embedded_dashboard_html);
     return HTTP_OK;
 }
 
@@ -79,6 +77,6 @@ bool admin_open(struct control *control, struct error *err)
     http_server_route(control->http, "/topology", "application/json", get_topology, control);
     http_server_route(control->http, "/healthz", "text/plain", get_healthz, control);
     http_server_route(control->http, "/readyz", "text/plain", get_readyz, control);
-    http_server_route(control->http, "/", "text/plain", get_index, control);
+    http_server_route(control->http, "/", "text/html; charset=utf-8", get_dashboard, control);
     return true;
 }

@@ -12,7 +12,7 @@ static uint64_t sum(const struct control *control, size_t offset)
 {
     uint64_t total = 0;
     for (unsigned i = 0; i < control->nworkers; i++) {
-        const char *counters = (const char *)worker_counters(control->workers[i]);
+        const char *counters = (const char *)&control->worker_counters[i];
         total += counter_read((const struct counter *)(const void *)(counters + offset));
     }
     return total;
@@ -22,7 +22,7 @@ static void merge_histogram(const struct control *control, size_t offset, struct
 {
     *into = (struct histogram){.buckets = {{0}}};
     for (unsigned i = 0; i < control->nworkers; i++) {
-        const char *counters = (const char *)worker_counters(control->workers[i]);
+        const char *counters = (const char *)&control->worker_counters[i];
         histogram_merge(into, (const struct histogram *)(const void *)(counters + offset));
     }
 }
@@ -45,12 +45,25 @@ static const struct {
      "Open client connections."},
     {"sluice_clients_accepted_total", METRIC_COUNTER, offsetof(struct counters, accepted),
      "Client connections accepted."},
+    {"sluice_clients_rejected_total", METRIC_COUNTER, offsetof(struct counters, rejected),
+     "Connections refused because there were maxclients of them."},
+    {"sluice_clients_timed_out_total", METRIC_COUNTER, offsetof(struct counters, timed_out),
+     "Clients closed because they were idle for the time-out."},
     {"sluice_client_read_bytes_total", METRIC_COUNTER, offsetof(struct counters, bytes_in),
      "Bytes read from clients."},
     {"sluice_client_written_bytes_total", METRIC_COUNTER, offsetof(struct counters, bytes_out),
      "Bytes written to clients."},
     {"sluice_slow_readers_total", METRIC_COUNTER, offsetof(struct counters, slow_readers),
      "Clients cut off because they did not read their replies."},
+    {"sluice_subscribers", METRIC_GAUGE, offsetof(struct counters, subscribers),
+     "Clients that are subscribed to something."},
+    {"sluice_subscriptions", METRIC_GAUGE, offsetof(struct counters, subscriptions),
+     "Channels and patterns that clients are subscribed to, counted for each client."},
+    {"sluice_messages_total", METRIC_COUNTER, offsetof(struct counters, messages),
+     "Messages handed to subscribers."},
+    {"sluice_subscription_breaks_total", METRIC_COUNTER,
+     offsetof(struct counters, subscription_breaks),
+     "Connections to shards for subscriptions that were lost; they were made anew."},
     {"sluice_dual_writes_total", METRIC_COUNTER, offsetof(struct counters, dual_writes),
      "Writes to slots that have a copy."},
     {"sluice_mirrors_failed_total", METRIC_COUNTER, offsetof(struct counters, mirrors_failed),

@@ -33,18 +33,25 @@ struct counters {
     struct counter commands[COUNTED_COMMANDS];
     struct shard_counters shards[COUNTED_SHARDS];
     struct counter clients; /* gauge */
+    struct counter blocked; /* gauge: clients that wait for an element */
     struct counter accepted;
-    struct counter bytes_in; /* from clients */
+    struct counter rejected;  /* connections above maxclients */
+    struct counter timed_out; /* idle clients closed */
+    struct counter bytes_in;  /* from clients */
     struct counter bytes_out;
     struct counter slow_readers; /* clients cut off */
     struct counter dual_writes;
-    struct counter mirrors_failed; /* the mark stays: the migrator repairs */
-    struct counter mirrors_late;   /* answered the client before the mirror had */
-    struct counter held;           /* requests that waited in a hold */
-    struct counter held_now;       /* gauge */
-    struct counter epoch;          /* gauge: adopted */
-    struct histogram latency;      /* of all client commands */
-    struct histogram hold_wait;    /* of held requests */
+    struct counter mirrors_failed;      /* the mark stays: the migrator repairs */
+    struct counter mirrors_late;        /* answered the client before the mirror had */
+    struct counter held;                /* requests that waited in a hold */
+    struct counter held_now;            /* gauge */
+    struct counter epoch;               /* gauge: adopted */
+    struct counter subscribers;         /* gauge: clients with subscriptions */
+    struct counter subscriptions;       /* gauge: theirs, patterns too */
+    struct counter messages;            /* handed to subscribers */
+    struct counter subscription_breaks; /* connections for subscriptions that were lost */
+    struct histogram latency;           /* of all client commands */
+    struct histogram hold_wait;         /* of held requests */
 #define X(field, label) struct counter errors_##field;
     COUNTED_ERRORS(X)
 #undef X

@@ -14,7 +14,6 @@
 #include "proxy/routing/router_internal.h"
 
 #define FOR_EVER UINT64_MAX
-#define NIL      "*-1\r\n"
 
 /* idle: the next tick looks where it stands (in a hold, or before the next poll).
  * waiting: the command is with its shard. polling: EXISTS is. trying: the unit is. */
@@ -41,6 +40,7 @@ struct blocking {
     const struct command_info *command;
     unsigned slot;
     bool has_written_keys;
+    uint8_t protocol;
 };
 
 /* --- life --------------------------------------------------------------------------------------
@@ -101,12 +101,18 @@ static void answer(struct blocking *blocking, struct slice reply)
     router_answer(request);
 }
 
+/* What one gets who waited in vain. */
+static struct slice nothing(const struct blocking *blocking)
+{
+    return blocking->protocol == 3 ? SLICE("_\r\n") : SLICE("*-1\r\n");
+}
+
 static void answer_unblocked(struct blocking *blocking)
 {
     blocking->was_unblocked = true;
     answer(blocking, blocking->unblocking.with_error
                          ? SLICE("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")
-                         : SLICE(NIL));
+                         : nothing(blocking));
 }
 
 static void fail(struct blocking *blocking, bool may_have_run)
@@ -136,6 +142,7 @@ static void take_exchange(struct blocking *blocking, request_fn *on_reply,
     blocking->exchange->sender = blocking->router;
     blocking->exchange->on_reply = on_reply;
     blocking->exchange->slot = blocking->slot;
+    blocking->exchange->protocol = blocking->protocol;
     blocking->exchange->command = blocking->command;
     blocking->exchange->arrived_us = router_now_us(blocking->router);
     blocking->state = state;
@@ -150,11 +157,6 @@ static struct request *end_exchange(struct blocking *blocking)
     return exchange;
 }
 
-static bool is_nil(struct slice reply)
-{
-    return slice_equal(reply, SLICE(NIL)) || slice_equal(reply, SLICE("$-1\r\n"));
-}
-
 /* --- waiting on the shard ----------------------------------------------------------------------
  */
 
@@ -163,7 +165,7 @@ static void on_waited(struct request *exchange)
     struct blocking *blocking = exchange->owner;
     (void)end_exchange(blocking);
     bool has_reply = exchange->outcome == OUTCOME_REPLY;
-    bool is_empty = has_reply && is_nil(buffer_slice(&exchange->reply));
+    bool is_empty = has_reply && reply_is_null(buffer_slice(&exchange->reply));
     if (blocking->request == NULL) {
         blocking_free(blocking);
     } else if (has_reply && !(is_empty && blocking->is_woken && !is_over(blocking))) {
@@ -241,13 +243,14 @@ static void write_with_timeout(struct blocking *blocking, struct buffer *out)
 static void wait_on_shard(struct blocking *blocking)
 {
     struct router *router = blocking->router;
-    if (blocking->lane != NULL && !private_lane_is_usable(blocking->lane, blocking->slot)) {
+    if (blocking->lane != NULL &&
+        !private_lane_is_usable(blocking->lane, blocking->slot, blocking->protocol)) {
         private_lane_close(blocking->lane);
         blocking->lane = NULL;
     }
     if (blocking->lane == NULL) {
-        blocking->lane =
-            private_lane_open(router, blocking->slot, PRIVATE_LANE_BLOCKS, on_stale, blocking);
+        blocking->lane = private_lane_open(router, blocking->slot, blocking->protocol,
+                                           PRIVATE_LANE_BLOCKS, on_stale, blocking);
     }
     blocking->is_woken = false;
     take_exchange(blocking, on_waited, BLOCKING_WAITING);
@@ -269,7 +272,7 @@ static void on_tried(struct request *attempt)
         blocking_free(blocking);
     } else if (!has_element) {
         answer(blocking, reply); /* an error: EXECABORT, UNAVAILABLE, UNKNOWN */
-    } else if (!is_nil(element)) {
+    } else if (!reply_is_null(element)) {
         answer(blocking, element);
     }
     request_give(router_pool(attempt->sender), attempt);
@@ -346,7 +349,7 @@ static void decide(struct blocking *blocking)
     if (blocking->unblocking.told != NULL) {
         answer_unblocked(blocking);
     } else if (is_over(blocking)) {
-        answer(blocking, SLICE(NIL));
+        answer(blocking, nothing(blocking));
     } else if (entry->is_dual) {
         poll_now(blocking);
     } else if (!entry->is_held) {
@@ -422,6 +425,7 @@ void blocking_dispatch(struct router *router, struct request *request,
     blocking->request = request;
     blocking->command = request->command;
     blocking->slot = request->slot;
+    blocking->protocol = request->protocol;
     blocking->has_written_keys = request->has_written_keys;
     buffer_init(&blocking->bytes, SIZE_MAX);
     write_command(&blocking->bytes, command->argv, command->argc);

@@ -6,12 +6,24 @@
 #include "lib/shard/script.h"
 #include "proxy/routing/router_internal.h"
 
+#define NEVER_EXPIRES "-1"
+
 struct dual_key {
     struct slice key; /* in the request's bytes, which stay until the mirror is written */
     uint64_t seq;
-    struct slice payload;    /* in the exchange's reply; empty: the key is absent */
+    /* DUMP's bytes in the exchange's reply, empty where the key is absent; or the string itself, in
+     * the reply or in the request's bytes. */
+    struct slice payload;
+    bool is_string;
     struct slice expires_at; /* digits */
     bool is_large;
+};
+
+/* What a unit reads behind the client's command. */
+enum dual_reading {
+    DUAL_READS_SIZE,   /* how large the value is; a second unit reads it */
+    DUAL_READS_STRING, /* the value, which is a small string, or absent */
+    DUAL_READS_NOTHING /* after SET k v the key is v, without expiry */
 };
 
 struct dual_write {
@@ -21,7 +33,8 @@ struct dual_write {
     struct snapshot *snapshot;
     const struct slot_entry *entry; /* in the snapshot; null for a unit without keys */
     struct metadata_names names;
-    bool is_small;      /* the unit reads the state as well */
+    enum dual_reading reading;
+    bool reads_again;   /* the unit's reading was none */
     unsigned ncommands; /* of the client's transaction; 1 for a plain command */
     unsigned nkeys;     /* to be marked and mirrored; 0 where the slot has no copy */
     struct dual_key *keys;
@@ -33,6 +46,7 @@ struct dual_write {
 };
 
 /* dual_write.c */
+/* RESP2's: what is read here for ourselves has the same form for all clients. */
 struct lane *dual_lane(const struct dual_write *dual, unsigned shard);
 void dual_answer(struct dual_write *dual);        /* the client gets dual->reply, once */
 void dual_finish(struct dual_write *dual);        /* answers, if that was not done yet, and frees */
@@ -46,8 +60,8 @@ bool dual_exec_array(struct slice reply, unsigned queued, struct slice *elements
 /* mirror.c: what follows a unit that was executed. Both end in dual_finish. */
 void mirror_read_and_send(struct dual_write *dual); /* the state is to be read first */
 void mirror_send(struct dual_write *dual);          /* it has been read into dual->keys */
-/* DUMP and PEXPIRETIME, which stand one behind the other in *elements. */
-bool mirror_take_state(struct slice *elements, struct dual_key *key)
+/* DUMP (of a string: GET) and PEXPIRETIME, which stand one behind the other in *elements. */
+bool mirror_take_state(struct slice *elements, bool is_string, struct dual_key *key)
     __attribute__((warn_unused_result));
 
 #endif

@@ -6,7 +6,8 @@
  *             | nothing ran for lack of memory: marked_write, a script that may free some
  *             v
  *   read    authority: MULTI, per key HGET seq, DUMP, PEXPIRETIME, EXEC
- *             | (part of the unit for commands whose result is small: COMMAND_SMALL_RESULT)
+ *             | (for commands that leave a small string, COMMAND_SMALL_RESULT: GET and PEXPIRETIME
+ *             |  in the unit; for SET k v: nothing, the request says it all)
  *             v
  *   mirror  copy: the script apply; the client is answered when it has, or after mirror_timeout
  *
@@ -29,13 +30,7 @@
 struct lane *dual_lane(const struct dual_write *dual, unsigned shard)
 {
     /* The lanes are those of the newest snapshot: by then the shard may be gone. */
-    const char *name = dual->snapshot->topology->shards[shard].name;
-    for (unsigned i = 0; i < dual->router->nlanes; i++) {
-        if (strcmp(backend_name(dual->router->lanes[i]->backend), name) == 0) {
-            return dual->router->lanes[i];
-        }
-    }
-    return NULL;
+    return lane_find(dual->router, dual->snapshot->topology->shards[shard].name);
 }
 
 static void unlink_waiting(struct dual_write *dual)
@@ -184,7 +179,7 @@ static void write_marked_write(struct buffer *out, const struct dual_write *dual
                                const struct command *command)
 {
     char digits[20];
-    write_array(out, 3 + 3 + dual->nkeys + 3 + (uint64_t)command->argc);
+    write_array(out, 3 + 3 + dual->nkeys + 4 + (uint64_t)command->argc);
     write_bulk(out, SLICE("EVALSHA"));
     write_bulk(out, script_sha(SCRIPT_MARKED_WRITE));
     write_bulk(out, (struct slice){digits, number_format_u64(digits, 3 + dual->nkeys)});
@@ -199,6 +194,7 @@ static void write_marked_write(struct buffer *out, const struct dual_write *dual
     write_bulk(out, slice_of(process->run_id));
     write_bulk(out, slice_of(process->replid));
     write_bulk(out, (struct slice){digits, number_format_u64(digits, dual->nkeys)});
+    write_bulk(out, dual->request->protocol == 3 ? SLICE("3") : SLICE("2"));
     for (unsigned i = 0; i < command->argc; i++) {
         write_bulk(out, command->argv[i]);
     }
@@ -239,6 +235,9 @@ static void retry_without_memory(struct dual_write *dual)
 {
     struct router *router = dual->router;
     struct lane *authority = dual_lane(dual, dual->entry->authority);
+    if (authority != NULL && dual->request->protocol == 3) {
+        authority = authority->resp3; /* the reply is the client's own */
+    }
     bool is_current = dual->snapshot == router->snapshot && authority != NULL &&
                       backend_state(authority->backend) == BACKEND_READY;
     if (!is_current) {
@@ -282,6 +281,33 @@ static void unit_aborted(struct dual_write *dual, unsigned queued, unsigned posi
     dual_finish(dual);
 }
 
+/* What the unit read of one key, behind the client's commands. */
+static bool take_reading(struct dual_write *dual, struct slice *elements, struct dual_key *key)
+{
+    struct slice value;
+    int64_t number;
+    switch (dual->reading) {
+    case DUAL_READS_NOTHING:
+        /* Not executed: what the request says is not what is there. */
+        key->is_large = key->is_large || dual->is_error;
+        return true;
+    case DUAL_READS_STRING:
+        /* No string, as after SETNX of a list: read in a unit of its own, as what is not small. */
+        dual->reads_again = !mirror_take_state(elements, true, key) || dual->reads_again;
+        return true;
+    case DUAL_READS_SIZE:
+    default:
+        if (!reply_next(elements, &value)) {
+            return false;
+        }
+        if (reply_integer(value, &number)) {
+            key->is_large =
+                key->is_large || (uint64_t)number > dual->entry->migration->options.large_key_bytes;
+        }
+        return true;
+    }
+}
+
 /* The numbers of the marks, the command's own reply, and the state or its size. */
 static bool take_unit(struct dual_write *dual, struct slice elements)
 {
@@ -307,14 +333,8 @@ static bool take_unit(struct dual_write *dual, struct slice elements)
         dual->is_error = !is_transaction && value.data[0] == '-';
     }
     for (unsigned i = 0; i < dual->nkeys; i++) {
-        struct dual_key *key = &dual->keys[i];
-        if (dual->is_small) {
-            key->is_large = !mirror_take_state(&elements, key) || key->is_large;
-        } else if (!reply_next(&elements, &value)) {
+        if (!take_reading(dual, &elements, &dual->keys[i])) {
             return false;
-        } else if (reply_integer(value, &number)) {
-            key->is_large =
-                key->is_large || (uint64_t)number > dual->entry->migration->options.large_key_bytes;
         }
     }
     return true;
@@ -323,7 +343,9 @@ static bool take_unit(struct dual_write *dual, struct slice elements)
 /* Between MULTI and EXEC: two marks a key, the client's commands, the state or the size a key. */
 static unsigned queued_commands(const struct dual_write *dual)
 {
-    return dual->ncommands + (2 + (dual->is_small ? 2 : 1)) * dual->nkeys;
+    static const unsigned read_by[] = {
+        [DUAL_READS_SIZE] = 1, [DUAL_READS_STRING] = 2, [DUAL_READS_NOTHING] = 0};
+    return dual->ncommands + (2 + read_by[dual->reading]) * dual->nkeys;
 }
 
 static void on_unit(struct request *exchange)
@@ -342,12 +364,25 @@ static void on_unit(struct request *exchange)
         dual_mirror_failed(dual);
     } else if (dual->nkeys == 0) {
         dual_finish(dual); /* no marks, no mirror; a unit without keys has no entry either */
-    } else if (dual->is_small) {
-        mirror_send(dual);
-    } else {
+    } else if (dual->reading == DUAL_READS_SIZE || dual->reads_again) {
         mirror_read_and_send(dual);
+    } else {
+        mirror_send(dual);
     }
     router_reply_seen(router);
+}
+
+static void write_reading(struct buffer *out, const struct dual_write *dual, struct slice key)
+{
+    const struct slice get[] = {SLICE("GET"), key};
+    const struct slice expires[] = {SLICE("PEXPIRETIME"), key};
+    const struct slice usage[] = {SLICE("MEMORY"), SLICE("USAGE"), key};
+    if (dual->reading == DUAL_READS_STRING) {
+        write_command(out, get, 2);
+        write_command(out, expires, 2);
+    } else if (dual->reading == DUAL_READS_SIZE) {
+        write_command(out, usage, 3);
+    }
 }
 
 /* Marks before the command. Model: NOMARK. */
@@ -366,15 +401,7 @@ static void write_unit(struct buffer *out, const struct dual_write *dual, struct
     }
     buffer_add(out, bytes.data, bytes.len);
     for (unsigned i = 0; i < dual->nkeys; i++) {
-        const struct slice dump[] = {SLICE("DUMP"), dual->keys[i].key};
-        const struct slice expires[] = {SLICE("PEXPIRETIME"), dual->keys[i].key};
-        const struct slice usage[] = {SLICE("MEMORY"), SLICE("USAGE"), dual->keys[i].key};
-        if (dual->is_small) {
-            write_command(out, dump, 2);
-            write_command(out, expires, 2);
-        } else {
-            write_command(out, usage, 3);
-        }
+        write_reading(out, dual, dual->keys[i].key);
     }
     buffer_add_text(out, "*1\r\n$4\r\nEXEC\r\n");
 }
@@ -398,6 +425,19 @@ static void add_keys(struct dual_write *dual, const struct command_info *info,
     mem_free(found);
 }
 
+/* SET k v, and nothing else: the state that it leaves is known from it. */
+static void note_plain_set(struct dual_write *dual, const struct command *command)
+{
+    bool is_plain = dual->reading == DUAL_READS_STRING && dual->nkeys == 1 && command->argc == 3 &&
+                    strcmp(dual->request->command->name, "set") == 0;
+    if (is_plain) {
+        dual->reading = DUAL_READS_NOTHING;
+        dual->keys[0].payload = command->argv[2];
+        dual->keys[0].is_string = true;
+        dual->keys[0].expires_at = SLICE(NEVER_EXPIRES);
+    }
+}
+
 static void find_keys(struct dual_write *dual)
 {
     const struct request *request = dual->request;
@@ -409,6 +449,7 @@ static void find_keys(struct dual_write *dual)
         ASSERT(status == PARSE_OK);
         add_keys(dual, request->unit != NULL ? request->unit->commands[i] : request->command,
                  &command);
+        note_plain_set(dual, &command);
         rest = (struct slice){rest.data + command.raw.len, rest.len - command.raw.len};
     }
 }
@@ -432,12 +473,13 @@ static const struct metadata_names *names_of(struct router *router,
 static void prepare_marks(struct dual_write *dual)
 {
     dual->names = *names_of(dual->router, dual->entry->migration);
-    find_keys(dual);
     /* What is bounded by a large request is large all the same. */
-    dual->is_small =
+    bool is_small =
         dual->request->unit == NULL &&
         (dual->request->command->flags & COMMAND_SMALL_RESULT) != 0 &&
         buffer_length(&dual->request->bytes) <= dual->entry->migration->options.large_key_bytes;
+    dual->reading = is_small ? DUAL_READS_STRING : DUAL_READS_SIZE;
+    find_keys(dual);
     counter_add(&router_counters(dual->router)->dual_writes, 1);
 }
 

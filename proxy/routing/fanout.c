@@ -151,6 +151,7 @@ static void dispatch_all(struct router *router, struct request *request, struct 
         part->owner = fanout;
         part->done = on_part_done;
         part->command = request->command;
+        part->protocol = request->protocol;
         part->slot = SLOT_NONE;
         part->shard = i;
         part->arrived_us = request->arrived_us;
@@ -307,6 +308,7 @@ void fanout_scan(struct router *router, struct request *request, const struct co
     part->owner = request;
     part->done = on_scan_done;
     part->command = request->command;
+    part->protocol = request->protocol;
     part->slot = SLOT_NONE;
     part->shard = shard;
     part->arrived_us = request->arrived_us;

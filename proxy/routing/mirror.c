@@ -6,8 +6,7 @@
 #include "proxy/routing/dual_internal.h"
 #include "proxy/routing/reply_cursor.h"
 
-#define BREAKER_US    1000000u
-#define NEVER_EXPIRES "-1"
+#define BREAKER_US 1000000u
 
 /* --- the mirror ------------------------------------------------------------------------------ */
 
@@ -45,6 +44,20 @@ static unsigned count_mirrored(const struct dual_write *dual)
     return count;
 }
 
+/* A string itself is told from a dumped value by an s before its expiry. */
+static void write_expiry(struct buffer *out, const struct dual_key *key)
+{
+    char text[24] = "s";
+    size_t length = key->expires_at.len;
+    if (!key->is_string) {
+        write_bulk(out, key->expires_at);
+        return;
+    }
+    ASSERT(length < sizeof(text));
+    memcpy(text + 1, key->expires_at.data, length);
+    write_bulk(out, (struct slice){text, length + 1});
+}
+
 /* EVALSHA apply: KEYS fence, ver, k...; ARGV run_id, replid, migration, generation, then per key
  * seq, pexpiretime, payload. */
 static void write_apply(struct buffer *out, const struct dual_write *dual, unsigned count)
@@ -66,7 +79,7 @@ static void write_apply(struct buffer *out, const struct dual_write *dual, unsig
         const struct dual_key *key = &dual->keys[i];
         if (!key->is_large) {
             write_bulk(out, (struct slice){digits, number_format_u64(digits, key->seq)});
-            write_bulk(out, key->expires_at);
+            write_expiry(out, key);
             write_bulk(out, key->payload);
         }
     }
@@ -128,19 +141,21 @@ void dual_write_forget_all(struct router *router)
 
 /* --- reading the state ----------------------------------------------------------------------- */
 
-/* DUMP and PEXPIRETIME, which stand one behind the other. */
-bool mirror_take_state(struct slice *elements, struct dual_key *key)
+/* A key can expire between the two: the second one then says -2. */
+bool mirror_take_state(struct slice *elements, bool is_string, struct dual_key *key)
 {
-    struct slice dump, expires;
+    struct slice value, expires;
     int64_t at_ms;
-    if (!reply_next(elements, &dump) || !reply_next(elements, &expires) ||
-        !reply_integer(expires, &at_ms) || reply_error(dump).len > 0) {
+    if (!reply_next(elements, &value) || !reply_next(elements, &expires) ||
+        !reply_integer(expires, &at_ms) || reply_error(value).len > 0) {
         return false;
     }
-    key->payload = (struct slice){dump.data, 0};
+    key->payload = (struct slice){value.data, 0};
     key->expires_at = SLICE(NEVER_EXPIRES);
-    if (reply_bulk(dump, &key->payload)) {
+    key->is_string = false;
+    if (at_ms >= -1 && reply_bulk(value, &key->payload)) {
         key->expires_at = (struct slice){expires.data + 1, expires.len - 3};
+        key->is_string = is_string;
     }
     return true;
 }
@@ -159,7 +174,7 @@ static bool take_read(struct dual_write *dual)
         }
         /* No number: the metadata are gone, or the base is over; the mirror would be refused. */
         if (!reply_next(&elements, &value) || !reply_bulk(value, &digits) ||
-            !number_parse_u64(digits, &key->seq) || !mirror_take_state(&elements, key)) {
+            !number_parse_u64(digits, &key->seq) || !mirror_take_state(&elements, false, key)) {
             return false;
         }
     }

@@ -9,6 +9,7 @@ struct private_lane {
     struct router *router;
     struct backend *backend;
     unsigned slot;
+    unsigned char protocol;
     struct shard_identity process;
     bool is_stale, is_broken, was_ready;
     uint64_t opened_at_us;
@@ -91,7 +92,7 @@ static void on_given_up(void *context, struct backend *backend, uint64_t connect
 /* --- life --------------------------------------------------------------------------------------
  */
 
-struct private_lane *private_lane_open(struct router *router, unsigned slot,
+struct private_lane *private_lane_open(struct router *router, unsigned slot, unsigned char protocol,
                                        enum private_lane_use use, private_lane_fn *on_stale,
                                        void *context)
 {
@@ -107,6 +108,7 @@ struct private_lane *private_lane_open(struct router *router, unsigned slot,
                                     .context = lane};
     lane->router = router;
     lane->slot = slot;
+    lane->protocol = protocol;
     lane->process = target->identity;
     lane->opened_at_us = router_now_us(router);
     lane->on_stale = on_stale;
@@ -117,6 +119,7 @@ struct private_lane *private_lane_open(struct router *router, unsigned slot,
     }
     router->private_lanes = lane;
     lane->backend = backend_new(&router->settings.backend, &events);
+    backend_set_protocol(lane->backend, protocol);
     if (use == PRIVATE_LANE_BLOCKS) {
         backend_set_patient(lane->backend);
     }
@@ -149,9 +152,9 @@ void private_lane_close(struct private_lane *lane)
     router_reply_seen(router);
 }
 
-bool private_lane_is_usable(const struct private_lane *lane, unsigned slot)
+bool private_lane_is_usable(const struct private_lane *lane, unsigned slot, unsigned char protocol)
 {
-    return lane->slot == slot && !lane->is_stale && !lane->is_broken;
+    return lane->slot == slot && lane->protocol == protocol && !lane->is_stale && !lane->is_broken;
 }
 
 bool private_lane_is_stale(const struct private_lane *lane)

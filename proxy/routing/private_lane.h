@@ -18,15 +18,16 @@ enum private_lane_use {
  * another process; nothing new is sent on it. Called once, from an adoption. */
 typedef void private_lane_fn(void *context);
 
-/* To the present authority of the slot. */
-struct private_lane *private_lane_open(struct router *router, unsigned slot,
+/* To the present authority of the slot; `protocol`, 2 or 3, is that of the replies. */
+struct private_lane *private_lane_open(struct router *router, unsigned slot, unsigned char protocol,
                                        enum private_lane_use use, private_lane_fn *on_stale,
                                        void *context);
 /* A request on it is told OUTCOME_UNKNOWN or OUTCOME_NOT_SENT first. */
 void private_lane_close(struct private_lane *lane);
 
-/* Still fit for a request to this slot: same entry as when it was opened, and not broken. */
-bool private_lane_is_usable(const struct private_lane *lane, unsigned slot);
+/* Still fit for a request to this slot, whose client wants this protocol: same entry as when it was
+ * opened, and not broken. */
+bool private_lane_is_usable(const struct private_lane *lane, unsigned slot, unsigned char protocol);
 /* The slot's entry has changed since. */
 bool private_lane_is_stale(const struct private_lane *lane);
 bool private_lane_is_ready(const struct private_lane *lane);

@@ -39,6 +39,12 @@ bool reply_integer(struct slice value, int64_t *number)
     return value.len > 0 && value.data[0] == ':' && number_parse_i64(head_line(value), number);
 }
 
+bool reply_is_null(struct slice value)
+{
+    return slice_equal(value, SLICE("$-1\r\n")) || slice_equal(value, SLICE("*-1\r\n")) ||
+           slice_equal(value, SLICE("_\r\n"));
+}
+
 bool reply_bulk(struct slice value, struct slice *text)
 {
     uint64_t length;

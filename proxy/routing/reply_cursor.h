@@ -1,4 +1,4 @@
-/* Walks over the values of a captured RESP2 reply. Pure. */
+/* Walks over the values of a captured reply, RESP2 or RESP3. Pure. */
 #ifndef PROXY_ROUTING_REPLY_CURSOR_H
 #define PROXY_ROUTING_REPLY_CURSOR_H
 
@@ -12,7 +12,9 @@ bool reply_next(struct slice *rest, struct slice *value) __attribute__((warn_unu
 int64_t reply_array(struct slice value, struct slice *elements);
 /* ":N". False for anything else. */
 bool reply_integer(struct slice value, int64_t *number) __attribute__((warn_unused_result));
-/* The text of a bulk string. False for nil and anything else. */
+/* The null of a string or an array. */
+bool reply_is_null(struct slice value) __attribute__((warn_unused_result));
+/* The text of a bulk string. False for null and anything else. */
 bool reply_bulk(struct slice value, struct slice *text) __attribute__((warn_unused_result));
 /* The text behind '-' without CRLF; empty when it is no error. */
 struct slice reply_error(struct slice value);

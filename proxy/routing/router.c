@@ -78,13 +78,6 @@ static void wait_for(struct lane *lane, struct request *request, struct slice by
     request_queue_push(&lane->waiting, request);
 }
 
-static void set_waiting(const struct lane *lane)
-{
-    struct counters *counters = lane->router->settings.backend.counters;
-    counter_set(&counters_of_shard(counters, backend_index(lane->backend))->waiting,
-                lane->waiting.count);
-}
-
 void router_redispatch(struct router *router, struct request *request)
 {
     if (request->attempts >= ATTEMPTS_MAX) {
@@ -94,8 +87,7 @@ void router_redispatch(struct router *router, struct request *request)
     router_dispatch(router, request, buffer_slice(&request->bytes));
 }
 
-/* Those that have to wait again go behind in the same order. */
-static void redispatch_all(struct router *router, struct request_queue *queue)
+void router_redispatch_all(struct router *router, struct request_queue *queue)
 {
     struct request_queue waiting = *queue;
     *queue = (struct request_queue){.count = 0};
@@ -164,9 +156,9 @@ static void send_on(struct lane *lane, struct request *request, const struct slo
 static void dispatch_watched(struct router *router, struct request *request, struct slice bytes)
 {
     struct private_lane *lane = request->private_lane;
-    if (request->attempts > 0 || !private_lane_is_usable(lane, request->slot) ||
-        !private_lane_is_ready(lane)) {
-        buffer_add_text(request_answer(request), "*-1\r\n");
+    if (request->attempts > 0 || !private_lane_is_ready(lane) ||
+        !private_lane_is_usable(lane, request->slot, request->protocol)) {
+        write_null_array(request_answer(request), request->protocol);
         router_answer(request);
         return;
     }
@@ -210,7 +202,7 @@ void router_dispatch(struct router *router, struct request *request, struct slic
         router_answer_unavailable(router, request, "the shard was removed");
         return;
     }
-    struct lane *lane = router->lanes[shard];
+    struct lane *lane = lane_to(router, shard, request->protocol);
     if (backend_state(lane->backend) == BACKEND_READY) {
         send_on(lane, request, entry, bytes);
     } else if (backend_may_come(lane->backend)) {
@@ -222,18 +214,30 @@ void router_dispatch(struct router *router, struct request *request, struct slic
 
 /* --- adoption and draining ------------------------------------------------------------------- */
 
+/* What was sent to this shard before the adoption, on whichever connection. */
+static bool has_drained(const struct router *router, const struct lane *lane)
+{
+    const char *shard = backend_name(lane->backend);
+    for (; lane != NULL; lane = lane->resp3) {
+        if (!backend_has_ended(lane->backend, lane->drain_mark)) {
+            return false;
+        }
+    }
+    return private_lanes_have_ended(router, shard);
+}
+
 static void check_drains(void *context)
 {
     struct router *router = context;
     bool is_behind = false;
     uint64_t epoch = router->snapshot->topology->epoch;
+    bool has_caught_up = subscribers_have_caught_up(router);
     for (unsigned i = 0; i < router->nlanes; i++) {
         struct lane *lane = router->lanes[i];
         if (lane->drained_epoch == epoch) {
             continue;
         }
-        if (!backend_has_ended(lane->backend, lane->drain_mark) ||
-            !private_lanes_have_ended(router, backend_name(lane->backend))) {
+        if (!has_caught_up || !has_drained(router, lane)) {
             is_behind = true;
             continue;
         }
@@ -252,33 +256,29 @@ void router_reply_seen(struct router *router)
 
 void router_killed(struct router *router, const char *shard, uint64_t connection_id)
 {
-    for (unsigned i = 0; i < router->nlanes; i++) {
-        if (strcmp(backend_name(router->lanes[i]->backend), shard) == 0) {
-            backend_killed(router->lanes[i]->backend, connection_id);
-        }
+    for (struct lane *lane = lane_find(router, shard); lane != NULL; lane = lane->resp3) {
+        backend_killed(lane->backend, connection_id);
     }
     router_reply_seen(router);
 }
 
 void router_expel(struct router *router, const char *shard)
 {
-    for (unsigned i = 0; i < router->nlanes; i++) {
-        if (strcmp(backend_name(router->lanes[i]->backend), shard) == 0) {
-            backend_expel(router->lanes[i]->backend);
-        }
+    for (struct lane *lane = lane_find(router, shard); lane != NULL; lane = lane->resp3) {
+        backend_expel(lane->backend);
     }
     private_lanes_expel(router, shard);
+    subscribers_expel(router, shard);
 }
 
 bool router_orphan(struct router *router, const char *shard, uint64_t connection_id)
 {
-    for (unsigned i = 0; i < router->nlanes; i++) {
-        if (strcmp(backend_name(router->lanes[i]->backend), shard) == 0) {
-            backend_orphan(router->lanes[i]->backend, connection_id);
-            return true;
-        }
+    struct lane *lane = lane_find(router, shard);
+    if (lane == NULL) {
+        return false;
     }
-    return false;
+    backend_orphan(lane->backend, connection_id);
+    return true;
 }
 
 /* Before the new snapshot rules: what was sent so far to shards with changed slots must end.
@@ -291,71 +291,13 @@ static void mark_drains(struct router *router, const struct snapshot *newer)
     bool *concerned = mem_zalloc(router->nlanes * sizeof(*concerned));
     snapshot_shards_concerned(router->snapshot, newer, concerned);
     for (unsigned i = 0; i < router->nlanes; i++) {
-        if (concerned[i]) {
-            router->lanes[i]->drain_mark = backend_sent(router->lanes[i]->backend);
+        for (struct lane *lane = router->lanes[i]; concerned[i] && lane != NULL;
+             lane = lane->resp3) {
+            lane->drain_mark = backend_sent(lane->backend);
         }
     }
     mem_free(concerned);
     private_lanes_mark(router, newer);
-}
-
-static uint64_t epoch_of(void *context)
-{
-    const struct lane *lane = context;
-    return lane->router->snapshot->topology->epoch;
-}
-
-static void on_ready(void *context, struct backend *backend)
-{
-    struct lane *lane = context;
-    (void)backend;
-    redispatch_all(lane->router, &lane->waiting);
-    set_waiting(lane);
-}
-
-static void on_down(void *context, struct backend *backend)
-{
-    struct lane *lane = context;
-    router_reply_seen(lane->router);
-    if (!backend_may_come(backend)) {
-        redispatch_all(lane->router, &lane->waiting); /* each gets its error */
-    }
-    set_waiting(lane);
-}
-
-static void on_fenced(void *context, struct backend *backend)
-{
-    const struct lane *lane = context;
-    (void)backend;
-    lane->router->events.on_fenced(lane->router->events.context);
-}
-
-static void on_unfenced(void *context, struct backend *backend)
-{
-    const struct lane *lane = context;
-    lane->router->events.on_unfenced(lane->router->events.context, backend_name(backend));
-}
-
-static void on_given_up(void *context, struct backend *backend, uint64_t connection_id)
-{
-    const struct lane *lane = context;
-    const struct router_events *events = &lane->router->events;
-    events->on_given_up(events->context, backend_name(backend), &lane->process, connection_id);
-}
-
-static struct lane *lane_new(struct router *router)
-{
-    struct lane *lane = mem_zalloc(sizeof(*lane));
-    struct backend_events events = {.epoch = epoch_of,
-                                    .on_ready = on_ready,
-                                    .on_down = on_down,
-                                    .on_fenced = on_fenced,
-                                    .on_unfenced = on_unfenced,
-                                    .on_given_up = on_given_up,
-                                    .context = lane};
-    lane->router = router;
-    lane->backend = backend_new(&router->settings.backend, &events);
-    return lane;
 }
 
 static struct lane *take_lane(struct router *router, const char *name)
@@ -367,24 +309,20 @@ static struct lane *take_lane(struct router *router, const char *name)
             return lane;
         }
     }
-    return lane_new(router);
+    return lane_new(router, 2);
 }
 
-/* What waits on a lane that is gone is told by dispatch where it belongs now. */
-static void free_lane(struct lane *lane, struct request_queue *orphaned)
-{
-    request_queue_append(orphaned, &lane->waiting);
-    struct backend *backend = lane->backend;
-    backend_free(backend);
-    mem_free(lane);
-}
-
-static void replace_lanes(struct router *router, struct request_queue *orphaned)
+/* All have their address before anything is lost, and dispatched anew, on account of it. */
+static void replace_lanes(struct router *router, const struct endpoint *endpoints,
+                          struct request_queue *orphaned)
 {
     unsigned nshards = router->snapshot->topology->nshards;
     struct lane **lanes = mem_alloc(nshards * sizeof(struct lane *));
     for (unsigned i = 0; i < nshards; i++) {
         lanes[i] = take_lane(router, router->snapshot->topology->shards[i].name);
+        for (struct lane *lane = lanes[i]; lane != NULL; lane = lane->resp3) {
+            lane->endpoint = endpoints[i];
+        }
     }
     struct lane **old = router->lanes;
     unsigned nold = router->nlanes;
@@ -392,21 +330,18 @@ static void replace_lanes(struct router *router, struct request_queue *orphaned)
     router->nlanes = nshards;
     for (unsigned i = 0; i < nold; i++) {
         if (old[i] != NULL) {
-            free_lane(old[i], orphaned);
+            lane_free_both(old[i], orphaned);
         }
     }
     mem_free(old);
 }
 
-static void point_lanes(struct router *router, const struct endpoint *endpoints)
+static void point_lanes(struct router *router)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
-        const struct topology_shard *shard = &router->snapshot->topology->shards[i];
-        struct lane *lane = router->lanes[i];
-        backend_set_target(lane->backend, i, shard->name, &endpoints[i], &shard->identity);
-        lane->process = shard->identity;
-        lane->endpoint = endpoints[i];
-        backend_retry(lane->backend);
+        for (struct lane *lane = router->lanes[i]; lane != NULL; lane = lane->resp3) {
+            lane_point(lane, i);
+        }
     }
 }
 
@@ -415,7 +350,9 @@ static void point_lanes(struct router *router, const struct endpoint *endpoints)
 static void take_waiting(struct router *router, struct request_queue *waiting)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
-        request_queue_append(waiting, &router->lanes[i]->waiting);
+        for (struct lane *lane = router->lanes[i]; lane != NULL; lane = lane->resp3) {
+            request_queue_append(waiting, &lane->waiting);
+        }
     }
 }
 
@@ -427,16 +364,17 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
     take_waiting(router, &orphaned);
     struct snapshot *older = router->snapshot;
     router->snapshot = snapshot;
-    replace_lanes(router, &orphaned);
-    point_lanes(router, endpoints);
+    replace_lanes(router, endpoints, &orphaned);
+    point_lanes(router);
     if (older != NULL) {
         private_lanes_adopt(router, older);
     }
+    subscribers_adopt(router);
     snapshot_unref(older);
     counter_set(&router->settings.backend.counters->epoch, snapshot->topology->epoch);
     router->is_draining = true;
     loop_at_turn_end(router->settings.backend.loop, &router->drain_task);
-    redispatch_all(router, &orphaned);
+    router_redispatch_all(router, &orphaned);
     release_held(router);
 }
 
@@ -473,22 +411,32 @@ static void expire_waiting(struct lane *lane)
         router_answer_unavailable(lane->router, request_queue_pop(&lane->waiting),
                                   "the shard does not answer");
     }
-    set_waiting(lane);
+}
+
+static void tick_shard(struct router *router, unsigned shard)
+{
+    uint64_t now = router_now_us(router);
+    unsigned waiting = 0;
+    for (struct lane *lane = router->lanes[shard]; lane != NULL; lane = lane->resp3) {
+        backend_tick(lane->backend, now);
+        expire_waiting(lane);
+        waiting += lane->waiting.count;
+    }
+    counter_set(&counters_of_shard(router_counters(router), shard)->waiting, waiting);
 }
 
 void router_tick(struct router *router)
 {
-    uint64_t now = router_now_us(router);
     if (router->snapshot == NULL) {
         return;
     }
     for (unsigned i = 0; i < router->nlanes; i++) {
-        backend_tick(router->lanes[i]->backend, now);
-        expire_waiting(router->lanes[i]);
+        tick_shard(router, i);
     }
     expire_held(router);
     dual_write_tick(router);
     private_lanes_tick(router);
+    subscribers_tick(router);
     blocking_tick(router);
 }
 
@@ -505,8 +453,10 @@ unsigned router_usable_shard(const struct router *router)
 bool router_is_congested(const struct router *router)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
-        if (backend_backlog(router->lanes[i]->backend) > CONGESTED_BYTES) {
-            return true;
+        for (const struct lane *lane = router->lanes[i]; lane != NULL; lane = lane->resp3) {
+            if (backend_backlog(lane->backend) > CONGESTED_BYTES) {
+                return true;
+            }
         }
     }
     return false;
@@ -537,10 +487,11 @@ static void fail_all(struct router *router, struct request_queue *queue)
 void router_free(struct router *router)
 {
     unsigned nlanes = router->nlanes;
+    ASSERT(router->subscribers == NULL); /* the clients are gone */
     router->nlanes = 0; /* what the backends give back finds no lane, and is told so */
     for (unsigned i = 0; i < nlanes; i++) {
         struct request_queue orphaned = {.count = 0};
-        free_lane(router->lanes[i], &orphaned);
+        lane_free_both(router->lanes[i], &orphaned);
         fail_all(router, &orphaned);
     }
     fail_all(router, &router->held);

@@ -7,16 +7,20 @@
 #include "proxy/routing/router.h"
 
 struct dual_write;
+struct subscriber;
 
-/* The way to one shard. */
+/* The way to one shard, in one protocol. */
 struct lane {
     struct router *router;
     struct backend *backend;
+    struct lane
+        *resp3; /* of RESP2's lane: the other one to its shard, null until a client needs it */
     struct shard_identity process;
     struct endpoint endpoint;
     struct request_queue waiting; /* for the backend to become ready */
     uint64_t drain_mark;          /* requests sent up to here have to end ... */
-    uint64_t drained_epoch;       /* ... before this may rise to the adopted epoch */
+    uint64_t drained_epoch;       /* ... on both lanes, before this (RESP2's) may rise to the
+                                     adopted epoch */
 };
 
 /* The names of the metadata that were used last. No migration has the id 0. */
@@ -30,10 +34,11 @@ struct router {
     struct router_settings settings;
     struct router_events events;
     struct snapshot *snapshot;
-    struct lane **lanes; /* by shard index of the snapshot */
+    struct lane **lanes; /* RESP2's, by shard index of the snapshot */
     unsigned nlanes;
     struct request_queue held;
     struct private_lane *private_lanes;         /* all open ones */
+    struct subscriber *subscribers;             /* all clients' */
     struct blocking *blockings, *last_blocking; /* all clients' blocked commands, oldest first */
     struct turn_task drain_task;
     bool is_draining; /* some lane's drained_epoch is behind */
@@ -54,6 +59,8 @@ static inline uint64_t router_now_us(const struct router *router)
 void router_answer_unavailable(struct router *router, struct request *request, const char *why);
 void router_answer_unknown(struct router *router, struct request *request);
 void router_redispatch(struct router *router, struct request *request);
+/* Those that have to wait again go behind in the same order. */
+void router_redispatch_all(struct router *router, struct request_queue *queue);
 void router_keep_bytes(struct request *request, struct slice bytes);
 /* After any reply: a lane may have drained. */
 void router_reply_seen(struct router *router);
@@ -62,12 +69,30 @@ void router_reply_seen(struct router *router);
  */
 bool router_orphan(struct router *router, const char *shard, uint64_t connection_id);
 
+/* lane.c */
+struct lane *lane_new(struct router *router, unsigned char protocol);
+/* Both of a shard, given RESP2's. What waits on them goes to the end of `orphaned`: dispatch tells
+ * where it belongs now. */
+void lane_free_both(struct lane *lane, struct request_queue *orphaned);
+/* To the shard of the adopted topology, at lane->endpoint. */
+void lane_point(struct lane *lane, unsigned shard);
+/* The lane for requests of this protocol. */
+struct lane *lane_to(struct router *router, unsigned shard, unsigned char protocol);
+/* RESP2's; null: the topology has no such shard any more. */
+struct lane *lane_find(const struct router *router, const char *shard);
+
 /* private_lane.c: before the newer snapshot rules, and after. */
 void private_lanes_mark(struct router *router, const struct snapshot *newer);
 void private_lanes_adopt(struct router *router, const struct snapshot *older);
 bool private_lanes_have_ended(const struct router *router, const char *shard);
 void private_lanes_tick(struct router *router);
 void private_lanes_expel(struct router *router, const char *shard);
+
+/* subscriber.c: after the newer snapshot rules. */
+void subscribers_adopt(struct router *router);
+bool subscribers_have_caught_up(const struct router *router);
+void subscribers_tick(struct router *router);
+void subscribers_expel(struct router *router, const char *shard);
 
 /* blocking.c */
 void blocking_tick(struct router *router);

@@ -262,6 +262,7 @@ static void prepare_part(struct split *split, unsigned index, const struct comma
     part->cut_epoch = cut_epoch(split, &split->parts[index]);
     part->has_written_keys = split->request->has_written_keys;
     part->origin = split->request;
+    part->protocol = split->request->protocol;
     part->arrived_us = split->request->arrived_us;
     write_part(split, index, command, step);
 }

@@ -105,6 +105,7 @@ static void proxies_that_write_through_a_hold_are_noticed(void **state)
     play_both(&scene);
 }
 
+// field lesson: two owners, or none, around the switch
 static void a_barrier_that_waits_for_nobody_is_noticed(void **state)
 {
     (void)state;

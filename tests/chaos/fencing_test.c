@@ -171,6 +171,7 @@ static void sleep_until(enum awakening when)
     mem_free(id);
 }
 
+// field lesson: two owners, or none, around the switch
 static void a_write_on_the_wire_is_dead_when_its_proxy_wakes_after_the_switch(void **state)
 {
     (void)state;
@@ -244,6 +245,7 @@ static void list_has(unsigned proxy, const char *length)
     client_close(client);
 }
 
+// field lesson: a writer the barrier did not count
 static void a_client_blocked_when_the_fence_falls_pops_nothing_afterwards(void **state)
 {
     (void)state;
@@ -327,6 +329,7 @@ static void expect_refused(struct client *client, const char *verb)
     mem_free(words);
 }
 
+// field lesson: a stale router was forgotten alive
 static void a_stranger_with_an_old_topology_is_refused_from_the_first_barrier_on(void **state)
 {
     (void)state;

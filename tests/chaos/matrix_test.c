@@ -18,6 +18,7 @@ static int clean_up(void **state)
     return 0;
 }
 
+// field lesson: late cleanup deleted the next migration's keys
 static void a_fault_at_any_step_harms_nobody(void **state)
 {
     (void)state;

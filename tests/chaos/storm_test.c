@@ -18,6 +18,8 @@ static int clean_up(void **state)
     return 0;
 }
 
+// field lesson: a writer the barrier did not count
+// field lesson: replies mixed between clients after a timeout
 static void nothing_is_lost_doubled_or_stale_in_a_storm(void **state)
 {
     (void)state;

@@ -31,6 +31,13 @@ static int start(void **state)
     return 0;
 }
 
+static int start_in_resp3(void **state)
+{
+    (void)start(state);
+    duel_set_protocol(duel, 3);
+    return 0;
+}
+
 static int stop(void **state)
 {
     (void)state;
@@ -397,5 +404,6 @@ int main(void)
         TEST(a_shard_that_dies_fails_those_who_wait_and_comes_back),
         TEST(a_proxy_that_stops_does_not_wait_for_those_who_wait),
     };
-    return cmocka_run_group_tests_name("blocking", tests, start, stop);
+    int failed = cmocka_run_group_tests_name("blocking", tests, start, stop);
+    return failed + cmocka_run_group_tests_name("blocking in RESP3", tests, start_in_resp3, stop);
 }

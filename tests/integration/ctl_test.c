@@ -194,6 +194,7 @@ static void a_shard_with_keys_is_refused_without_adopt(void **state)
     check(fixture, "shard list", 0, "s1");
 }
 
+// field lesson: groups missing in the registry
 static void a_shard_that_does_not_answer_is_named(void **state)
 {
     struct fixture *fixture = *state;
@@ -207,6 +208,7 @@ static void a_shard_that_does_not_answer_is_named(void **state)
     assert_int_equal(epoch_of(fixture), 2);
 }
 
+// field lesson: groups missing in the registry
 static void a_shard_that_lost_its_fence_is_not_moved_to(void **state)
 {
     struct fixture *fixture = *state;
@@ -256,6 +258,7 @@ static void a_plan_counts_and_changes_nothing(void **state)
     json_decref(journal);
 }
 
+// field lesson: a big key stalls its shard, and all behind it
 static void a_plan_names_large_keys(void **state)
 {
     struct fixture *fixture = *state;

@@ -113,6 +113,7 @@ static void replies_of_a_deep_pipeline_come_in_order(void **state)
     }
 }
 
+// field lesson: two connections to one shard reorder one client's commands
 static void a_key_is_read_as_it_was_written_just_before_in_the_pipeline(void **state)
 {
     (void)state;
@@ -247,6 +248,7 @@ static void broken_protocol_gets_the_error_of_redis_and_a_close(void **state)
     expect(client, "PING", "+PONG");
 }
 
+// field lesson: crashes on freed requests
 static void half_a_command_and_a_close_harm_nobody(void **state)
 {
     (void)state;
@@ -350,6 +352,7 @@ static bool is_served(const char *key)
     return is_good;
 }
 
+// field lesson: one slow or dead shard stalls everything pipelined behind it
 static void a_dead_shard_fails_its_own_keys_only_and_comes_back(void **state)
 {
     (void)state;
@@ -387,6 +390,36 @@ static void a_shard_that_came_back_empty_is_not_served_until_accepted(void **sta
     mem_free(command);
 }
 
+static void assert_found(const char *text, const char *word)
+{
+    if (strstr(text, word) == NULL) {
+        fail_msg("\"%s\" is not in: %s", word, text);
+    }
+}
+
+/* Everything that the page reads is there, in the words that it reads. */
+static void the_dashboard_and_what_it_reads_are_served(void **state)
+{
+    (void)state;
+    static const char *const expected[][2] = {
+        {"/", "<title>Sluice</title>"},
+        {"/stats", "\"longest_hold_us\""},
+        {"/stats", "\"held_requests\""},
+        {"/stats", "\"dual_writes_total\""},
+        {"/stats", "\"in_flight\""},
+        {"/topology", "\"nslots\""},
+        {"/metrics", "sluice_request_seconds_bucket{le=\"+Inf\"}"},
+        {"/readyz", "ready"},
+    };
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        char *body = NULL;
+        uint16_t port = cluster_proxy_admin_port(cluster, 0);
+        assert_int_equal(http_get(port, expected[i][0], &body), 200);
+        assert_found(body, expected[i][1]);
+        mem_free(body);
+    }
+}
+
 static void a_proxy_that_was_killed_comes_back_on_its_port(void **state)
 {
     (void)state;
@@ -401,6 +434,7 @@ static void a_proxy_that_was_killed_comes_back_on_its_port(void **state)
 
 /* --- a client library ----------------------------------------------------------------------- */
 
+// field lesson: handshakes of the client libraries
 static void redis_py_works(void **state)
 {
     (void)state;
@@ -434,6 +468,7 @@ int main(void)
         TEST(many_connections_are_served_at_once),
         TEST(a_dead_shard_fails_its_own_keys_only_and_comes_back),
         TEST(a_shard_that_came_back_empty_is_not_served_until_accepted),
+        TEST(the_dashboard_and_what_it_reads_are_served),
         TEST(a_proxy_that_was_killed_comes_back_on_its_port),
         TEST(redis_py_works),
     };

@@ -2,12 +2,61 @@
 when all went well. The argument is the proxy's port."""
 
 import sys
+import threading
 
 import redis
 
 
 def check(got, wanted):
     assert got == wanted, f"got {got!r}, wanted {wanted!r}"
+
+
+def hear(subscriber):
+    """The next message that is no confirmation."""
+    message = subscriber.get_message(ignore_subscribe_messages=True, timeout=10)
+    while message is None:
+        message = subscriber.get_message(ignore_subscribe_messages=True, timeout=10)
+    return message["type"], message["pattern"], message["channel"], message["data"]
+
+
+def pubsub(client, port):
+    other = redis.Redis(host="127.0.0.1", port=port, decode_responses=True)
+    with client.pubsub() as subscriber:
+        subscriber.subscribe("py:news", "py:{acct}:events")
+        subscriber.psubscribe("py:w*")
+        confirmed = [subscriber.get_message(timeout=10) for _ in range(3)]
+        check([message["data"] for message in confirmed], [1, 2, 3])
+        check(other.publish("py:news", "one"), 1)
+        check(hear(subscriber), ("message", None, "py:news", "one"))
+        check(other.publish("py:weather", "two"), 1)
+        check(hear(subscriber), ("pmessage", "py:w*", "py:weather", "two"))
+        with other.pipeline(transaction=True) as pipe:
+            pipe.set("py:{acct}:a", 1).publish("py:{acct}:events", "three")
+            check(pipe.execute(), [True, 1])
+        check(hear(subscriber), ("message", None, "py:{acct}:events", "three"))
+        check(other.pubsub_numsub("py:news", "py:none"), [("py:news", 1), ("py:none", 0)])
+        check(sorted(other.pubsub_channels("py:*")), ["py:news", "py:{acct}:events"])
+        check(other.pubsub_numpat(), 1)
+        check(subscriber.check_health() is None, True)
+        subscriber.unsubscribe("py:news")
+        check(subscriber.get_message(timeout=10)["data"], 2)
+        check(other.publish("py:news", "four"), 0)
+
+    heard = []
+    subscriber = client.pubsub(ignore_subscribe_messages=True)
+    subscriber.subscribe(**{"py:handled": heard.append})
+    thread = subscriber.run_in_thread(sleep_time=0.01)
+    for _ in range(1000):
+        if other.publish("py:handled", "x") == 1:
+            break
+    for _ in range(1000):
+        if heard:
+            break
+        other.ping()
+        threading.Event().wait(0.01)
+    thread.stop()
+    thread.join()
+    check(heard[0]["data"], "x")
 
 
 def main(port):
@@ -45,6 +94,7 @@ def main(port):
         raise AssertionError("LPUSH on a hash must fail")
     except redis.ResponseError as error:
         check(str(error).startswith("WRONGTYPE"), True)
+    pubsub(client, port)
     client.info()
     check(client.set("py:nx", "1", nx=True, ex=100), True)
     check(client.set("py:nx", "2", nx=True), None)

@@ -125,6 +125,7 @@ static void keys_in_their_places_are_fine(void **state)
     compare_says(0, "\"keys\": 2");
 }
 
+// field lesson: keys left behind, completed
 static void a_key_on_the_wrong_shard_is_found(void **state)
 {
     (void)state;
@@ -133,6 +134,7 @@ static void a_key_on_the_wrong_shard_is_found(void **state)
     compare_says(1, "not on its slot's shard");
 }
 
+// field lesson: the verifier shared the copier's blind spot
 static void metadata_that_was_left_behind_are_found(void **state)
 {
     (void)state;
@@ -143,6 +145,7 @@ static void metadata_that_was_left_behind_are_found(void **state)
     compare_says(0, "\"faults\": 0");
 }
 
+// field lesson: scan ended early, first keys skipped, scan began before tracking
 static void a_copy_may_lack_keys_only_until_it_is_verified(void **state)
 {
     (void)state;
@@ -179,6 +182,7 @@ static const struct difference differences[] = {
     {"SET %s abc", "UNLINK %s", "UNLINK %s"},
 };
 
+// field lesson: the verifier shared the copier's blind spot
 static void every_kind_of_difference_between_copies_is_found(void **state)
 {
     (void)state;

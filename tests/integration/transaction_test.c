@@ -31,6 +31,13 @@ static int start(void **state)
     return 0;
 }
 
+static int start_in_resp3(void **state)
+{
+    (void)start(state);
+    duel_set_protocol(duel, 3);
+    return 0;
+}
+
 static int stop(void **state)
 {
     (void)state;
@@ -457,5 +464,6 @@ int main(void)
         TEST(a_watch_on_a_shard_that_died_stops_exec),
         TEST(a_watching_client_is_not_left_waiting_by_a_shard_that_hangs),
     };
-    return cmocka_run_group_tests_name("transaction", tests, start, stop);
+    int failed = cmocka_run_group_tests_name("transaction", tests, start, stop);
+    return failed + cmocka_run_group_tests_name("transaction in RESP3", tests, start_in_resp3, stop);
 }

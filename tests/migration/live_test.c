@@ -79,6 +79,7 @@ static void end_undisturbed(struct bank_run *bank, struct churn *churn)
     assert_true(answered > 100 && result.operations > 100);
 }
 
+// field lesson: keys left behind, completed
 static void every_type_survives_a_split_a_rollback_and_a_split(void **state)
 {
     (void)state;
@@ -138,6 +139,7 @@ static void an_abort_under_load_leaves_nothing_behind(void **state)
     end_undisturbed(bank, churn);
 }
 
+// field lesson: one dead proxy blocked every move, and failover too
 static void a_killed_proxy_loses_nothing_and_stops_no_migration(void **state)
 {
     (void)state;

@@ -45,6 +45,7 @@ static int tear_down(void **state)
     return 0;
 }
 
+// field lesson: scan ended early, first keys skipped, scan began before tracking
 static void every_type_and_expiry_moves_and_the_source_is_purged(void **state)
 {
     struct migration_rig *rig = *state;
@@ -113,6 +114,7 @@ static void a_manual_switch_waits_for_the_operator(void **state)
     rig_expect_clean(rig);
 }
 
+// field lesson: the pause timed out on one side while the other committed
 static void a_hold_that_somebody_undoes_is_begun_again_in_a_new_generation(void **state)
 {
     struct migration_rig *rig = *state;
@@ -217,6 +219,7 @@ static void a_target_less_durable_than_the_source_keeps_a_migration_planned(void
     assert_int_equal(rig_phase(rig), PHASE_PLANNED);
 }
 
+// field lesson: groups missing in the registry
 static void a_target_that_comes_back_empty_waits_for_an_operator(void **state)
 {
     struct migration_rig *rig = *state;
@@ -288,6 +291,7 @@ static void a_target_that_lost_everything_gets_a_new_base_and_a_new_backfill(voi
     rig_expect_equal(rig, true);
 }
 
+// field lesson: an epoch raised by a failover in the middle
 static void a_restart_of_the_target_begins_a_new_base(void **state)
 {
     struct migration_rig *rig = *state;
@@ -323,6 +327,7 @@ static void lost_marks_are_a_new_base_and_not_an_empty_dirty_set(void **state)
     rig_wait_verified(rig, LONG_MS);
 }
 
+// field lesson: keys left behind, completed
 static void a_difference_that_no_mark_explains_is_found_and_repaired(void **state)
 {
     struct migration_rig *rig = *state;
@@ -449,6 +454,7 @@ static void load_what_the_target_refuses(struct migration_rig *rig, const char *
     freeReplyObject(redisCommand(rig->on_target, "CONFIG SET sanitize-dump-payload yes"));
 }
 
+// field lesson: newer server to older server, payload refused
 static void a_key_that_the_target_refuses_begins_no_hold_and_is_told_of(void **state)
 {
     struct migration_rig *rig = *state;
@@ -482,6 +488,7 @@ static unsigned long long target_memory(struct migration_rig *rig)
     return used;
 }
 
+// field lesson: the server refused half of a step
 static void the_backfill_waits_while_the_target_is_short_of_memory(void **state)
 {
     struct migration_rig *rig = *state;

@@ -84,6 +84,7 @@ static void stop_writers(struct proxy_stand_in *writers[WRITERS])
     }
 }
 
+// field lesson: two owners, or none, around the switch
 static void no_acknowledged_write_is_lost_by_a_switch(void **state)
 {
     struct migration_rig *rig = *state;
@@ -153,6 +154,7 @@ static void the_copy_is_kept_equal_in_the_rollback_window(void **state)
 
 /* A proxy that hangs without a lease is killed at once, one with a lease after barrier_timeout;
  * what it sends afterwards never arrives. */
+// field lesson: one dead proxy blocked every move, and failover too
 static void a_hung_proxy_does_not_stop_a_migration(void **state)
 {
     struct migration_rig *rig = *state;

@@ -167,7 +167,9 @@ struct cluster *cluster_start(const struct cluster_options *options)
     cluster->store = options->store != NULL ? mem_strdup(options->store)
                                             : mem_printf("file:%s/store", cluster->folder);
     for (unsigned i = 0; i < cluster->nshards; i++) {
-        cluster->shards[i] = redis_server_start(options->redis_options);
+        bool is_last = i + 1 == cluster->nshards;
+        cluster->shards[i] = redis_server_start_in(is_last ? options->last_shard_environment : NULL,
+                                                   options->redis_options);
         if (options->has_links) {
             cluster->links[i] = forwarder_start(redis_server_port(cluster->shards[i]));
         }
@@ -315,6 +317,19 @@ void cluster_restart_migrator(struct cluster *cluster, const char *const *enviro
         (void)process_stop(cluster->migrator.process);
     }
     start_migrator(cluster, 1, environment);
+}
+
+struct process *cluster_start_rival(struct cluster *cluster)
+{
+    char *program = program_path("sluice-migrator");
+    char *admin = mem_printf("127.0.0.1:%u", scratch_port());
+    char *log = mem_printf("%s/rival.log", cluster->folder);
+    const char *argv[] = {program, "--store", cluster->store, "--admin", admin, "--id", "m2", NULL};
+    struct process *process = process_start("rival", argv, NULL, log);
+    mem_free(program);
+    mem_free(admin);
+    mem_free(log);
+    return process;
 }
 
 struct output cluster_ctl(struct cluster *cluster, const char *words)

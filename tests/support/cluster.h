@@ -25,6 +25,7 @@ struct cluster_options {
     bool has_links;                   /* a forwarder before each shard, which the topology names */
     unsigned nslots;                  /* 0 means 1024 */
     const char *const *redis_options; /* as redis_server_start */
+    const char *const *last_shard_environment; /* must stay as long as the cluster */
     const char *const *migrator_environment;
     const char *const *proxy_environment;
     const char *const *proxy_arguments; /* more words for each proxy, ended by null; or null */
@@ -61,6 +62,8 @@ const char *cluster_folder(struct cluster *cluster);
 void cluster_restart_proxy(struct cluster *cluster, unsigned i);
 /* `environment` as in process_start. Ends one that still runs by SIGKILL first. */
 void cluster_restart_migrator(struct cluster *cluster, const char *const *environment);
+/* A second migrator beside it; the caller's to stop. */
+struct process *cluster_start_rival(struct cluster *cluster) __attribute__((warn_unused_result));
 void cluster_wait_proxy_ready(struct cluster *cluster, unsigned i);
 
 /* $SLUICE_BIN/NAME, or build/debug/NAME; freed with mem_free. */

@@ -74,15 +74,17 @@ void copy_rig_reset(struct copy_rig *rig)
 {
     rig->findings = 0;
     rig->moved = 0;
-    rig->pair = (struct copy_pair){.authority = {rig->source, shard_link_identity(rig->source)},
-                                   .copy = {rig->target, shard_link_identity(rig->target)},
-                                   .migration = 7,
-                                   .generation = 9,
-                                   .slots = &rig->slots,
-                                   .max_skew_ms = 500,
-                                   .large_key_bytes = 65536,
-                                   .throttle = &rig->throttle,
-                                   .hooks = &rig->hooks};
+    rig->hooks.may_go_on = always;
+    rig->pair = (struct copy_pair){
+        .authority = {.link = rig->source, .identity = shard_link_identity(rig->source)},
+        .copy = {.link = rig->target, .identity = shard_link_identity(rig->target)},
+        .migration = 7,
+        .generation = 9,
+        .slots = &rig->slots,
+        .max_skew_ms = 500,
+        .large_key_bytes = 65536,
+        .throttle = &rig->throttle,
+        .hooks = &rig->hooks};
     metadata_names_of(7, 9, DIRECTION_FORWARD, &rig->pair.names);
     make(rig, rig->source, "source", GUARD_OWNER, true);
     make(rig, rig->target, "target", GUARD_OPEN, false);

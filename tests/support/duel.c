@@ -29,6 +29,7 @@ struct duelist {
 struct duel {
     struct cluster *cluster;
     struct redis_server *plain;
+    unsigned protocol; /* 3: what every client says HELLO with first */
     struct duelist clients[CLIENTS][SIDES];
 };
 
@@ -82,6 +83,21 @@ uint16_t duel_proxy_port(struct duel *duel)
     return cluster_proxy_port(duel->cluster, 0);
 }
 
+void duel_set_protocol(struct duel *duel, unsigned protocol)
+{
+    duel->protocol = protocol;
+}
+
+static void say_hello(struct duelist *duelist)
+{
+    struct buffer reply;
+    buffer_init(&reply, SIZE_MAX);
+    assert_true(raw_send(duelist->fd, SLICE("HELLO 3\r\n")));
+    assert_true(raw_read_reply(duelist->fd, &duelist->pending, &reply));
+    assert_true(slice_starts_with(buffer_slice(&reply), SLICE("%7\r\n")));
+    buffer_fini(&reply);
+}
+
 static struct duelist *duelist_of(struct duel *duel, char name, unsigned side)
 {
     ASSERT(name >= 'A' && name < 'A' + CLIENTS);
@@ -93,6 +109,9 @@ static struct duelist *duelist_of(struct duel *duel, char name, unsigned side)
             fail_msg("client %c cannot connect", name);
         }
         buffer_init(&duelist->pending, SIZE_MAX);
+        if (duel->protocol == 3) {
+            say_hello(duelist);
+        }
     }
     return duelist;
 }
@@ -108,6 +127,29 @@ static void send_both(struct duel *duel, char name, struct slice bytes)
     }
 }
 
+/* HELLO tells the client's id: the digits become one "N". */
+static void hide_id(struct buffer *reply)
+{
+    static const char before[] = "$2\r\nid\r\n:";
+    struct slice bytes = buffer_slice(reply);
+    const char *id = memmem(bytes.data, bytes.len, before, strlen(before));
+    if (id == NULL) {
+        return;
+    }
+    size_t at = (size_t)(id - bytes.data) + strlen(before);
+    size_t digits = 0;
+    while (at + digits < bytes.len && bytes.data[at + digits] != '\r') {
+        digits++;
+    }
+    struct buffer hidden;
+    buffer_init(&hidden, SIZE_MAX);
+    buffer_add(&hidden, bytes.data, at);
+    buffer_add_text(&hidden, "N");
+    buffer_add(&hidden, bytes.data + at + digits, bytes.len - at - digits);
+    buffer_fini(reply);
+    *reply = hidden;
+}
+
 static void compare_reply(struct duel *duel, char name, const char *line)
 {
     struct buffer replies[SIDES];
@@ -117,6 +159,7 @@ static void compare_reply(struct duel *duel, char name, const char *line)
         if (!raw_read_reply(duelist->fd, &duelist->pending, &replies[side])) {
             buffer_add_text(&replies[side], "(closed, or no reply)");
         }
+        hide_id(&replies[side]);
     }
     struct slice sluice = buffer_slice(&replies[0]);
     struct slice redis = buffer_slice(&replies[1]);

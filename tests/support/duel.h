@@ -24,6 +24,8 @@ struct duel;
  * cluster_options, kept; or null. */
 struct duel *duel_start(const char *const *proxy_arguments) __attribute__((warn_unused_result));
 void duel_stop(struct duel *duel); /* null is allowed */
+/* 3: clients that connect from now on say HELLO 3 first. */
+void duel_set_protocol(struct duel *duel, unsigned protocol);
 struct cluster *duel_cluster(struct duel *duel);
 uint16_t duel_proxy_port(struct duel *duel);
 

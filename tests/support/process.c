@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +50,7 @@ static void become(const char *const *argv, const char *const *environment, cons
         _exit(126); /* the parent died before the line above */
     }
     (void)signal(SIGPIPE, SIG_DFL);
+    (void)signal(SIGXFSZ, SIG_IGN); /* process_limit_files is a full disk, not a signal */
     for (int i = 0; i < 3; i++) {
         if (dup2(fds[i], i) < 0) {
             _exit(126);
@@ -148,6 +150,32 @@ void process_signal(struct process *process, int signal)
     if (process_is_running(process)) {
         (void)kill(process->pid, signal);
     }
+}
+
+bool process_is_stopped(const struct process *process)
+{
+    char *path = mem_printf("/proc/%d/stat", (int)process->pid);
+    struct buffer text;
+    bool is_stopped = false;
+    buffer_init(&text, SIZE_MAX);
+    if (file_read(path, &text, NULL, NULL)) {
+        buffer_add(&text, "", 1);
+        const char *name_end = strrchr(buffer_slice(&text).data, ')');
+        is_stopped = name_end != NULL && name_end[2] == 'T';
+    }
+    buffer_fini(&text);
+    mem_free(path);
+    return is_stopped;
+}
+
+void process_limit_files(struct process *process, uint64_t size_bytes)
+{
+    struct rlimit limit;
+    if (!process_is_running(process) || prlimit(process->pid, RLIMIT_FSIZE, NULL, &limit) != 0) {
+        return;
+    }
+    limit.rlim_cur = size_bytes == UINT64_MAX ? limit.rlim_max : size_bytes;
+    (void)prlimit(process->pid, RLIMIT_FSIZE, &limit, NULL);
 }
 
 bool process_wait(struct process *process, uint64_t timeout_ms, int *status)

@@ -26,7 +26,12 @@ void process_write(struct process *process, const char *text);
 pid_t process_pid(const struct process *process);
 const char *process_log_path(const struct process *process);
 bool process_is_running(struct process *process);
+/* By SIGSTOP. */
+bool process_is_stopped(const struct process *process);
 void process_signal(struct process *process, int signal);
+/* A full disk, for this process alone: what would make any file larger than `size_bytes` fails from
+ * now on, the last write before cut short. UINT64_MAX: no limit. */
+void process_limit_files(struct process *process, uint64_t size_bytes);
 /* Waits for its end; false when it still runs after `timeout_ms`. *status as from waitpid, may be
  * null. */
 bool process_wait(struct process *process, uint64_t timeout_ms, int *status);

@@ -23,6 +23,16 @@ static const char introduction[] =
     "`-ERR` and the words in the table. Wrong numbers of arguments and unknown commands get Redis'\n"
     "own errors.\n";
 
+static const char protocols[] =
+    "\n## RESP2 and RESP3\n"
+    "\n"
+    "A client is answered in RESP2 until it says `HELLO 3`; `HELLO 2` and `RESET` go back. A proxy\n"
+    "has one connection to each shard for each protocol (RESP3's from the first request that needs\n"
+    "it), so in both a reply is the shard's own bytes. `HELLO` and `RESET` wait until all that the\n"
+    "client sent before them is answered: its commands never overtake each other. Two things differ\n"
+    "from one Redis: `HELLO` inside `MULTI` is refused, and a `WATCH` does not outlive a change of\n"
+    "protocol: its `EXEC` answers null.\n";
+
 static const char *how(const struct command_info *info)
 {
     switch (info->handler) {
@@ -36,6 +46,10 @@ static const char *how(const struct command_info *info)
         return "split by shard";
     case HANDLER_ANY_SHARD:
         return "sent to any shard";
+    case HANDLER_PUBLISH:
+        return "routed by its channel";
+    case HANDLER_SUBSCRIBE:
+    case HANDLER_UNSUBSCRIBE:
     case HANDLER_SUM_SHARDS:
     case HANDLER_KEYS:
     case HANDLER_SCAN:
@@ -127,6 +141,7 @@ void protocol_doc_write(struct buffer *text)
 {
     const struct command_table *table = command_table_builtin();
     buffer_add_text(text, introduction);
+    buffer_add_text(text, protocols);
     buffer_add_text(text, "\n## Routed in every form\n\n");
     add_plain_names(text, table);
     buffer_add_text(text, "\n## All others\n\n"

@@ -23,6 +23,7 @@ struct redis_server {
     char *folder;
     char *words[OPTIONS_MAX]; /* of its command line after the fixed ones; owned */
     size_t nwords;
+    const char *const *environment;
     struct process *process;
 };
 
@@ -69,7 +70,7 @@ static bool launch(struct redis_server *server)
         argv[count++] = server->words[i];
     }
     char *log = mem_printf("%s/log", server->folder);
-    server->process = process_start("redis-server", argv, NULL, log);
+    server->process = process_start("redis-server", argv, server->environment, log);
     mem_free(log);
     uint64_t deadline_us = deadline_after_ms(START_MS);
     while (!answers(server->port)) {
@@ -87,7 +88,14 @@ static bool launch(struct redis_server *server)
 
 struct redis_server *redis_server_start(const char *const *options)
 {
+    return redis_server_start_in(NULL, options);
+}
+
+struct redis_server *redis_server_start_in(const char *const *environment,
+                                           const char *const *options)
+{
     struct redis_server *server = mem_zalloc(sizeof(*server));
+    server->environment = environment;
     server->folder = scratch_folder("redis");
     for (size_t i = 0; options != NULL && options[i] != NULL; i++) {
         ASSERT(server->nwords < OPTIONS_MAX);

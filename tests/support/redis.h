@@ -12,6 +12,10 @@ struct redis_server;
  * none. AOF is on with appendfsync always, so that a restart comes back with all of its data. */
 struct redis_server *redis_server_start(const char *const *options)
     __attribute__((warn_unused_result));
+/* The same, with "NAME=VALUE" texts added to its environment, ended by null; they must stay. */
+struct redis_server *redis_server_start_in(const char *const *environment,
+                                           const char *const *options)
+    __attribute__((warn_unused_result));
 uint16_t redis_server_port(const struct redis_server *server);
 struct process *redis_server_process(struct redis_server *server);
 /* kill -9. */

@@ -239,6 +239,13 @@ static void set_up_router(struct router_rig *rig)
     };
     struct router_events events = {on_fenced, on_unfenced, on_given_up, on_drained, rig};
     rig->router = router_new(&settings, &events);
+    rig->limits = options->limits;
+    if (rig->limits.bulk_max == 0) {
+        rig->limits.bulk_max = (uint64_t)512 << 20;
+    }
+    if (rig->limits.request_max == 0) {
+        rig->limits.request_max = (uint64_t)256 << 20;
+    }
     rig->clients = (struct client_host){
         .loop = rig->loop,
         .router = rig->router,
@@ -247,9 +254,9 @@ static void set_up_router(struct router_rig *rig)
         .server_version = "7.0.15",
         .scratch = rig->scratch,
         .scratch_size = sizeof(rig->scratch),
-        .bulk_max = (uint64_t)512 << 20,
-        .output_max = options->output_max > 0 ? options->output_max : (size_t)256 << 20,
-        .request_max = options->request_max > 0 ? options->request_max : (size_t)256 << 20,
+        .limits = &rig->limits,
+        .all_counters = &rig->counters,
+        .nworkers = 1,
         .next_id = 1,
         .id_step = 1,
         .pass_on = pass_on,
@@ -303,7 +310,24 @@ int rig_connect(struct router_rig *rig)
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     client_open(&rig->clients, pair[1]);
+    if (rig->options.protocol == 3) {
+        rig_send(rig, pair[0], "HELLO 3");
+        rig_expect(rig, pair[0], "%7\r\n");
+    }
     return pair[0];
+}
+
+unsigned rig_protocols[2] = {2, 3};
+
+unsigned rig_protocol_of(void **state)
+{
+    const unsigned *protocol = *state;
+    return *protocol;
+}
+
+const char *rig_null(const struct router_rig *rig)
+{
+    return rig->options.protocol == 3 ? "_\r\n" : "$-1\r\n";
 }
 
 void rig_write(struct router_rig *rig, int fd, struct slice bytes)

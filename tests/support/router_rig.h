@@ -18,10 +18,11 @@
 
 struct rig_options {
     unsigned shards;                              /* 0: 2 */
+    unsigned protocol;                            /* 3: clients say HELLO 3; 0: they say nothing */
     const char *const *redis_options;             /* as redis_server_start, for all */
     uint64_t timeout_ms, wait_ms;                 /* of a shard; for a shard. 0: 5 s, 2 s */
     uint64_t mirror_timeout_ms, store_timeout_ms; /* 0: 2 s, 0 */
-    size_t output_max, request_max;               /* 0: 256 MB */
+    struct client_limits limits;                  /* bulk_max 0: 512 MB, request_max 0: 256 MB */
     struct migration_options migration;           /* all zero: the defaults */
 };
 
@@ -41,6 +42,7 @@ struct router_rig {
     struct counters counters;
     struct router *router;
     struct client_host clients;
+    struct client_limits limits;
     char scratch[65536];
     /* What the router has told. */
     unsigned fenced, unfenced, ngiven_up;
@@ -82,6 +84,16 @@ const char *rig_key(const struct router_rig *rig, unsigned shard, unsigned n);
 
 /* --- clients: sockets that do not block, whose other end the loop serves ---------------------- */
 int rig_connect(struct router_rig *rig);
+/* What such a client gets for a string that is not there. */
+const char *rig_null(const struct router_rig *rig);
+
+/* A test that runs twice, its setup with each protocol in turn: each has its own connections to the
+ * shards. */
+#define RIG_IN_BOTH(test, setup, teardown)                                              \
+    cmocka_unit_test_prestate_setup_teardown(test, setup, teardown, &rig_protocols[0]), \
+        cmocka_unit_test_prestate_setup_teardown(test, setup, teardown, &rig_protocols[1])
+extern unsigned rig_protocols[2];
+unsigned rig_protocol_of(void **state); /* of the test that is being set up */
 /* Puts bytes into the socket; turns when it is full. */
 void rig_write(struct router_rig *rig, int fd, struct slice bytes);
 /* A command as words split at spaces ("%s" and the like as printf). */

@@ -1,8 +1,9 @@
 -- KEYS: fence, ver, k...; ARGV: run_id, replid, migration, generation, then for each k: seq,
--- pexpiretime, payload ('' when k is absent on the authority). An array: 1 applied, 0 not newer, or
--- the error of that key's RESTORE; or UNFENCED, STALE, LOST.
--- The throughput of a migration is decided here: one call a key, the others once a chunk, and no
--- text is built in the loops. No allow-oom: Redis answers OOM before the first write (an UNLINK of
+-- pexpiretime, payload ('' when k is absent on the authority). Where an 's' stands before
+-- pexpiretime, k is a string and the payload that string, else it is DUMP's. An array: 1 applied, 0
+-- not newer, or the error of that key's RESTORE; or UNFENCED, STALE, LOST.
+-- The throughput of a migration is decided here: strings go in with one call a chunk, the rest with
+-- one a key, and no text is built in the loops. No allow-oom: Redis answers OOM before the first write (an UNLINK of
 -- ours would let the later writes pass), so a batch is refused as a whole.
 local ver = KEYS[2]
 local fence = call('HMGET', KEYS[1], 'run_id', 'replid', 'guard:' .. ARGV[3])
@@ -15,6 +16,7 @@ if refused then
     return refused
 end
 
+local LETTER_S = 115
 local applied = {}
 -- Decides which of the keys from..to are newer than the copy and unlinks those. Result: key -> its
 -- index, the last one where a batch has a key twice.
@@ -44,30 +46,49 @@ local function make_room(from, to)
     return newest
 end
 
+-- Makes k what the authority says. Result: the error of a RESTORE, or nil. A string without expiry
+-- goes into `strings` instead, k and value by turns; `filled` of that list, before and after.
+local function put(key, expiry, payload, strings, filled)
+    if expiry == 's-1' then
+        strings[filled + 1] = key
+        strings[filled + 2] = payload
+        return nil, filled + 2
+    end
+    if string.byte(expiry) == LETTER_S then
+        call('SET', key, payload, 'PXAT', string.sub(expiry, 2))
+        return nil, filled
+    end
+    if payload == '' then
+        return nil, filled
+    end
+    -- RESTORE's 0 is "no expiry", PEXPIRETIME's is -1.
+    local outcome = redis.pcall('RESTORE', key, expiry == '-1' and '0' or expiry, payload, 'ABSTTL')
+    return outcome.err and outcome or nil, filled
+end
+
 local count = #KEYS - 2
 for from = 1, count, CHUNK do
     local to = math.min(from + CHUNK - 1, count)
     local newest, versions, size = make_room(from, to), {}, 0
+    local strings, filled = {}, 0
     for i = from, to do
         local key, at = KEYS[i + 2], 2 + 3 * i
         if newest[key] == i then
-            local payload, outcome = ARGV[at + 2], nil
-            if payload ~= '' then
-                local expiry = ARGV[at + 1]
-                -- RESTORE's 0 is "no expiry", PEXPIRETIME's is -1.
-                outcome = redis.pcall('RESTORE', key, expiry == '-1' and '0' or expiry, payload,
-                    'ABSTTL')
-            end
-            if outcome and outcome.err then
+            local refusal
+            refusal, filled = put(key, ARGV[at + 1], ARGV[at + 2], strings, filled)
+            if refusal then
                 -- One payload that this server cannot read does not stop the others. Its number is
                 -- not recorded: the copy is behind, and says so.
-                applied[i] = outcome
+                applied[i] = refusal
             elseif ARGV[at] ~= '0' then
                 versions[size + 1] = key
                 versions[size + 2] = ARGV[at]
                 size = size + 2
             end
         end
+    end
+    if filled > 0 then
+        call('MSET', unpack(strings))
     end
     if size > 0 then
         -- (Model: BFNOENTER.)

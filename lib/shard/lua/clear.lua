@@ -7,13 +7,25 @@ local refused = unfenced(fence[1], fence[2]) or marks_lost(seq, dirty)
 if refused then
     return refused
 end
+-- One call for each list: a migration clears a mark for every write.
 local removed = 0
-for i = 3, #ARGV, 2 do
-    -- Only while no write came after the comparison at n: else its mark would be lost, and the key
-    -- pass for verified.
-    -- (Model: CLEARNOCMP, COUNTMARK.)
-    if (call('HGET', seq, ARGV[i]) or '0') == ARGV[i + 1] then
-        removed = removed + call('SREM', dirty, ARGV[i])
+for from = 3, #ARGV, 2 * CHUNK do
+    local to = math.min(from + 2 * CHUNK, #ARGV + 1) - 2
+    local names, verified = {}, {}
+    for i = from, to, 2 do
+        names[#names + 1] = ARGV[i]
+    end
+    local numbers = call('HMGET', seq, unpack(names))
+    for i = 1, #names do
+        -- Only while no write came after the comparison at n: else its mark would be lost, and the
+        -- key pass for verified.
+        -- (Model: CLEARNOCMP, COUNTMARK.)
+        if (numbers[i] or '0') == ARGV[from + 2 * i - 1] then
+            verified[#verified + 1] = names[i]
+        end
+    end
+    if #verified > 0 then
+        removed = removed + call('SREM', dirty, unpack(verified))
     end
 end
 return removed

@@ -1,5 +1,5 @@
 -- KEYS: fence, seq, dirty, k... (the written ones first). ARGV: run_id, replid, number of written
--- keys, then the command. Its reply. In place of MULTI, which refuses even DEL above maxmemory; sent
+-- keys, the client's protocol, then the command. Its reply. In place of MULTI, which refuses even DEL above maxmemory; sent
 -- only after EXECABORT has proven that nothing ran. The connection has said hello: no checks here,
 -- as there are none in the MULTI.
 -- More arguments than unpack() can pass on: refused with nothing done, in the words the client
@@ -7,6 +7,8 @@
 if #ARGV > 7900 then
     return {err = "OOM command not allowed when used memory > 'maxmemory'."}
 end
+-- Else a client of RESP3 gets a map as an array, a double as a string.
+redis.setresp(tonumber(ARGV[4]))
 -- Marks first: a write that ran unmarked would never reach the copy.
 -- (Model: NOMARK.)
 for i = 4, 3 + tonumber(ARGV[3]) do
@@ -15,4 +17,4 @@ for i = 4, 3 + tonumber(ARGV[3]) do
 end
 -- pcall, so that the command's own error is the reply, without the words that Redis adds to a raised
 -- one.
-return redis.pcall(unpack(ARGV, 4))
+return redis.pcall(unpack(ARGV, 5))

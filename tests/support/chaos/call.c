@@ -122,8 +122,8 @@ static bool starts_with(const char *text, const char *prefix)
 static enum call_outcome judge_error(const char *error)
 {
     /* Redis says these before it executes anything. */
-    static const char *const refusals[] = {"UNAVAILABLE", "OOM ",     "BUSY ",
-                                           "LOADING ",    "MISCONF ", "EXECABORT "};
+    static const char *const refusals[] = {"UNAVAILABLE", "OOM ",      "BUSY ",     "LOADING ",
+                                           "MISCONF ",    "READONLY ", "EXECABORT "};
     if (starts_with(error, "UNKNOWN ")) {
         return CALL_UNKNOWN;
     }
@@ -194,6 +194,22 @@ static redisReply *take_reply(redisContext **context)
     return answer;
 }
 
+/* A script in a transaction is refused when it writes, not when it is queued. What refuses (the
+ * memory, the disk) does not change inside of EXEC: where one write was refused, none was done. */
+static enum call_outcome judge_reply(const redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_ERROR) {
+        return judge_error(reply->str);
+    }
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+        const redisReply *element = reply->element[i];
+        if (element->type == REDIS_REPLY_ERROR && judge_error(element->str) == CALL_REFUSED) {
+            return CALL_REFUSED;
+        }
+    }
+    return CALL_ANSWERED;
+}
+
 void call_take(struct call *call, redisContext **context)
 {
     bool is_multi = strchr(call->command, '|') != NULL;
@@ -208,8 +224,7 @@ void call_take(struct call *call, redisContext **context)
         call->outcome = CALL_UNKNOWN;
         return;
     }
-    bool is_error = reply->type == REDIS_REPLY_ERROR;
-    call->outcome = is_error ? judge_error(reply->str) : CALL_ANSWERED;
+    call->outcome = judge_reply(reply);
     call->result = client_reply_text(reply);
     freeReplyObject(reply);
 }

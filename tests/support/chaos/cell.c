@@ -10,12 +10,11 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "lib/base/buffer.h"
-#include "lib/base/file.h"
 #include "lib/base/memory.h"
+#include "tests/support/chaos/disks.h"
 #include "tests/support/chaos/traffic.h"
+#include "tests/support/client.h"
 #include "tests/support/http.h"
-#include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
 #define CLIENTS      6
@@ -26,6 +25,7 @@
 #define TAIL_MS      300 /* clients go on after the end, so that a late wound shows */
 #define STATUS_MS    20
 #define WAKE_MS      20000
+#define SHARDS       2
 #define SOURCE       0
 #define TARGET       1
 #define VICTIM_PROXY 1
@@ -36,7 +36,8 @@ struct cell {
     enum cell_fault fault;
     uint64_t hang_ms;
     struct cell_result *result;
-    struct process *successor;
+    struct process *rival; /* the second migrator; null: there is none */
+    char *hanging;         /* of the store; null: it does not hang */
     char *id;
     bool is_struck, is_healed; /* the fault has begun, has ended */
     uint64_t heal_at_us, healed_us;
@@ -70,7 +71,7 @@ bool cell_fault_parse(const char *name, enum cell_fault *fault)
 struct cluster *cell_cluster_start(void)
 {
     static const char *const arguments[] = {"--shard-timeout", "1s", NULL};
-    const struct cluster_options options = {.shards = 2,
+    const struct cluster_options options = {.shards = SHARDS,
                                             .proxies = 2,
                                             .has_migrator = true,
                                             .has_links = true,
@@ -80,22 +81,6 @@ struct cluster *cell_cluster_start(void)
 }
 
 /* --- the fault ------------------------------------------------------------------------------- */
-
-static bool is_stopped(const struct process *process)
-{
-    char *path = mem_printf("/proc/%d/stat", (int)process_pid(process));
-    struct buffer text;
-    bool is_stopped = false;
-    buffer_init(&text, SIZE_MAX);
-    if (file_read(path, &text, NULL, NULL)) {
-        buffer_add(&text, "", 1);
-        const char *name_end = strrchr(buffer_slice(&text).data, ')');
-        is_stopped = name_end != NULL && name_end[2] == 'T';
-    }
-    buffer_fini(&text);
-    mem_free(path);
-    return is_stopped;
-}
 
 static struct process *shard_process(const struct cell *cell, unsigned shard)
 {
@@ -109,20 +94,6 @@ static void signal_proxies(const struct cell *cell, int signal)
     }
 }
 
-static struct process *start_successor(const struct cell *cell)
-{
-    char *program = program_path("sluice-migrator");
-    char *admin = mem_printf("127.0.0.1:%u", scratch_port());
-    char *log = mem_printf("%s/successor.log", cluster_folder(cell->cluster));
-    const char *argv[] = {
-        program, "--store", cluster_store(cell->cluster), "--admin", admin, "--id", "m2", NULL};
-    struct process *process = process_start("successor", argv, NULL, log);
-    mem_free(program);
-    mem_free(admin);
-    mem_free(log);
-    return process;
-}
-
 /* The folder is gone for a while, as a file server can be. */
 static void show_store(const struct cell *cell, bool is_shown)
 {
@@ -131,6 +102,13 @@ static void show_store(const struct cell *cell, bool is_shown)
     int failed = is_shown ? rename(hidden, path) : rename(path, hidden);
     assert_int_equal(failed, 0);
     mem_free(hidden);
+}
+
+static void tell_shard(const struct cell *cell, unsigned shard, const char *words)
+{
+    struct client *client = client_connect(cluster_shard_port(cell->cluster, shard));
+    expect(client, words, "+OK");
+    client_close(client);
 }
 
 /* Returns how long it lasts. */
@@ -144,7 +122,8 @@ static uint64_t begin_fault(struct cell *cell)
     case CELL_HANG:
         return cell->hang_ms;
     case CELL_SUCCESSOR:
-        cell->successor = start_successor(cell);
+    case CELL_RIVAL:
+        cell->rival = cluster_start_rival(cluster);
         return LIMIT_MS; /* until the migration is closed */
     case CELL_ERROR:
         (void)forwarder_reset(cluster_link(cluster, SOURCE), "migrator");
@@ -152,6 +131,21 @@ static uint64_t begin_fault(struct cell *cell)
         return 0;
     case CELL_STORE_ERROR:
         show_store(cell, false);
+        return DEAD_MS;
+    case CELL_FULL_STORE:
+        disks_fill_store(cluster);
+        return cell->hang_ms;
+    case CELL_HUNG_STORE:
+        cell->hanging = disks_hang_store(cluster);
+        return cell->hang_ms;
+    case CELL_FULL_SOURCE:
+    case CELL_FULL_TARGET:
+        disks_fill_shard(cluster, SHARDS, cell->fault == CELL_FULL_SOURCE ? SOURCE : TARGET);
+        return cell->hang_ms;
+    case CELL_READONLY_SOURCE:
+    case CELL_READONLY_TARGET: /* of a master that is not there */
+        tell_shard(cell, cell->fault == CELL_READONLY_SOURCE ? SOURCE : TARGET,
+                   "REPLICAOF 127.0.0.1 1");
         return DEAD_MS;
     case CELL_KILL_PROXY:
         process_kill(cluster_proxy(cluster, VICTIM_PROXY));
@@ -189,11 +183,27 @@ static void end_fault(struct cell *cell)
         break;
     case CELL_HANG:
     case CELL_SUCCESSOR:
+    case CELL_RIVAL:
     case CELL_ERROR:
         process_signal(cluster_migrator(cluster), SIGCONT);
         break;
     case CELL_STORE_ERROR:
         show_store(cell, true);
+        break;
+    case CELL_FULL_STORE:
+        disks_free_store(cluster);
+        break;
+    case CELL_HUNG_STORE:
+        disks_wake_store(cell->hanging);
+        cell->hanging = NULL;
+        break;
+    case CELL_FULL_SOURCE:
+    case CELL_FULL_TARGET:
+        disks_free_shard(cluster, SHARDS, cell->fault == CELL_FULL_SOURCE ? SOURCE : TARGET);
+        break;
+    case CELL_READONLY_SOURCE:
+    case CELL_READONLY_TARGET:
+        tell_shard(cell, cell->fault == CELL_READONLY_SOURCE ? SOURCE : TARGET, "REPLICAOF NO ONE");
         break;
     case CELL_KILL_PROXY:
         cluster_restart_proxy(cluster, VICTIM_PROXY);
@@ -279,8 +289,12 @@ static void note_end(const struct cell *cell, const char *how)
 }
 
 /* An operator who wants the slots back where they were. */
-static void steer(struct cell *cell)
+static void look(struct cell *cell)
 {
+    read_status(cell);
+    if (cell->is_closed) {
+        return;
+    }
     if (ends_by_itself(cell)) {
         note_end(cell, "finalized");
         return;
@@ -291,24 +305,28 @@ static void steer(struct cell *cell)
     }
 }
 
+static bool lasts_to_the_end(enum cell_fault fault)
+{
+    return fault == CELL_SUCCESSOR || fault == CELL_RIVAL;
+}
+
 /* False when the time is over. */
 static bool drive(struct cell *cell, uint64_t deadline_us)
 {
     while (!cell->is_closed || cell->has_debts || (cell->is_struck && !cell->is_healed)) {
-        if (!cell->is_struck && is_stopped(cluster_migrator(cell->cluster))) {
+        if (!cell->is_struck && process_is_stopped(cluster_migrator(cell->cluster))) {
             strike(cell);
         }
-        bool is_time = cell->fault == CELL_SUCCESSOR ? cell->is_closed && !cell->has_debts
+        bool is_time = lasts_to_the_end(cell->fault) ? cell->is_closed && !cell->has_debts
                                                      : deadline_is_over(cell->heal_at_us);
         if (cell->is_struck && !cell->is_healed && is_time) {
             end_fault(cell);
         }
-        if (cell->is_healed && is_stopped(cluster_migrator(cell->cluster))) {
+        if (cell->is_healed && process_is_stopped(cluster_migrator(cell->cluster))) {
             process_signal(cluster_migrator(cell->cluster), SIGCONT); /* it passed again */
         }
-        read_status(cell);
-        if (!cell->is_closed) {
-            steer(cell);
+        if (cell->hanging == NULL) { /* else sluicectl would hang, too */
+            look(cell);
         }
         if (deadline_is_over(deadline_us)) {
             return false;
@@ -357,10 +375,10 @@ static void prepare(struct cell *cell)
 /* The step may come behind the end: then it strikes there, and what is open must still heal. */
 static void strike_late(struct cell *cell)
 {
-    if (!cell->is_struck && is_stopped(cluster_migrator(cell->cluster))) {
+    if (!cell->is_struck && process_is_stopped(cluster_migrator(cell->cluster))) {
         strike(cell);
         while (!cell->is_healed) {
-            if (deadline_is_over(cell->heal_at_us) || cell->fault == CELL_SUCCESSOR) {
+            if (deadline_is_over(cell->heal_at_us) || lasts_to_the_end(cell->fault)) {
                 end_fault(cell);
             }
             clock_sleep_ms(WAIT_POLL_MS);
@@ -382,8 +400,8 @@ static void print_logs(const struct cell *cell)
     for (unsigned i = 0; i < cluster_proxies(cell->cluster); i++) {
         process_print_log(cluster_proxy(cell->cluster, i), 15);
     }
-    if (cell->successor != NULL) {
-        process_print_log(cell->successor, 20);
+    if (cell->rival != NULL) {
+        process_print_log(cell->rival, 20);
     }
 }
 
@@ -447,6 +465,6 @@ void cell_run(struct cluster *cluster, const char *step, enum cell_fault fault, 
     } else {
         come_home(&cell);
     }
-    (void)process_stop(cell.successor);
+    (void)process_stop(cell.rival);
     mem_free(cell.id);
 }

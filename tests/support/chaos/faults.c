@@ -8,6 +8,7 @@
 #include <hiredis/hiredis.h>
 
 #include "lib/base/memory.h"
+#include "tests/support/chaos/disks.h"
 #include "tests/support/client.h"
 #include "tests/support/forwarder.h"
 
@@ -103,6 +104,50 @@ static void stop_shard(struct fault_place *place)
 static void continue_shard(struct fault_place *place)
 {
     process_signal(redis_server_process(cluster_shard(place->cluster, place->shard)), SIGCONT);
+}
+
+static void start_rival(struct fault_place *place)
+{
+    place->state = cluster_start_rival(place->cluster);
+}
+
+static void stop_rival(struct fault_place *place)
+{
+    (void)process_stop(place->state);
+    place->state = NULL;
+}
+
+/* --- disks ----------------------------------------------------------------------------------- */
+
+static void fill_store(struct fault_place *place)
+{
+    disks_fill_store(place->cluster);
+}
+
+static void free_store(struct fault_place *place)
+{
+    disks_free_store(place->cluster);
+}
+
+static void hang_store(struct fault_place *place)
+{
+    place->state = disks_hang_store(place->cluster);
+}
+
+static void wake_store(struct fault_place *place)
+{
+    disks_wake_store(place->state);
+    place->state = NULL;
+}
+
+static void fill_shard(struct fault_place *place)
+{
+    disks_fill_shard(place->cluster, place->shards, place->shard);
+}
+
+static void free_shard(struct fault_place *place)
+{
+    disks_free_shard(place->cluster, place->shards, place->shard);
 }
 
 /* --- links ----------------------------------------------------------------------------------- */
@@ -244,6 +289,7 @@ const struct fault faults[] = {
     {"kill-all-proxies", 0,  1000, kill_all_proxies, start_all_proxies},
     {"kill-migrator",    0,  2000, kill_migrator,    start_migrator},
     {"kill-shard",       0,  1500, kill_shard,       start_shard},
+    {"rival-migrator", 1000, 4000, start_rival,      stop_rival},
     {"stop-proxy",     100,  4000, stop_proxy,       continue_proxy},
     {"stop-all-proxies", 100, 2500, stop_all_proxies, continue_all_proxies},
     {"stop-migrator",  100,  4000, stop_migrator,    continue_migrator},
@@ -253,6 +299,9 @@ const struct fault faults[] = {
     {"cut-replies",    100,  3500, cut_replies,      heal},
     {"slow",           500,  3000, slow_down,        heal},
     {"reset",            0,   100, reset,            nothing},
+    {"full-store",     300,  3000, fill_store,       free_store},
+    {"hung-store",     300,  3000, hang_store,       wake_store},
+    {"full-shard",     300,  3000, fill_shard,       free_shard},
     {"maxmemory",      300,  3000, take_memory,      give_memory},
     {"script-flush",     0,   100, flush_scripts,    nothing},
     {"client-kill",      0,   100, kill_clients,     nothing},
@@ -295,8 +344,9 @@ void fault_describe(const struct fault *fault, const struct fault_place *place, 
     bool has_proxy =
         fault->begin == kill_proxy || fault->begin == stop_proxy || fault->begin == be_deaf;
     bool has_shard = fault->begin == kill_shard || fault->begin == stop_shard ||
-                     fault->begin == take_memory || fault->begin == flush_scripts ||
-                     fault->begin == kill_clients || fault->begin == run_long_script;
+                     fault->begin == fill_shard || fault->begin == take_memory ||
+                     fault->begin == flush_scripts || fault->begin == kill_clients ||
+                     fault->begin == run_long_script;
     if (has_link) {
         (void)snprintf(text, size, "%s %s-s%u", fault->name,
                        place->peer != NULL ? place->peer : "all", place->shard + 1);

@@ -71,12 +71,14 @@ static void choose_faults(struct storm *storm)
     }
 }
 
-static bool is_process_fault(const struct fault *fault)
+/* Two of these at once could bring a process back while the other takes it for gone, wait for a
+ * store that hangs, or kill a shard that has put off its writes. */
+static bool is_alone(const struct fault *fault)
 {
-    return strncmp(fault->name, "kill-", 5) == 0 || strncmp(fault->name, "stop-", 5) == 0;
+    return strncmp(fault->name, "kill-", 5) == 0 || strncmp(fault->name, "stop-", 5) == 0 ||
+           strncmp(fault->name, "full-", 5) == 0 || strncmp(fault->name, "hung-", 5) == 0;
 }
 
-/* Two faults of processes at once could bring one back while the other takes it for gone. */
 static unsigned draw(struct storm *storm, struct active *active)
 {
     unsigned count = random_below(&storm->random, BOTH_ONE_IN) == 0 ? ACTIVE_MAX : 1;
@@ -88,9 +90,8 @@ static unsigned draw(struct storm *storm, struct active *active)
         fault_draw(&active[i].place, active[i].fault, &storm->random);
         fault_describe(active[i].fault, &active[i].place, active[i].text, sizeof(active[i].text));
     }
-    bool collide =
-        count == 2 && (active[0].fault == active[1].fault ||
-                       (is_process_fault(active[0].fault) && is_process_fault(active[1].fault)));
+    bool collide = count == 2 && (active[0].fault == active[1].fault ||
+                                  (is_alone(active[0].fault) && is_alone(active[1].fault)));
     return collide ? 1 : count;
 }
 

@@ -199,6 +199,7 @@ static void a_cache_that_came_back_empty_is_served(void **state)
 }
 
 /* What took the fence took the metadata: a new base, though the process is the same. */
+// field lesson: an epoch raised by a failover in the middle
 static void a_lost_fence_begins_a_new_base_though_the_process_is_the_same(void **state)
 {
     (void)state;

@@ -90,6 +90,7 @@ static void hello_records_the_last_connection_not_the_largest(void **state)
     expect_ask(shard, "HGET " F " peer:p:1", "7:0");
 }
 
+// field lesson: a stale router was forgotten alive
 static void hello_with_an_older_epoch_is_fenced(void **state)
 {
     (void)state;
@@ -137,6 +138,7 @@ static void hello_after_a_restart_is_unfenced_though_fence_and_caller_agree(void
 
 /* --- publish, raise, remove_peer ---------------------------------------------------- */
 
+// field lesson: a late acknowledgement was taken for a newer one
 static void publish_only_rises(void **state)
 {
     (void)state;

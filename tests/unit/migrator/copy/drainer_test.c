@@ -90,6 +90,7 @@ static void a_copy_that_is_not_behind_and_yet_unequal_is_repaired_under_a_new_nu
     expect_ask(rig.target, "GET k", "two");
 }
 
+// field lesson: a deleted key came back from the backfill
 static void a_key_that_was_deleted_is_deleted_on_the_copy(void **state)
 {
     (void)state;

@@ -2,10 +2,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/memory.h"
 #include "migrator/copy/copier.h"
 #include "migrator/copy/drainer.h"
 #include "migrator/copy/verifier.h"
@@ -80,6 +82,7 @@ static void what_was_backfilled_is_verified_and_both_sides_digests_are_equal(voi
     verifier_fini(&verifier);
 }
 
+// field lesson: scan ended early, first keys skipped, scan began before tracking
 static void an_unequal_key_without_a_mark_is_found_and_marked_for_the_drain(void **state)
 {
     (void)state;
@@ -111,6 +114,174 @@ static void a_key_that_carries_a_mark_is_no_finding(void **state)
     verifier_fini(&verifier);
 }
 
+static void expect_equal_digests(const struct verifier *verifier, uint64_t keys)
+{
+    assert_int_equal(verifier->findings, 0);
+    assert_int_equal(verifier->tally.keys, keys);
+    for (unsigned slot = 0; slot < rig.slots.nslots; slot++) {
+        const struct tally_side *a = &verifier->tally.authority[slot];
+        const struct tally_side *b = &verifier->tally.copy[slot];
+        assert_int_equal(a->keys, b->keys);
+        assert_true(value_digest_equal(a->digest, b->digest));
+    }
+}
+
+static void every_type_arrives_with_its_expiry(void **state)
+{
+    (void)state;
+    struct verifier verifier;
+    expect_ask(rig.source, "MSET text one integer 12 empty \"\"", "+OK");
+    expect_ask(rig.source, "SET timed x PXAT 9999999999999", "+OK");
+    expect_ask(rig.source, "RPUSH list x y z", ":3");
+    expect_ask(rig.source, "PEXPIREAT list 9999999999998", ":1");
+    expect_ask(rig.source, "SADD set x y 12", ":3");
+    expect_ask(rig.source, "HSET hash f v", ":1");
+    expect_ask(rig.source, "ZADD zset 1.5 m", ":1");
+    expect_ask(rig.source, "XADD stream 1-1 f v", "1-1");
+    copy_all();
+    assert_int_equal(rig.moved, 9);
+    expect_ask(rig.target, "MGET text integer timed", "[one, 12, x]");
+    expect_ask(rig.target, "PEXPIRETIME timed", ":9999999999999");
+    expect_ask(rig.target, "PEXPIRETIME list", ":9999999999998");
+    expect_ask(rig.target, "PEXPIRETIME text", ":-1");
+    expect_ask(rig.target, "LRANGE list 0 -1", "[x, y, z]");
+    verify(&verifier);
+    expect_equal_digests(&verifier, 9);
+    assert_int_equal(verifier.tally.keys_on_copy, 9);
+    verifier_fini(&verifier);
+}
+
+/* Where no key of a shard had an expiry when last looked at, none is asked for. */
+static void the_first_expiry_on_a_shard_is_seen(void **state)
+{
+    (void)state;
+    struct verifier verifier;
+    expect_ask(rig.source, "SET a 1 PXAT 9999999999999", "+OK");
+    rig.pair.authority.has_no_expiries = true;
+    copy_all();
+    assert_false(rig.pair.authority.has_no_expiries);
+    expect_ask(rig.target, "PEXPIRETIME a", ":9999999999999");
+    expect_ask(rig.target, "PERSIST a", ":1");
+    rig.pair.authority.has_no_expiries = rig.pair.copy.has_no_expiries = true;
+    verify(&verifier);
+    assert_int_equal(rig.findings, 1);
+    verifier_fini(&verifier);
+}
+
+static void a_shard_without_expiries_is_not_asked_for_them(void **state)
+{
+    (void)state;
+    expect_ask(rig.source, "SET a 1", "+OK");
+    copy_all();
+    assert_true(rig.pair.authority.has_no_expiries);
+    expect_ask(rig.source, "CONFIG RESETSTAT", "+OK");
+    copy_all();
+    struct error err;
+    char text[256];
+    assert_false(
+        shard_info(rig.source, "commandstats", "cmdstat_pexpiretime", text, sizeof(text), &err));
+}
+
+static void values_of_different_types_are_findings(void **state)
+{
+    (void)state;
+    struct verifier verifier;
+    expect_ask(rig.source, "SET a x", "+OK");
+    expect_ask(rig.source, "RPUSH b x", ":1");
+    copy_all();
+    expect_ask(rig.target, "DEL a b", ":2");
+    expect_ask(rig.target, "RPUSH a x", ":1");
+    expect_ask(rig.target, "SET b x", "+OK");
+    verify(&verifier);
+    assert_int_equal(rig.findings, 2);
+    drain_all();
+    expect_ask(rig.target, "GET a", "x");
+    expect_ask(rig.target, "LRANGE b 0 -1", "[x]");
+    verifier_fini(&verifier);
+}
+
+/* Many pages and groups, strings and others by turns. */
+static void fill(unsigned keys)
+{
+    char command[96];
+    for (unsigned i = 0; i < keys; i++) {
+        (void)snprintf(command, sizeof(command), i % 3 == 0 ? "HSET key:%u f %u" : "SET key:%u %u",
+                       i, i);
+        mem_free(ask(rig.source, command));
+    }
+}
+
+static void all_keys_of_many_pages_are_copied_and_compared_once(void **state)
+{
+    (void)state;
+    struct verifier verifier;
+    fill(3000);
+    copy_all();
+    assert_int_equal(rig.moved, 3000);
+    expect_ask(rig.target, "SET key:1 wrong", "+OK");
+    expect_ask(rig.target, "HSET key:3 f wrong", ":0");
+    expect_ask(rig.target, "SET only_here x", "+OK");
+    verify(&verifier);
+    assert_int_equal(verifier.keys, 3000);
+    assert_int_equal(rig.findings, 3);
+    verifier_fini(&verifier);
+}
+
+static bool never(void *context)
+{
+    (void)context;
+    return false;
+}
+
+static bool ten_times(void *context)
+{
+    (void)context;
+    static unsigned calls;
+    return ++calls % 10 != 0;
+}
+
+/* The links are used again at once: no reply may be left in them. */
+static void an_interrupted_walk_goes_on_where_it_was(void **state)
+{
+    (void)state;
+    struct verifier verifier;
+    struct scanner scanner;
+    enum copy_status status = COPY_INTERRUPTED;
+    fill(3000);
+    scanner_init(&scanner);
+    rig.hooks.may_go_on = never;
+    assert_int_equal(copier_run(&rig.pair, &scanner), COPY_INTERRUPTED);
+    rig.hooks.may_go_on = ten_times;
+    while (status == COPY_INTERRUPTED) {
+        status = copier_run(&rig.pair, &scanner);
+    }
+    assert_int_equal(status, COPY_OK);
+    verifier_init(&verifier, rig.slots.nslots);
+    status = COPY_INTERRUPTED;
+    while (status == COPY_INTERRUPTED) {
+        status = verifier_run(&verifier, &rig.pair);
+        expect_ask(rig.source, "PING", "+PONG");
+        expect_ask(rig.target, "PING", "+PONG");
+    }
+    assert_int_equal(status, COPY_OK);
+    assert_int_equal(verifier.findings, 0);
+    assert_true(verifier.tally.keys >= 3000);
+    verifier_fini(&verifier);
+}
+
+static void groups_of_large_values_are_small(void **state)
+{
+    (void)state;
+    char command[64];
+    for (unsigned i = 0; i < 60; i++) {
+        (void)snprintf(command, sizeof(command), "SETRANGE large:%u 100000 x", i);
+        mem_free(ask(rig.source, command));
+    }
+    copy_all();
+    assert_int_equal(rig.moved, 60);
+    assert_in_range(rig.pair.group_keys[READ_STRINGS], 1, 8);
+}
+
 static void a_wrong_expiry_is_a_finding(void **state)
 {
     (void)state;
@@ -123,6 +294,7 @@ static void a_wrong_expiry_is_a_finding(void **state)
     verifier_fini(&verifier);
 }
 
+// field lesson: a deleted key came back from the backfill
 static void a_late_backfill_does_not_undo_a_mirror(void **state)
 {
     (void)state;
@@ -172,6 +344,13 @@ int main(void)
         TEST(what_was_backfilled_is_verified_and_both_sides_digests_are_equal),
         TEST(an_unequal_key_without_a_mark_is_found_and_marked_for_the_drain),
         TEST(a_key_that_carries_a_mark_is_no_finding),
+        TEST(every_type_arrives_with_its_expiry),
+        TEST(the_first_expiry_on_a_shard_is_seen),
+        TEST(a_shard_without_expiries_is_not_asked_for_them),
+        TEST(values_of_different_types_are_findings),
+        TEST(all_keys_of_many_pages_are_copied_and_compared_once),
+        TEST(an_interrupted_walk_goes_on_where_it_was),
+        TEST(groups_of_large_values_are_small),
         TEST(a_wrong_expiry_is_a_finding),
         TEST(a_late_backfill_does_not_undo_a_mirror),
         TEST(nothing_is_read_from_an_authority_without_its_numbers),

@@ -160,6 +160,7 @@ static void a_live_peer_that_is_slow_is_waited_for(void **state)
     shard_close(peer);
 }
 
+// field lesson: one dead proxy blocked every move, and failover too
 static void a_live_peer_that_hangs_is_killed_after_the_timeout(void **state)
 {
     (void)state;

@@ -85,6 +85,7 @@ static void changes_of_others_leave_it_standing(void **state)
 }
 
 /* Hold, undone, hold again: the first hold's barrier must not serve the second. */
+// field lesson: the pause timed out on one side while the other committed
 static void a_hold_that_was_begun_again_is_another_hold(void **state)
 {
     (void)state;

@@ -277,6 +277,7 @@ static void a_shard_that_refuses_multi_is_used_and_known_for_it(void **state)
     end_play(&player);
 }
 
+// field lesson: replies mixed between clients after a timeout
 static void replies_that_nobody_asked_for_end_the_connection(void **state)
 {
     (void)state;
@@ -289,8 +290,72 @@ static void replies_that_nobody_asked_for_end_the_connection(void **state)
     end_play(&player);
 }
 
+static void play_resp3(struct shard_player *player)
+{
+    backend_set_protocol(backend, 3);
+    play(player);
+    expect_heard(player, "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n", "$5\r\nHELLO\r\n$1\r\n3\r\n");
+}
+
+static void in_resp3_it_greets_with_hello_3(void **state)
+{
+    (void)state;
+    struct shard_player player;
+    play_resp3(&player);
+    say(&player, "+OK\r\n:77\r\n%1\r\n$5\r\nproto\r\n:3\r\n");
+    expect_heard(&player, "*9\r\n$4\r\nEVAL\r\n", "$2\r\n77\r\n");
+    say(&player, "+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    TURN_UNTIL(told.ready == 1);
+    assert_int_equal(backend_connection_id(backend), 77);
+    end_play(&player);
+}
+
+static void a_shard_without_resp3_is_not_used_for_it(void **state)
+{
+    (void)state;
+    struct shard_player player;
+    play_resp3(&player);
+    say(&player, "+OK\r\n:77\r\n-NOPROTO unsupported protocol version\r\n");
+    TURN_UNTIL(told.down == 1);
+    assert_int_equal(told.ready, 0);
+    assert_false(backend_may_come(backend));
+    end_play(&player);
+}
+
+/* Replies and pushes arrive in any pieces. */
+static void a_push_between_replies_is_dropped(void **state)
+{
+    (void)state;
+    static const char bytes[] = ">2\r\n+a\r\n-ERR b\r\n"
+                                "+ONE\r\n"
+                                ">3\r\n$7\r\nmessage\r\n*1\r\n_\r\n%1\r\n+k\r\n,1.5\r\n"
+                                ">0\r\n"
+                                "_\r\n"
+                                "|1\r\n+ttl\r\n:3\r\n~1\r\n#t\r\n"
+                                ">1\r\n=5\r\ntxt:a\r\n";
+    struct shard_player player;
+    play_resp3(&player);
+    say(&player, ">1\r\n+early\r\n+OK\r\n:77\r\n%0\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    TURN_UNTIL(told.ready == 1);
+    for (unsigned i = 0; i < 3; i++) {
+        ask(i, SLICE("*1\r\n$4\r\nPING\r\n"));
+    }
+    for (size_t i = 0; i < sizeof(bytes) - 1; i++) {
+        const char byte[] = {bytes[i], '\0'};
+        say(&player, byte);
+        turn();
+    }
+    TURN_UNTIL(asked[2].calls == 1);
+    assert_string_equal(asked[0].reply, "+ONE\r\n");
+    assert_string_equal(asked[1].reply, "_\r\n");
+    assert_string_equal(asked[2].reply, "|1\r\n+ttl\r\n:3\r\n~1\r\n#t\r\n");
+    assert_int_equal(told.down, 0);
+    end_play(&player);
+}
+
 /* What the kernel took is unknown, what it did not take goes elsewhere; a reply that began is no
  * reply. */
+// field lesson: a command was resent after a lost reply
 static void only_what_was_not_sent_may_be_sent_again(void **state)
 {
     (void)state;
@@ -447,6 +512,7 @@ static void another_process_is_not_used(void **state)
     stop_server();
 }
 
+// field lesson: a command was resent after a lost reply
 static void a_killed_server_leaves_its_requests_unknown(void **state)
 {
     (void)state;
@@ -466,6 +532,7 @@ static void a_killed_server_leaves_its_requests_unknown(void **state)
 
 /* A server that stands still: given up after the time-out, once. What it left in the socket is
  * executed when it goes on: until its connection is killed, nothing has ended. */
+// field lesson: one slow or dead shard stalls everything pipelined behind it
 static void a_standing_server_is_given_up_after_the_time_out(void **state)
 {
     (void)state;
@@ -517,6 +584,9 @@ int main(void)
                                         stop),
         cmocka_unit_test_setup_teardown(replies_that_nobody_asked_for_end_the_connection, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(in_resp3_it_greets_with_hello_3, start, stop),
+        cmocka_unit_test_setup_teardown(a_shard_without_resp3_is_not_used_for_it, start, stop),
+        cmocka_unit_test_setup_teardown(a_push_between_replies_is_dropped, start, stop),
         cmocka_unit_test_setup_teardown(only_what_was_not_sent_may_be_sent_again, start, stop),
         cmocka_unit_test_setup_teardown(an_idle_connection_is_not_given_up, start, stop),
         cmocka_unit_test_setup_teardown(a_shard_that_does_not_greet_is_left, start, stop),

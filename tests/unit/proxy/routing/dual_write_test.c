@@ -24,11 +24,25 @@ static int oracle_fd;
 static int fd;
 static struct metadata_names names;
 
+static void greet_oracle(void)
+{
+    struct buffer pending, reply;
+    buffer_init(&pending, SIZE_MAX);
+    buffer_init(&reply, SIZE_MAX);
+    assert_true(raw_send(oracle_fd, SLICE("HELLO 3\r\n")));
+    assert_true(raw_read_reply(oracle_fd, &pending, &reply));
+    buffer_fini(&pending);
+    buffer_fini(&reply);
+}
+
 static int start_with(const struct rig_options *options)
 {
     router_rig_start(&rig, options);
     oracle = redis_server_start(NULL);
     oracle_fd = raw_connect(redis_server_port(oracle));
+    if (options->protocol == 3) {
+        greet_oracle();
+    }
     fd = rig_connect(&rig);
     rig_begin_dual_write(&rig, 0, 1);
     metadata_names_of(rig.topology->migrations[0].id, rig.topology->migrations[0].base,
@@ -38,14 +52,13 @@ static int start_with(const struct rig_options *options)
 
 static int start(void **state)
 {
-    (void)state;
-    return start_with(&(struct rig_options){.shards = 2});
+    return start_with(&(struct rig_options){.shards = 2, .protocol = rig_protocol_of(state)});
 }
 
 static int start_hasty(void **state)
 {
-    (void)state;
-    return start_with(&(struct rig_options){.mirror_timeout_ms = 300, .timeout_ms = 2000});
+    return start_with(&(struct rig_options){
+        .mirror_timeout_ms = 300, .timeout_ms = 2000, .protocol = rig_protocol_of(state)});
 }
 
 static int stop(void **state)
@@ -138,6 +151,13 @@ struct kind {
 /* All keys in one slot of the source: "{k0}" and the like, the tag is put for "{t}". */
 static const struct kind kinds[] = {
     {{0}, {"SET", "{t}a", "1"}, {"{t}a"}},
+    {{0}, {"SET", "{t}a", ""}, {"{t}a"}},
+    {{"SET {t}a old PX 100000000"}, {"SET", "{t}a", "new"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"SET", "{t}a", "new"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"SETNX", "{t}a", "1"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"INCR", "{t}a"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"DEL", "{t}a"}, {"{t}a"}},
+    {{"SET {t}a 7 PX 100000000"}, {"INCR", "{t}a"}, {"{t}a"}},
     {{0}, {"SET", "{t}a", "1", "PX", "100000000"}, {"{t}a"}},
     {{"SET {t}a old"}, {"SET", "{t}a", "new", "GET"}, {"{t}a"}},
     {{0}, {"SET", "{t}a", "1", "XX"}, {"{t}a"}},
@@ -279,13 +299,13 @@ static void reads_and_refused_commands_leave_no_mark(void **state)
     (void)state;
     const char *key = rig_key(&rig, 0, 0);
     rig_send(&rig, fd, "GET %s", key);
-    rig_expect(&rig, fd, "$-1\r\n");
+    rig_expect(&rig, fd, rig_null(&rig));
     rig_send(&rig, fd, "SET %s", key);
     rig_expect(&rig, fd, "-ERR wrong number of arguments for 'set' command\r\n");
     rig_send(&rig, fd, "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 %s", key);
     rig_expect(&rig, fd, "-NOSCRIPT ");
     rig_send(&rig, fd, "GET %s", key);
-    rig_expect(&rig, fd, "$-1\r\n");
+    rig_expect(&rig, fd, rig_null(&rig));
 }
 
 /* A script that is the command sees its own mark. */
@@ -311,6 +331,7 @@ static void the_marks_stand_before_the_command(void **state)
 /* --- the copy is not well ------------------------------------------------------------------------
  */
 
+// field lesson: a big key stalls its shard, and all behind it
 static void a_large_value_is_marked_and_left_to_the_migrator(void **state)
 {
     (void)state;
@@ -405,10 +426,20 @@ static void without_memory_what_may_free_some_runs_marked(void **state)
 {
     (void)state;
     static const struct kind full[] = {
+        /* The first is tried as a unit, the others not: they come within a second of it. */
+        {{"ZADD {t}a 1.5 m 2 n"}, {"ZPOPMIN", "{t}a"}, {"{t}a"}},
         {{"SET {t}a v", "SET {t}b w"}, {"DEL", "{t}a", "{t}b", "{t}none"}, {"{t}a", "{t}b"}},
         {{"RPUSH {t}a 1 2"}, {"LPOP", "{t}a"}, {"{t}a"}},
         {{"SET {t}a v"}, {"EXPIRE", "{t}a", "100"}, {"{t}a"}},
         {{"SET {t}a v"}, {"SPOP", "{t}a"}, {"{t}a"}},
+        {{"ZADD {t}a 1.5 m 2 n"}, {"ZPOPMAX", "{t}a", "2"}, {"{t}a"}},
+        {{"ZADD {t}a 1.5 m"}, {"ZMPOP", "1", "{t}a", "MIN"}, {"{t}a"}},
+        {{"SADD {t}a 1"}, {"SPOP", "{t}a", "5"}, {"{t}a"}},
+        {{0}, {"LPOP", "{t}a"}, {"{t}a"}},
+        {{"HSET {t}a f v"}, {"HDEL", "{t}a", "f", "g"}, {"{t}a"}},
+        {{"XADD {t}a 1-1 f v", "XGROUP CREATE {t}a g 0"},
+         {"XREADGROUP", "GROUP", "g", "c", "STREAMS", "{t}a", ">"},
+         {"{t}a"}},
     };
     for (size_t i = 0; i < COUNT(full); i++) {
         for (size_t j = 0; j < 3 && full[i].setup[j] != NULL; j++) {
@@ -434,6 +465,7 @@ static void without_memory_what_may_free_some_runs_marked(void **state)
     }
 }
 
+// field lesson: the server refused half of a step
 static void without_memory_other_writes_get_the_error_of_redis_and_no_mark(void **state)
 {
     (void)state;
@@ -469,6 +501,7 @@ static void without_memory_a_script_is_refused_for_memory(void **state)
     expect_unmarked(key);
 }
 
+// field lesson: a command was resent after a lost reply
 static void a_unit_whose_answer_is_lost_is_unknown(void **state)
 {
     (void)state;
@@ -486,23 +519,18 @@ static void a_unit_whose_answer_is_lost_is_unknown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_kind_is_marked_answered_as_ever_and_mirrored, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(reads_and_refused_commands_leave_no_mark, start, stop),
-        cmocka_unit_test_setup_teardown(the_marks_stand_before_the_command, start, stop),
-        cmocka_unit_test_setup_teardown(a_large_value_is_marked_and_left_to_the_migrator, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(without_a_copy_the_client_is_answered_and_the_mark_stays,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(a_slow_copy_is_waited_for_once, start_hasty, stop),
-        cmocka_unit_test_setup_teardown(a_flush_of_the_copys_scripts_costs_one_mirror, start, stop),
-        cmocka_unit_test_setup_teardown(a_stale_guard_refuses_the_mirror_not_the_client, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(without_memory_what_may_free_some_runs_marked, start, stop),
-        cmocka_unit_test_setup_teardown(
-            without_memory_other_writes_get_the_error_of_redis_and_no_mark, start, stop),
-        cmocka_unit_test_setup_teardown(without_memory_a_script_is_refused_for_memory, start, stop),
-        cmocka_unit_test_setup_teardown(a_unit_whose_answer_is_lost_is_unknown, start_hasty, stop),
+        RIG_IN_BOTH(every_kind_is_marked_answered_as_ever_and_mirrored, start, stop),
+        RIG_IN_BOTH(reads_and_refused_commands_leave_no_mark, start, stop),
+        RIG_IN_BOTH(the_marks_stand_before_the_command, start, stop),
+        RIG_IN_BOTH(a_large_value_is_marked_and_left_to_the_migrator, start, stop),
+        RIG_IN_BOTH(without_a_copy_the_client_is_answered_and_the_mark_stays, start, stop),
+        RIG_IN_BOTH(a_slow_copy_is_waited_for_once, start_hasty, stop),
+        RIG_IN_BOTH(a_flush_of_the_copys_scripts_costs_one_mirror, start, stop),
+        RIG_IN_BOTH(a_stale_guard_refuses_the_mirror_not_the_client, start, stop),
+        RIG_IN_BOTH(without_memory_what_may_free_some_runs_marked, start, stop),
+        RIG_IN_BOTH(without_memory_other_writes_get_the_error_of_redis_and_no_mark, start, stop),
+        RIG_IN_BOTH(without_memory_a_script_is_refused_for_memory, start, stop),
+        RIG_IN_BOTH(a_unit_whose_answer_is_lost_is_unknown, start_hasty, stop),
     };
     return cmocka_run_group_tests_name("dual_write", tests, NULL, NULL);
 }

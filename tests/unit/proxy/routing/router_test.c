@@ -24,20 +24,19 @@ static int start_with(const struct rig_options *options)
 
 static int start(void **state)
 {
-    (void)state;
-    return start_with(&(struct rig_options){.shards = 2});
+    return start_with(&(struct rig_options){.shards = 2, .protocol = rig_protocol_of(state)});
 }
 
 static int start_three(void **state)
 {
-    (void)state;
-    return start_with(&(struct rig_options){.shards = 3, .timeout_ms = 1000, .wait_ms = 10000});
+    return start_with(&(struct rig_options){
+        .shards = 3, .timeout_ms = 1000, .wait_ms = 10000, .protocol = rig_protocol_of(state)});
 }
 
 static int start_hasty(void **state)
 {
-    (void)state;
-    return start_with(&(struct rig_options){.timeout_ms = 1000, .wait_ms = 10000});
+    return start_with(&(struct rig_options){
+        .timeout_ms = 1000, .wait_ms = 10000, .protocol = rig_protocol_of(state)});
 }
 
 static int stop(void **state)
@@ -93,6 +92,7 @@ static void make_shard_wait(int fd, unsigned shard)
 
 /* --- draining --------------------------------------------------------------------------------- */
 
+// field lesson: position read before the writes had drained
 static void an_epoch_is_drained_only_when_older_requests_have_ended(void **state)
 {
     (void)state;
@@ -112,7 +112,7 @@ static void an_epoch_is_drained_only_when_older_requests_have_ended(void **state
     rig_expect(&rig, fd, ":2\r\n");
     RIG_UNTIL(&rig, rig.drained[0] == epoch, PATIENCE_MS);
     rig_send(&rig, fd, "GET %s", key);
-    rig_expect(&rig, fd, "$-1\r\n"); /* from the new owner */
+    rig_expect(&rig, fd, rig_null(&rig)); /* from the new owner */
     (void)close(fd);
 }
 
@@ -128,7 +128,7 @@ static void a_shard_whose_slots_did_not_change_drains_at_once(void **state)
     uint64_t epoch = rig_adopt(&rig, next);
     RIG_UNTIL(&rig, rig.drained[0] == epoch && rig.drained[1] == epoch, PATIENCE_MS);
     signal_shard(0, SIGCONT);
-    rig_expect(&rig, fd, "$-1\r\n");
+    rig_expect(&rig, fd, rig_null(&rig));
     (void)close(fd);
 }
 
@@ -170,6 +170,7 @@ static void the_reply_of_a_state_that_was_read_drains_too(void **state)
     (void)close(fd);
 }
 
+// field lesson: position read before the writes had drained
 static void a_given_up_connection_counts_until_it_is_killed(void **state)
 {
     (void)state;
@@ -198,6 +199,7 @@ static void a_given_up_connection_counts_until_it_is_killed(void **state)
 
 /* --- holding ---------------------------------------------------------------------------------- */
 
+// field lesson: two connections to one shard reorder one client's commands
 static void held_requests_go_to_the_new_authority_in_order(void **state)
 {
     (void)state;
@@ -212,7 +214,7 @@ static void held_requests_go_to_the_new_authority_in_order(void **state)
     rig_send(&rig, one, "APPEND %s 2", key);
     assert_true(rig_is_silent(&rig, one)); /* reads are held, too */
     rig_send(&rig, other, "GET %s", free_key);
-    rig_expect(&rig, other, "$-1\r\n"); /* other slots go on */
+    rig_expect(&rig, other, rig_null(&rig)); /* other slots go on */
     rig_send(&rig, other, "APPEND %s 3", key);
     assert_true(rig_is_silent(&rig, other));
     assert_int_equal(counter_read(&rig.counters.held_now), 4);
@@ -230,6 +232,7 @@ static void held_requests_go_to_the_new_authority_in_order(void **state)
     (void)close(other);
 }
 
+// field lesson: the pause timed out on one side while the other committed
 static void an_undone_hold_releases_to_the_old_authority(void **state)
 {
     (void)state;
@@ -406,29 +409,21 @@ static void waiting_ends_after_wait_max(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(an_epoch_is_drained_only_when_older_requests_have_ended,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(a_shard_whose_slots_did_not_change_drains_at_once, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(the_reply_of_a_mirror_drains_too, start, stop),
-        cmocka_unit_test_setup_teardown(the_reply_of_a_state_that_was_read_drains_too, start, stop),
-        cmocka_unit_test_setup_teardown(a_given_up_connection_counts_until_it_is_killed,
-                                        start_hasty, stop),
-        cmocka_unit_test_setup_teardown(held_requests_go_to_the_new_authority_in_order, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(an_undone_hold_releases_to_the_old_authority, start, stop),
-        cmocka_unit_test_setup_teardown(a_hold_that_nobody_ends_is_told_unavailable, start, stop),
-        cmocka_unit_test_setup_teardown(
-            what_waits_for_a_shard_that_loses_the_slot_goes_to_the_new_owner, start_hasty, stop),
-        cmocka_unit_test_setup_teardown(keys_that_waited_together_are_parted_by_the_new_topology,
-                                        start_hasty, stop),
-        cmocka_unit_test_setup_teardown(keys_that_waited_together_are_marked_when_a_migration_began,
-                                        start_hasty, stop),
-        cmocka_unit_test_setup_teardown(what_waits_for_a_removed_shard_is_answered, start_three,
-                                        stop),
-        cmocka_unit_test_setup_teardown(
-            a_dead_shard_is_told_and_its_unsent_requests_are_not_unknown, start, stop),
-        cmocka_unit_test_setup_teardown(waiting_ends_after_wait_max, start_hasty, stop),
+        RIG_IN_BOTH(an_epoch_is_drained_only_when_older_requests_have_ended, start, stop),
+        RIG_IN_BOTH(a_shard_whose_slots_did_not_change_drains_at_once, start, stop),
+        RIG_IN_BOTH(the_reply_of_a_mirror_drains_too, start, stop),
+        RIG_IN_BOTH(the_reply_of_a_state_that_was_read_drains_too, start, stop),
+        RIG_IN_BOTH(a_given_up_connection_counts_until_it_is_killed, start_hasty, stop),
+        RIG_IN_BOTH(held_requests_go_to_the_new_authority_in_order, start, stop),
+        RIG_IN_BOTH(an_undone_hold_releases_to_the_old_authority, start, stop),
+        RIG_IN_BOTH(a_hold_that_nobody_ends_is_told_unavailable, start, stop),
+        RIG_IN_BOTH(what_waits_for_a_shard_that_loses_the_slot_goes_to_the_new_owner, start_hasty,
+                    stop),
+        RIG_IN_BOTH(keys_that_waited_together_are_parted_by_the_new_topology, start_hasty, stop),
+        RIG_IN_BOTH(keys_that_waited_together_are_marked_when_a_migration_began, start_hasty, stop),
+        RIG_IN_BOTH(what_waits_for_a_removed_shard_is_answered, start_three, stop),
+        RIG_IN_BOTH(a_dead_shard_is_told_and_its_unsent_requests_are_not_unknown, start, stop),
+        RIG_IN_BOTH(waiting_ends_after_wait_max, start_hasty, stop),
     };
     return cmocka_run_group_tests_name("router", tests, NULL, NULL);
 }

@@ -1,0 +1,95 @@
+/* Disks that are full or hang, two migrators at work at once, and one that hangs for longer than
+ * its lease: a few cells of the matrix that every run has, at the steps where each hurts most.
+ * `make chaos` has them at all steps. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "tests/support/chaos/cell.h"
+#include "tests/support/process.h"
+#include "tests/support/scratch.h"
+
+#define HANG_MS 1500
+#define LONG_MS 7000 /* more than the lease of five seconds */
+
+static int clean_up(void **state)
+{
+    (void)state;
+    process_stop_all();
+    return 0;
+}
+
+static struct cell_result expect_well(const char *step, enum cell_fault fault, uint64_t hang_ms)
+{
+    struct cluster *cluster = cell_cluster_start();
+    struct cell_result result;
+    cell_run(cluster, step, fault, hang_ms, scratch_seed(), &result);
+    assert_true(result.was_passed);
+    assert_true(result.is_well);
+    cluster_stop(cluster);
+    return result;
+}
+
+/* The topology cannot be changed, a journal's record is cut short. */
+static void a_full_store_stops_the_migration_and_nobody_else(void **state)
+{
+    (void)state;
+    struct cell_result result = expect_well("dual-write.before-hold-cas", CELL_FULL_STORE, HANG_MS);
+    assert_true(result.took_ms >= HANG_MS); /* it did stop */
+    assert_int_equal(result.refused, 0);
+}
+
+/* Nobody can undo the hold: those who are held are told so, and all goes on afterwards. */
+static void a_store_that_hangs_in_the_hold_is_outlived(void **state)
+{
+    (void)state;
+    struct cell_result result = expect_well("hold.after-barrier", CELL_HUNG_STORE, HANG_MS);
+    assert_true(result.took_ms >= HANG_MS);
+}
+
+// field lesson: the server refused half of a step
+static void a_shard_whose_disk_is_full_loses_nothing(void **state)
+{
+    (void)state;
+    struct cell_result result = expect_well("hold.before-owner-guard", CELL_FULL_TARGET, HANG_MS);
+    assert_true(result.refused > 0); /* -MISCONF has reached clients */
+}
+
+/* It refuses writes with -READONLY, and then counts as another process. */
+// field lesson: the server refused half of a step
+static void a_shard_that_becomes_a_replica_for_a_while_loses_nothing(void **state)
+{
+    (void)state;
+    struct cell_result result =
+        expect_well("hold.after-owner-guard", CELL_READONLY_TARGET, HANG_MS);
+    assert_true(result.refused > 0);
+}
+
+static void two_migrators_at_the_same_migration_do_no_harm(void **state)
+{
+    (void)state;
+    (void)expect_well("hold.after-owner-guard", CELL_RIVAL, HANG_MS);
+}
+
+static void a_migrator_that_hangs_in_the_hold_for_longer_than_its_lease_does_no_harm(void **state)
+{
+    (void)state;
+    (void)expect_well("hold.before-owner-guard", CELL_HANG, LONG_MS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_full_store_stops_the_migration_and_nobody_else, clean_up),
+        cmocka_unit_test_teardown(a_store_that_hangs_in_the_hold_is_outlived, clean_up),
+        cmocka_unit_test_teardown(a_shard_whose_disk_is_full_loses_nothing, clean_up),
+        cmocka_unit_test_teardown(a_shard_that_becomes_a_replica_for_a_while_loses_nothing,
+                                  clean_up),
+        cmocka_unit_test_teardown(two_migrators_at_the_same_migration_do_no_harm, clean_up),
+        cmocka_unit_test_teardown(
+            a_migrator_that_hangs_in_the_hold_for_longer_than_its_lease_does_no_harm, clean_up),
+    };
+    return cmocka_run_group_tests_name("disks", tests, NULL, NULL);
+}
