@@ -16,7 +16,7 @@
 #include "lib/base/memory.h"
 #include "lib/store/etcd_http.h"
 #include "lib/store/etcd_json.h"
-#include "lib/store/store.h"
+#include "lib/store/store_internal.h"
 #include "tests/support/etcd.h"
 #include "tests/support/sample_topology.h"
 #include "tests/support/scratch.h"
@@ -216,16 +216,16 @@ static void a_write_whose_answer_was_lost_is_settled_by_its_token(void **state)
     pthread_t healer;
     url_of("settled", url);
     struct store *store = create_at(url);
-    for (uint64_t epoch = 2; epoch <= 3; epoch++) {
-        assert_int_equal(epoch_of(store), epoch - 1);
-        /* store_cas asks for the newest epoch first: what is lost is the answer to the second
-         * question, or to both. */
-        set_answers(false);
-        assert_int_equal(pthread_create(&healer, NULL, heal_soon, NULL), 0);
-        assert_int_equal(cas(store, epoch, 7), CAS_DONE);
-        (void)pthread_join(healer, NULL);
-    }
-    assert_int_equal(epoch_of(store), 3);
+    struct topology *next = sample_topology(2, 64);
+    next->epoch = 2;
+    assert_int_equal(epoch_of(store), 1);
+    /* store_cas would read first; what is lost is to be the answer to the write. */
+    set_answers(false);
+    assert_int_equal(pthread_create(&healer, NULL, heal_soon, NULL), 0);
+    assert_int_equal(store->operations->cas(store, next, NULL), CAS_DONE);
+    (void)pthread_join(healer, NULL);
+    assert_int_equal(epoch_of(store), 2);
+    topology_free(next);
     store_close(store);
 }
 
@@ -281,7 +281,6 @@ static void with_users_a_login_is_needed_and_renewed(void **state)
     assert_true(file_write(file, SLICE("sesame\n"), NULL));
     (void)snprintf(right, sizeof(right), "%s?user=root&password-file=%s", url, file);
     struct store *store = create_at(right);
-    assert_true(store_watch_fd(store) >= 0);
     /* Tokens do not outlive the server. */
     process_kill(etcd_cluster_member(plain, 0));
     etcd_cluster_restart(plain, 0);
