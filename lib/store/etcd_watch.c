@@ -36,7 +36,7 @@ struct etcd_watch {
     unsigned endpoint;
     uint64_t epoch; /* 0: to be asked */
     bool is_created;
-    bool is_over;      /* this stream is of no more use */
+    bool is_over; /* this stream is of no more use */
     uint64_t library_due_us, created_due_us, restart_due_us, behind_since_us;
 };
 
