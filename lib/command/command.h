@@ -32,6 +32,9 @@
     X(HANDLER_AUTH, "auth")                                                                       \
     X(HANDLER_CLIENT, "client")                                                                   \
     X(HANDLER_CLIENTS, "clients") /* asks the clients of all workers: CLIENT UNBLOCK */           \
+    X(HANDLER_CONFIG, "config")                                                                   \
+    X(HANDLER_ACL, "acl")                                                                         \
+    X(HANDLER_ROLE, "role")                                                                       \
     X(HANDLER_INFO, "info")                                                                       \
     X(HANDLER_QUIT, "quit")                                                                       \
     X(HANDLER_RESET, "reset")                                                                     \

@@ -1,5 +1,6 @@
 #include "lib/net/socket.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -103,6 +104,47 @@ uint16_t socket_port(int fd)
     const void *bytes = &address;
     return ntohs(address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)bytes)->sin6_port
                                                : ((const struct sockaddr_in *)bytes)->sin_port);
+}
+
+void socket_set_keepalive(int fd, unsigned seconds)
+{
+    /* As Redis: a third of the time between the probes, three of them. */
+    const int on = seconds > 0, idle = (int)seconds, between = idle >= 3 ? idle / 3 : 1;
+    /* Best effort: the connection works without. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    if (on) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof(between));
+    }
+}
+
+void socket_addresses(int fd, struct endpoint *remote, struct endpoint *local)
+{
+    *remote = *local = (struct endpoint){.length = 0};
+    socklen_t length = sizeof(remote->address);
+    if (getpeername(fd, (struct sockaddr *)&remote->address, &length) == 0) {
+        remote->length = length;
+    }
+    length = sizeof(local->address);
+    if (getsockname(fd, (struct sockaddr *)&local->address, &length) == 0) {
+        local->length = length;
+    }
+}
+
+void endpoint_format(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_MAX])
+{
+    char host[INET6_ADDRSTRLEN];
+    const void *bytes = &endpoint->address;
+    const struct sockaddr_in6 *six = bytes;
+    const struct sockaddr_in *four = bytes;
+    (void)snprintf(text, ENDPOINT_TEXT_MAX, "?:0");
+    if (endpoint->length > 0 && endpoint->address.ss_family == AF_INET6 &&
+        inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host)) != NULL) {
+        (void)snprintf(text, ENDPOINT_TEXT_MAX, "[%s]:%u", host, ntohs(six->sin6_port));
+    } else if (endpoint->length > 0 && endpoint->address.ss_family == AF_INET &&
+               inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host)) != NULL) {
+        (void)snprintf(text, ENDPOINT_TEXT_MAX, "%s:%u", host, ntohs(four->sin_port));
+    }
 }
 
 int socket_accept(int listener, bool *is_exhausted)

@@ -32,6 +32,13 @@ int socket_listen(const struct endpoint *endpoint, struct error *err)
 uint16_t socket_port(int fd);
 /* -1 when there is none waiting (*is_exhausted: out of descriptors). */
 int socket_accept(int listener, bool *is_exhausted);
+/* Probes a silent connection after so long; 0: never. */
+void socket_set_keepalive(int fd, unsigned seconds);
+/* Both ends of a connection; length 0 where it is lost. */
+void socket_addresses(int fd, struct endpoint *remote, struct endpoint *local);
+/* "127.0.0.1:6379" or "[::1]:6379", as Redis shows it; "?:0" where it is not known. */
+#define ENDPOINT_TEXT_MAX 64
+void endpoint_format(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_MAX]);
 /* Begins to connect; writable when done, then socket_error tells. -1 when it failed at once. */
 int socket_connect(const struct endpoint *endpoint);
 /* 0, or the errno that the connection failed with. */

@@ -7,9 +7,6 @@
 #include "lib/base/number.h"
 #include "migrator/phase/phase_internal.h"
 
-/* Asked in every pass of the drain otherwise. */
-#define CHECK_US UINT64_C(100000)
-
 /* The shard's clock minus ours, in milliseconds, by the middle of the round trip. */
 static bool clock_offset(struct engine *engine, enum side side, int64_t *offset_ms,
                          struct error *err)
@@ -56,12 +53,12 @@ bool phase_measure_clocks(struct engine *engine, struct clock_skew *skew, struct
                      engine->view.shards[SIDE_SOURCE].name, max_ms);
 }
 
-bool phase_clocks_agree(struct engine *engine, enum step_result *result)
+bool phase_clocks_agree(struct engine *engine, uint64_t age_max_us, enum step_result *result)
 {
     struct clock_skew skew;
     struct error err;
     uint64_t now_us = clock_now_us();
-    if (engine->clocks_agreed_us != 0 && now_us - engine->clocks_agreed_us < CHECK_US) {
+    if (engine->clocks_agreed_us != 0 && now_us - engine->clocks_agreed_us < age_max_us) {
         return true;
     }
     engine->clocks_agreed_us = 0;

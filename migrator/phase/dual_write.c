@@ -56,7 +56,8 @@ static enum step_result towards_hold(struct engine *engine)
     if (!is_quiet || !may_switch(engine)) {
         return engine_wait(engine, DRAIN_MS);
     }
-    if (!phase_remember_request(engine, REQUEST_SWITCH, &result)) {
+    if (!phase_clocks_agree(engine, 0, &result) ||
+        !phase_remember_request(engine, REQUEST_SWITCH, &result)) {
         return result;
     }
     PASS(STEP_DUAL_WRITE_BEFORE_HOLD);
@@ -84,7 +85,7 @@ enum step_result phase_dual_write(struct engine *engine)
     if (!open_guards(engine, &result) || !raise_target(engine, &result)) {
         return result;
     }
-    if (!phase_clocks_agree(engine, &result)) {
+    if (!phase_clocks_agree(engine, CLOCKS_NOW_AND_THEN_US, &result)) {
         return result;
     }
     if (migration->verified != migration->base) {

@@ -23,6 +23,8 @@ bool phase_guard(struct engine *engine, enum side side, enum guard_state state, 
                  int64_t evicted, enum step_result *result) __attribute__((warn_unused_result));
 
 /* --- clocks.c --- */
+#define CLOCKS_NOW_AND_THEN_US UINT64_C(100000) /* between two passes of the drain */
+
 struct clock_skew {
     int64_t target_ahead_ms;
     enum side failed; /* that did not answer; SIDE_COUNT: both did */
@@ -31,8 +33,8 @@ struct clock_skew {
 /* False when a shard does not answer, or when they differ by more than max_skew; err says. */
 bool phase_measure_clocks(struct engine *engine, struct clock_skew *skew, struct error *err)
     __attribute__((warn_unused_result));
-/* Measures them now and then; both links are there. */
-bool phase_clocks_agree(struct engine *engine, enum step_result *result)
+/* Measures them unless they were found to agree not longer ago than that; both links are there. */
+bool phase_clocks_agree(struct engine *engine, uint64_t age_max_us, enum step_result *result)
     __attribute__((warn_unused_result));
 
 /* --- catch_up.c: from a new base to a verified copy, in either direction --- */

@@ -49,7 +49,8 @@ static enum step_result keep_the_copy(struct engine *engine)
     if (!is_quiet || !wants_back) {
         return engine_wait(engine, DRAIN_MS);
     }
-    if (!phase_remember_request(engine, REQUEST_ROLLBACK, &result)) {
+    if (!phase_clocks_agree(engine, 0, &result) ||
+        !phase_remember_request(engine, REQUEST_ROLLBACK, &result)) {
         return result;
     }
     PASS(STEP_SWITCHED_BEFORE_HOLD_BACK);
@@ -80,7 +81,7 @@ enum step_result phase_switched(struct engine *engine)
     if (!open_guards(engine, &result)) {
         return result;
     }
-    if (!phase_clocks_agree(engine, &result)) {
+    if (!phase_clocks_agree(engine, CLOCKS_NOW_AND_THEN_US, &result)) {
         return result;
     }
     if (migration->verified != migration->base) {

@@ -15,6 +15,8 @@
 #define BACKOFF_MAX_US   1000000u
 #define KEPT_OUT_BYTES   ((size_t)64 << 10)
 #define READS_PER_TURN   16
+#define STALL_BYTES      ((size_t)512 << 10) /* unread by the client */
+#define STALL_MAX_US     50000u
 #define OUT_LIMIT_BYTES  SIZE_MAX /* the router stops senders above a mark: backend_backlog */
 
 static const char *const state_names[] = {"down", "connecting", "greeting", "ready"};
@@ -133,11 +135,21 @@ static uint64_t backoff_us(const struct backend *backend)
     return wait - random_system() % (wait / 4);
 }
 
+static void end_stall(struct backend *backend)
+{
+    struct request *oldest = backend->in_flight.first;
+    backend->stalled_at_us = 0;
+    if (oldest != NULL) {
+        oldest->stalled = NULL;
+    }
+}
+
 void backend_lose(struct backend *backend, const char *why)
 {
     bool was_any_sent;
     bool was_ready = backend->state == BACKEND_READY;
     ASSERT(backend->stream.fd >= 0);
+    end_stall(backend);
     log_debug("backend lost shard=%s why=\"%s\"", backend->name, why);
     io_stop(&backend->io);
     stream_close(&backend->stream);
@@ -238,6 +250,30 @@ static bool take_replies(struct backend *backend, const char *data, size_t size)
     return true;
 }
 
+void backend_go_on(struct backend *backend)
+{
+    if (backend->stalled_at_us == 0) {
+        return;
+    }
+    end_stall(backend);
+    backend->progress_us = loop_now_us(backend->shared->loop); /* the shard did nothing wrong */
+    io_resume_reading(&backend->io);
+}
+
+/* Only a client drains its output; what is gathered in a request of its own never does. */
+static void stall_if_ahead(struct backend *backend)
+{
+    struct request *oldest = backend->in_flight.first;
+    if (oldest == NULL || oldest->sink == NULL || oldest->sink == &oldest->reply ||
+        oldest->progress == NULL || oldest->is_read_slowly || !oldest->has_begun ||
+        buffer_length(oldest->sink) < STALL_BYTES) {
+        return;
+    }
+    oldest->stalled = backend;
+    backend->stalled_at_us = loop_now_us(backend->shared->loop);
+    io_pause_reading(&backend->io);
+}
+
 /* As take_replies, for a listening connection. What lies whole in the read buffer is handed over
  * where it lies. */
 static bool take_values(struct backend *backend, const char *data, size_t size)
@@ -297,7 +333,9 @@ static void on_readable(void *context)
             backend_lose(backend, "its bytes are no reply to anything");
             return;
         }
-        if (count < shared->scratch_size) {
+        backend->progress_us = loop_now_us(shared->loop);
+        stall_if_ahead(backend);
+        if (count < shared->scratch_size || backend->stalled_at_us != 0) {
             break;
         }
     }
@@ -305,6 +343,16 @@ static void on_readable(void *context)
 }
 
 /* --- requests ------------------------------------------------------------------------------ */
+
+/* Writing newer requests is no progress: a shard that hangs takes them until its buffers are full.
+ */
+static bool writes_oldest(const struct backend *backend)
+{
+    const struct request *oldest = backend->in_flight.first;
+    uint64_t end =
+        oldest != NULL && oldest->next != NULL ? oldest->next->begin_offset : backend->appended;
+    return backend->written < end;
+}
 
 void backend_flush(void *context)
 {
@@ -322,6 +370,9 @@ void backend_flush(void *context)
             return;
         }
         counter_add(&counters_of(backend)->bytes_out, count);
+        if (writes_oldest(backend)) {
+            backend->progress_us = loop_now_us(backend->shared->loop);
+        }
         buffer_consume(&backend->out, count);
         backend->written += count;
     }
@@ -491,15 +542,27 @@ static bool is_overdue(const struct backend *backend, uint64_t now_us)
 {
     const struct request *oldest = backend->in_flight.first;
     if (backend->state == BACKEND_READY) {
-        return oldest != NULL && !backend->is_patient &&
-               now_us > oldest->sent_at_us + backend->shared->timeout_us;
+        /* A large request or reply may take its time, as long as it gets on. */
+        return oldest != NULL && !backend->is_patient && backend->stalled_at_us == 0 &&
+               now_us > oldest->sent_at_us + backend->shared->timeout_us &&
+               now_us > backend->progress_us + backend->shared->timeout_us;
     }
     return backend->state != BACKEND_DOWN &&
            now_us > backend->started_at_us + backend->shared->connect_timeout_us;
 }
 
+/* Others wait: a client that has not caught up by now is stored for. */
+static void bound_stall(struct backend *backend, uint64_t now_us)
+{
+    if (backend->stalled_at_us != 0 && now_us > backend->stalled_at_us + STALL_MAX_US) {
+        backend->in_flight.first->is_read_slowly = true;
+        backend_go_on(backend);
+    }
+}
+
 void backend_tick(struct backend *backend, uint64_t now_us)
 {
+    bound_stall(backend, now_us);
     if (is_overdue(backend, now_us)) {
         backend_lose(backend, "no answer in time");
     } else if (backend->state == BACKEND_DOWN && backend->is_targeted &&

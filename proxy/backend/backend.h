@@ -32,7 +32,7 @@ struct backend_shared {
     struct request_pool *pool;
     struct counters *counters;
     char peer[160];      /* "<proxy>:<incarnation>", as in the fence */
-    uint64_t timeout_us; /* a reply that takes longer: the connection is given up */
+    uint64_t timeout_us; /* the oldest request gets no further for so long: given up */
     uint64_t connect_timeout_us;
     char *scratch; /* read buffer of the thread */
     size_t scratch_size;
@@ -100,6 +100,9 @@ unsigned backend_index(const struct backend *backend);
 struct buffer *backend_begin(struct backend *backend);
 void backend_commit(struct backend *backend, struct request *request, uint32_t replies);
 void backend_send(struct backend *backend, struct request *request, struct slice bytes);
+
+/* The sink of a stalled request has drained, or nobody wants its reply any more: reads on. */
+void backend_go_on(struct backend *backend);
 
 /* Bytes that wait to be written: above a mark the senders' clients are not read any more. */
 size_t backend_backlog(const struct backend *backend);

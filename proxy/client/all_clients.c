@@ -5,10 +5,13 @@
 #include "lib/base/memory.h"
 #include "lib/base/number.h"
 #include "lib/command/errors.h"
+#include "lib/net/socket.h"
 #include "lib/resp/writer.h"
 #include "proxy/client/client_internal.h"
 #include "proxy/client/round.h"
 #include "proxy/routing/blocking.h"
+
+#define PAUSE_MAX_MS (INT64_MAX / 2000000) /* so that no clock overflows */
 
 static struct client *find_client(const struct client_host *host, uint64_t id)
 {
@@ -90,6 +93,164 @@ static void unblock(struct client *client, struct request *request, const struct
                 mem_dup(&question, sizeof(question)));
 }
 
+/* --- CLIENT LIST and CLIENT KILL -------------------------------------------------------------- */
+
+static bool is_meant(const struct client_filter *filter, const struct client *client)
+{
+    char address[ENDPOINT_TEXT_MAX] = "", local_address[ENDPOINT_TEXT_MAX] = "";
+    struct client_facts facts = {client->id, client_class_of(client), address, local_address};
+    if (filter->address[0] != '\0' || filter->local_address[0] != '\0') {
+        struct endpoint remote, local;
+        socket_addresses(client->stream.fd, &remote, &local);
+        endpoint_format(&remote, address);
+        endpoint_format(&local, local_address);
+    }
+    return client_filter_passes(filter, &facts);
+}
+
+/* Oldest first, as Redis; the list of a host has the newest first. */
+static enum visit visit_list(struct round *round, struct client_host *host)
+{
+    const struct client *client = host->first;
+    while (client != NULL && client->next != NULL) {
+        client = client->next;
+    }
+    for (; client != NULL; client = client->previous) {
+        if (is_meant(round->question, client)) {
+            client_describe(client, &round->text);
+        }
+    }
+    return VISIT_DONE;
+}
+
+static void answer_text(struct round *round, struct request *request)
+{
+    const struct client *asker = request->owner;
+    write_verbatim(request_answer(request), asker->protocol, buffer_slice(&round->text));
+    router_answer(request);
+}
+
+static void list(struct client *client, struct request *request, const struct command *command)
+{
+    struct client_filter *filter = client_filter_of_list(command, request_answer(request));
+    if (filter == NULL) {
+        session_refuse(client, request);
+        return;
+    }
+    round_begin(client, request, visit_list, answer_text, filter);
+}
+
+static enum visit visit_kill(struct round *round, struct client_host *host)
+{
+    const struct client_filter *filter = round->question;
+    for (struct client *client = host->first, *next; client != NULL; client = next) {
+        next = client->next;
+        if (is_meant(filter, client)) {
+            round->number++;
+            if (client->id != filter->asker_id) {
+                client_cut_off(client);
+            }
+        }
+    }
+    return VISIT_DONE;
+}
+
+static void answer_kill(struct round *round, struct request *request)
+{
+    const struct client_filter *filter = round->question;
+    struct client *asker = request->owner;
+    if (!filter->is_old_kill) {
+        write_integer(request_answer(request), (int64_t)round->number);
+    } else if (round->number > 0) {
+        write_status(request_answer(request), "OK");
+    } else {
+        write_error(request_answer(request), "ERR No such client");
+    }
+    if (is_meant(filter, asker)) {
+        client_drain(asker); /* after its answer */
+    }
+    router_answer(request);
+}
+
+static void kill_clients(struct client *client, struct request *request,
+                         const struct command *command)
+{
+    struct client_filter *filter =
+        client_filter_of_kill(command, client->id, request_answer(request));
+    if (filter == NULL) {
+        session_refuse(client, request);
+        return;
+    }
+    round_begin(client, request, visit_kill, answer_kill, filter);
+}
+
+/* --- CLIENT PAUSE and CLIENT UNPAUSE ---------------------------------------------------------- */
+
+/* Two pauses at once: the longer one, and the stricter one, as in Redis. */
+static enum visit visit_pause(struct round *round, struct client_host *host)
+{
+    const struct client_pause *asked = round->question;
+    struct client_pause *pause = &host->pause;
+    bool is_on = pause->until_us > loop_now_us(host->loop);
+    pause->is_of_writes = asked->is_of_writes && (!is_on || pause->is_of_writes);
+    pause->until_us =
+        is_on && pause->until_us > asked->until_us ? pause->until_us : asked->until_us;
+    return VISIT_DONE;
+}
+
+static void answer_ok(struct round *round, struct request *request)
+{
+    (void)round;
+    write_status(request_answer(request), "OK");
+    router_answer(request);
+}
+
+static void pause_clients(struct client *client, struct request *request,
+                          const struct command *command)
+{
+    struct client_pause pause = {.is_of_writes = false};
+    int64_t wait_ms;
+    const char *error = NULL;
+    if (command->argc > 4) {
+        refuse_syntax(client, request, command);
+        return;
+    }
+    if (command->argc == 4) {
+        pause.is_of_writes = slice_equal_nocase(command->argv[3], SLICE("write"));
+        if (!pause.is_of_writes && !slice_equal_nocase(command->argv[3], SLICE("all"))) {
+            router_answer_error(request, "ERR CLIENT PAUSE mode must be WRITE or ALL");
+            return;
+        }
+    }
+    if (!number_parse_i64(command->argv[2], &wait_ms)) {
+        error = "ERR timeout is not an integer or out of range";
+    } else if (wait_ms < 0) {
+        error = "ERR timeout is negative";
+    } else if (wait_ms > PAUSE_MAX_MS) {
+        error = "ERR timeout is out of range";
+    }
+    if (error != NULL) {
+        router_answer_error(request, error);
+        return;
+    }
+    pause.until_us = loop_now_us(client->host->loop) + (uint64_t)wait_ms * 1000;
+    round_begin(client, request, visit_pause, answer_ok, mem_dup(&pause, sizeof(pause)));
+}
+
+static enum visit visit_unpause(struct round *round, struct client_host *host)
+{
+    (void)round;
+    host->pause.until_us = 0; /* the tick lets them go on */
+    return VISIT_DONE;
+}
+
+static void unpause_clients(struct client *client, struct request *request,
+                            const struct command *command)
+{
+    (void)command;
+    round_begin(client, request, visit_unpause, answer_ok, NULL);
+}
+
 /* --- all of them ------------------------------------------------------------------------------ */
 
 void all_clients_dispatch(struct client *client, struct request *request,
@@ -99,7 +260,11 @@ void all_clients_dispatch(struct client *client, struct request *request,
         const char *name;
         void (*dispatch)(struct client *client, struct request *request,
                          const struct command *command);
-    } subcommands[] = {{"unblock", unblock}};
+    } subcommands[] = {{"unblock", unblock},
+                       {"list", list},
+                       {"kill", kill_clients},
+                       {"pause", pause_clients},
+                       {"unpause", unpause_clients}};
 
     for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {
         if (slice_equal_nocase(command->argv[1], slice_of(subcommands[i].name))) {

@@ -2,18 +2,16 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
+#include "lib/net/socket.h"
 #include "proxy/client/client_internal.h"
 
 #define PENDING_MAX       1024u               /* requests of one client under way */
 #define PENDING_BYTES_MAX ((size_t)1 << 20)   /* and their bytes; one request may be larger */
 #define OUT_HIGH_BYTES    ((size_t)256 << 10) /* unread replies: the client is not read */
-/* Redis' client-output-buffer-limit for pubsub. */
-#define SUBSCRIBER_OUT_MAX_BYTES  ((size_t)32 << 20)
-#define SUBSCRIBER_OUT_SOFT_BYTES ((size_t)8 << 20)
-#define SUBSCRIBER_SOFT_US        60000000u
-#define BLOCKED_INPUT_MAX         ((size_t)64 << 10)
-#define KEPT_BYTES                ((size_t)16 << 10)
-#define READS_PER_TURN            4
+#define BLOCKED_INPUT_MAX ((size_t)64 << 10)
+#define KEPT_BYTES        ((size_t)16 << 10)
+#define READS_PER_TURN    4
+#define SWEEP_US          500000u
 
 static void on_turn_end(void *context);
 static void go_on(struct client *client);
@@ -96,6 +94,9 @@ static void abandon_pipeline(struct client *client)
             request_give(router_pool(client->host->router), request);
         } else {
             request->sink = NULL;
+            if (request->stalled != NULL) {
+                backend_go_on(request->stalled);
+            }
             request->owner = client->host->router;
             request->done = on_abandoned;
             request->progress = NULL;
@@ -107,7 +108,7 @@ static void abandon_pipeline(struct client *client)
     }
 }
 
-static void client_close(struct client *client)
+void client_cut_off(struct client *client)
 {
     if (client->is_closed) {
         return;
@@ -176,10 +177,12 @@ static void head_begins(struct client *client)
     size_t early = buffer_length(&head->reply);
     if (early > 0) {
         client->parked_bytes -= head->is_complete ? early : 0;
-        buffer_add(&client->out, buffer_slice(&head->reply).data, early);
+        if (!head->is_muted) {
+            buffer_add(&client->out, buffer_slice(&head->reply).data, early);
+        }
         buffer_clear(&head->reply);
     }
-    head->sink = &client->out;
+    head->sink = head->is_muted ? NULL : &client->out;
 }
 
 static void complete_head(struct client *client)
@@ -200,7 +203,7 @@ static void on_request_done(struct request *request)
 {
     struct client *client = request->owner;
     if (request->outcome == OUTCOME_UNKNOWN) {
-        client_close(client); /* half of its reply is out: see router_answer_unknown */
+        client_cut_off(client); /* half of its reply is out: see router_answer_unknown */
         request_give(router_pool(client->host->router), request);
         return;
     }
@@ -208,8 +211,8 @@ static void on_request_done(struct request *request)
     client->blocked = client->blocked == request ? NULL : client->blocked;
     if (request != client->first) {
         client->parked_bytes += buffer_length(&request->reply);
-        if (unread_bytes(client) > client->host->output_max) {
-            loop_at_turn_end(client->host->loop, &client->task);
+        if (unread_bytes(client) > OUT_HIGH_BYTES) {
+            loop_at_turn_end(client->host->loop, &client->task); /* it may read too slowly */
         }
         return;
     }
@@ -228,6 +231,16 @@ static void on_progress(struct request *request)
     struct client *client = request->owner;
     if (request == client->first) {
         loop_at_turn_end(client->host->loop, &client->task);
+    }
+}
+
+/* CLIENT REPLY OFF or SKIP. What a shard answers is thrown away as it comes. */
+static void mute(struct client *client, struct request *request)
+{
+    request->is_muted = true;
+    request->sink = NULL;
+    if (client->reply_mode == REPLY_SKIP_NEXT) {
+        client->reply_mode = REPLY_ON;
     }
 }
 
@@ -251,29 +264,41 @@ struct request *client_begin(struct client *client, const struct command_info *i
         client->last->pipeline_next = request;
     }
     client->last = request;
+    if (client->reply_mode != REPLY_ON) {
+        mute(client, request);
+    }
     return request;
+}
+
+void client_unmute(struct client *client)
+{
+    struct request *request = client->last;
+    client->reply_mode = REPLY_ON;
+    request->is_muted = false;
+    request->sink = request == client->first ? &client->out : &request->reply;
 }
 
 /* --- writing --------------------------------------------------------------------------------- */
 
-/* A subscriber cannot be made to ask for less: it has narrower limits, as in Redis. */
-static bool is_subscriber_too_slow(struct client *client, size_t unread)
+/* Redis' rule: above the hard limit at once, above the soft one when it has been so for a while. */
+static bool reads_too_slowly(struct client *client)
 {
+    bool is_pubsub = client_class_of(client) == CLIENT_CLASS_PUBSUB;
+    const struct output_limit *limit =
+        &client->host->limits->output[is_pubsub ? OUTPUT_PUBSUB : OUTPUT_NORMAL];
+    size_t unread = unread_bytes(client);
     uint64_t now = loop_now_us(client->host->loop);
-    if (client->subscriptions == NULL || unread <= SUBSCRIBER_OUT_SOFT_BYTES) {
-        client->slow_since_us = 0;
+    if (limit->hard_bytes > 0 && unread > limit->hard_bytes) {
+        return true;
+    }
+    if (limit->soft_bytes == 0 || unread <= limit->soft_bytes) {
+        client->above_soft_us = 0;
         return false;
     }
-    if (client->slow_since_us == 0) {
-        client->slow_since_us = now;
+    if (client->above_soft_us == 0) {
+        client->above_soft_us = now;
     }
-    return unread > SUBSCRIBER_OUT_MAX_BYTES || now > client->slow_since_us + SUBSCRIBER_SOFT_US;
-}
-
-static bool is_too_slow(struct client *client)
-{
-    size_t unread = unread_bytes(client);
-    return unread > client->host->output_max || is_subscriber_too_slow(client, unread);
+    return now - client->above_soft_us > limit->soft_us;
 }
 
 /* False when the client was closed. */
@@ -284,7 +309,7 @@ static bool write_out(struct client *client)
         size_t count;
         enum stream_result result = stream_write(&client->stream, out.data, out.len, &count);
         if (result == STREAM_END) {
-            client_close(client);
+            client_cut_off(client);
             return false;
         }
         if (result == STREAM_AGAIN) {
@@ -294,10 +319,14 @@ static bool write_out(struct client *client)
         counter_add(&client->host->counters->bytes_out, count);
         buffer_consume(&client->out, count);
     }
-    if (is_too_slow(client)) {
+    if (reads_too_slowly(client)) {
         counter_add(&client->host->counters->slow_readers, 1);
-        client_close(client);
+        client_cut_off(client);
         return false;
+    }
+    if (client->first != NULL && client->first->stalled != NULL &&
+        buffer_length(&client->out) < OUT_HIGH_BYTES) {
+        backend_go_on(client->first->stalled);
     }
     if (buffer_length(&client->out) == 0) {
         buffer_recycle(&client->out, KEPT_BYTES);
@@ -317,7 +346,7 @@ static void on_turn_end(void *context)
     }
     if (client->is_draining) {
         if (client->first == NULL && buffer_length(&client->out) == 0) {
-            client_close(client);
+            client_cut_off(client);
         }
         return;
     }
@@ -440,7 +469,7 @@ static void on_readable(void *context)
              * when it is gone altogether the next write tells. But nothing is popped for it, and
              * nothing is waited for. */
             if (client_waits_for_an_element(client) || client->subscriptions != NULL) {
-                client_close(client);
+                client_cut_off(client);
             } else {
                 client_drain(client);
             }
@@ -450,14 +479,15 @@ static void on_readable(void *context)
             break;
         }
         counter_add(&client->host->counters->bytes_in, count);
+        client->active_us = loop_now_us(client->host->loop);
         if (room == client->host->scratch) {
             handle_fresh(client, count);
         } else {
             buffer_commit(&client->in, count);
             handle_kept(client);
         }
-        if (!client->is_closed && buffer_length(&client->in) > client->host->request_max) {
-            client_close(client);
+        if (!client->is_closed && buffer_length(&client->in) > client->host->limits->request_max) {
+            client_cut_off(client);
             return;
         }
         if (client->is_closed || client->is_draining || client->is_paused || count < size) {
@@ -482,8 +512,37 @@ static void go_on(struct client *client)
     }
 }
 
+static bool is_idle(const struct client *client, uint64_t now)
+{
+    uint64_t limit = client->host->limits->idle_us;
+    return limit > 0 && client->first == NULL && now - client->active_us > limit &&
+           client_class_of(client) != CLIENT_CLASS_PUBSUB;
+}
+
+/* What only time brings about. */
+static void sweep(struct client_host *host, uint64_t now)
+{
+    unsigned blocked = 0;
+    host->swept_us = now;
+    for (struct client *client = host->first, *next; client != NULL; client = next) {
+        next = client->next;
+        blocked += client_waits_for_an_element(client) ? 1 : 0;
+        if (is_idle(client, now)) {
+            counter_add(&host->counters->timed_out, 1);
+            client_cut_off(client);
+        } else if (client->above_soft_us != 0) {
+            loop_at_turn_end(host->loop, &client->task);
+        }
+    }
+    counter_set(&host->counters->blocked, blocked);
+}
+
 void clients_tick(struct client_host *host)
 {
+    uint64_t now = loop_now_us(host->loop);
+    if (now - host->swept_us > SWEEP_US) {
+        sweep(host, now);
+    }
     struct client *client = host->paused;
     while (client != NULL) {
         struct client *next = client->next_paused;
@@ -506,13 +565,14 @@ void client_open(struct client_host *host, int fd)
     client->host = host;
     client->id = host->next_id;
     host->next_id += host->id_step;
-    client->connected_us = loop_now_us(host->loop);
+    client->connected_us = client->active_us = loop_now_us(host->loop);
     client->protocol = 2;
-    buffer_init(&client->in, SIZE_MAX);     /* bounded in on_readable: request_max */
-    buffer_init(&client->out, SIZE_MAX);    /* bounded in write_out: output_max */
+    buffer_init(&client->in, SIZE_MAX);     /* bounded in on_readable: limits->request_max */
+    buffer_init(&client->out, SIZE_MAX);    /* bounded in write_out: limits->output */
     buffer_init(&client->pushes, SIZE_MAX); /* likewise */
-    command_parser_init(&client->parser, host->bulk_max);
+    command_parser_init(&client->parser, host->limits->bulk_max);
     turn_task_init(&client->task, on_turn_end, client);
+    socket_set_keepalive(fd, host->limits->keepalive_s);
     stream_open_plain(&client->stream, fd);
     io_start(&client->io, host->loop, fd, on_readable, on_writable, client);
     link_client(client);
@@ -524,7 +584,7 @@ void client_close_all(struct client_host *host)
     struct client *client = host->first;
     while (client != NULL) {
         struct client *next = client->next;
-        client_close(client);
+        client_cut_off(client);
         loop_cancel(host->loop, &client->task);
         client_free(client);
         client = next;

@@ -11,10 +11,18 @@
 
 #include "lib/command/command.h"
 #include "lib/net/loop.h"
+#include "proxy/client/fleet_facts.h"
+#include "proxy/config/limits.h"
 #include "proxy/routing/router.h"
 
 struct client;
 struct round;
+
+/* CLIENT PAUSE: until then commands, or those that write, wait. */
+struct client_pause {
+    uint64_t until_us; /* 0: none */
+    bool is_of_writes;
+};
 
 /* What all clients of a worker share; kept by the worker, and outlives them. */
 struct client_host {
@@ -25,10 +33,12 @@ struct client_host {
     const char *server_version;        /* Redis' version as the shards report it; never null */
     char *scratch;                     /* read buffer of the thread */
     size_t scratch_size;
-    uint64_t bulk_max;  /* bytes of one argument */
-    size_t output_max;  /* unread reply bytes above which a client is cut off */
-    size_t request_max; /* bytes of one command: a longer one is cut off, as Redis does at 1 GB */
-    uint16_t port;      /* where clients connect: for INFO */
+    const struct client_limits *limits;
+    uint16_t port; /* where clients connect: for INFO */
+    /* Of every worker, this one's among them, to be read. */
+    const struct counters *all_counters;
+    unsigned nworkers;
+    struct fleet_facts facts; /* replaced between two events */
     uint64_t started_us;
     struct client *first; /* all open clients */
     unsigned count;
@@ -39,13 +49,18 @@ struct client_host {
      * round.h */
     void (*pass_on)(void *context, struct round *round);
     void *context;
-    bool is_draining; /* no new commands: the proxy stops */
+    struct client_pause pause;
+    uint64_t swept_us; /* when idle clients were last looked for */
+    bool is_draining;  /* no new commands: the proxy stops */
 };
 
 /* Takes over the descriptor. It frees itself when the connection ends. */
 void client_open(struct client_host *host, int fd);
+/* Of all workers, now. */
+uint64_t clients_open(const struct client_host *host);
 void client_close_all(struct client_host *host);
-/* Every few tens of milliseconds: those that were paused for congestion go on. */
+/* Every few tens of milliseconds: those that were paused for congestion go on; now and then idle
+ * ones are closed. */
 void clients_tick(struct client_host *host);
 /* Stop reading; each closes when what it asked is answered. */
 void clients_drain(struct client_host *host);

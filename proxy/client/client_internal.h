@@ -5,6 +5,14 @@
 #include "lib/net/stream.h"
 #include "lib/resp/command_parser.h"
 #include "proxy/client/client.h"
+#include "proxy/client/client_filter.h"
+
+/* CLIENT REPLY. */
+enum reply_mode {
+    REPLY_ON,
+    REPLY_OFF,
+    REPLY_SKIP_NEXT
+};
 
 struct client {
     struct client_host *host;
@@ -33,8 +41,12 @@ struct client {
     bool is_closed;   /* freed at the end of the turn */
     struct subscriptions *subscriptions; /* null: none */
     struct buffer pushes;                /* they wait for the end of a reply */
-    uint64_t slow_since_us;              /* since when a subscriber is behind; 0: it is not */
     struct transaction *transaction;     /* between MULTI and EXEC; else null */
+    enum reply_mode reply_mode;
+    bool is_kept_from_eviction, is_untouching; /* CLIENT NO-EVICT, NO-TOUCH: shown, no more */
+    uint64_t active_us;                        /* when it last sent something */
+    uint64_t above_soft_us;                    /* since when; 0: it is below its soft limit */
+    const struct command_info *last_command;   /* null: none yet */
     char name[64];
     char library[64], library_version[32]; /* CLIENT SETINFO */
 };
@@ -47,6 +59,10 @@ struct request *client_begin(struct client *client, const struct command_info *i
                              const struct command *command);
 /* After what is in the pipeline now, close. */
 void client_drain(struct client *client);
+/* At once; it is freed at the end of the turn. */
+void client_cut_off(struct client *client);
+/* Replies from now on; the request that came last is answered as well. */
+void client_unmute(struct client *client);
 /* Where a push is to be appended: pushes go out between two replies. It is sent soon. */
 struct buffer *client_push(struct client *client);
 /* Pushes that had to wait go out, if they may. */
@@ -85,6 +101,9 @@ void transaction_watch(struct client *client, struct request *request,
                        const struct command *command);
 void transaction_unwatch(struct client *client); /* also when the client goes */
 void transaction_forget(struct client *client);  /* the client goes, or RESET */
+/* Commands that are queued; -1: outside of a transaction. */
+int transaction_length(const struct client *client);
+bool transaction_writes(const struct client *client); /* what is queued */
 
 /* subscription.c */
 /* The shards have not confirmed all that the commands at the front of the pipeline ask: whatever is
@@ -100,15 +119,37 @@ void subscription_add(struct client *client, struct request *request,
 void subscription_remove(struct client *client, struct request *request,
                          const struct command *command);
 void subscription_end(struct client *client); /* RESET, or the client goes */
+/* " sub=0 psub=0 ssub=0", for CLIENT LIST. */
+void subscription_describe(const struct client *client, struct buffer *text);
 
 /* local.c: answers commands that no shard is asked for. */
 void local_answer(struct client *client, struct request *request, const struct command *command);
-/* client_command.c */
-/* The client's name, for SETNAME. False: Redis' error for such a name is written. */
+
+/* Writes the answer to `out`. */
+typedef void local_fn(struct client *client, struct buffer *out, const struct command *command);
+
+struct subcommand {
+    const char *name;
+    local_fn *answer;
+};
+
+/* The one that argv[1] names, or Redis' error. */
+void local_answer_subcommand(const struct subcommand *subcommands, size_t count,
+                             struct client *client, struct buffer *out,
+                             const struct command *command);
+local_fn local_client; /* client_command.c */
+local_fn local_info;   /* info.c */
+local_fn local_config; /* server_command.c */
+local_fn local_acl;
+local_fn local_role;
+/* client_command.c: the client's name, for SETNAME. False: Redis' error for such a name is written.
+ */
 bool local_take_name(struct client *client, struct buffer *out, struct slice name)
     __attribute__((warn_unused_result));
-void local_client(struct client *client, struct buffer *out, const struct command *command);
-/* all_clients.c: CLIENT UNBLOCK */
+/* One line of CLIENT LIST. */
+void client_describe(const struct client *client, struct buffer *text);
+enum client_class client_class_of(const struct client *client);
+/* all_clients.c: CLIENT UNBLOCK, LIST, KILL, PAUSE, UNPAUSE */
 void all_clients_dispatch(struct client *client, struct request *request,
                           const struct command *command);
 

@@ -1,7 +1,6 @@
 /* Commands that are answered here, as a client needs them to connect and look around. */
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "lib/base/assert.h"
 #include "lib/base/clock.h"
@@ -9,8 +8,6 @@
 #include "lib/command/errors.h"
 #include "lib/resp/writer.h"
 #include "proxy/client/client_internal.h"
-
-typedef void local_fn(struct client *client, struct buffer *out, const struct command *command);
 
 static void answer_ping(struct client *client, struct buffer *out, const struct command *command)
 {
@@ -138,112 +135,6 @@ static void answer_hello(struct client *client, struct buffer *out, const struct
     }
 }
 
-static bool wants(const struct command *command, const char *section)
-{
-    if (command->argc == 1) {
-        return true;
-    }
-    for (unsigned i = 1; i < command->argc; i++) {
-        struct slice asked = command->argv[i];
-        if (slice_equal_nocase(asked, slice_of(section)) ||
-            slice_equal_nocase(asked, SLICE("all")) ||
-            slice_equal_nocase(asked, SLICE("default")) ||
-            slice_equal_nocase(asked, SLICE("everything"))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void begin_section(struct buffer *text, const char *title)
-{
-    buffer_printf(text, "%s# %s\r\n", buffer_length(text) > 0 ? "\r\n" : "", title);
-}
-
-static void info_server(const struct client *client, struct buffer *text)
-{
-    const struct client_host *host = client->host;
-    uint64_t uptime = (loop_now_us(host->loop) - host->started_us) / 1000000;
-    begin_section(text, "Server");
-    buffer_printf(text,
-                  "redis_version:%s\r\nredis_mode:standalone\r\nos:Linux\r\narch_bits:64\r\n"
-                  "process_id:%d\r\ntcp_port:%u\r\nuptime_in_seconds:%llu\r\n"
-                  "uptime_in_days:%llu\r\nsluice_version:%s\r\n",
-                  host->server_version, (int)getpid(), host->port, (unsigned long long)uptime,
-                  (unsigned long long)uptime / 86400, VERSION);
-}
-
-static void info_clients(const struct client *client, struct buffer *text)
-{
-    begin_section(text, "Clients");
-    buffer_printf(text, "connected_clients:%u\r\n", client->host->count);
-}
-
-static void info_persistence(const struct client *client, struct buffer *text)
-{
-    (void)client;
-    begin_section(text, "Persistence");
-    buffer_add_text(text, "loading:0\r\n");
-}
-
-static void info_stats(const struct client *client, struct buffer *text)
-{
-    const struct counters *counters = client->host->counters;
-    begin_section(text, "Stats");
-    buffer_printf(text, "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\n",
-                  (unsigned long long)counter_read(&counters->accepted),
-                  (unsigned long long)histogram_count(&counters->latency));
-}
-
-static void info_replication(const struct client *client, struct buffer *text)
-{
-    (void)client;
-    begin_section(text, "Replication");
-    buffer_add_text(text, "role:master\r\nconnected_slaves:0\r\n");
-}
-
-static void info_cluster(const struct client *client, struct buffer *text)
-{
-    (void)client;
-    begin_section(text, "Cluster");
-    buffer_add_text(text, "cluster_enabled:0\r\n");
-}
-
-static void info_sluice(const struct client *client, struct buffer *text)
-{
-    const struct topology *topology = router_snapshot(client->host->router)->topology;
-    begin_section(text, "Sluice");
-    buffer_printf(text,
-                  "sluice_cluster:%s\r\nsluice_epoch:%llu\r\nsluice_shards:%u\r\n"
-                  "sluice_open_migrations:%u\r\n",
-                  topology->cluster, (unsigned long long)topology->epoch, topology->nshards,
-                  topology->nmigrations);
-}
-
-/* The fields that client libraries read; of one worker thread where they count. */
-static void answer_info(struct client *client, struct buffer *out, const struct command *command)
-{
-    static const struct {
-        const char *name;
-        void (*write)(const struct client *client, struct buffer *text);
-    } sections[] = {{"server", info_server},
-                    {"clients", info_clients},
-                    {"persistence", info_persistence},
-                    {"stats", info_stats},
-                    {"replication", info_replication},
-                    {"cluster", info_cluster},
-                    {"sluice", info_sluice}};
-    struct buffer text;
-    buffer_init(&text, SIZE_MAX);
-    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
-        if (wants(command, sections[i].name)) {
-            sections[i].write(client, &text);
-        }
-    }
-    write_verbatim(out, client->protocol, buffer_slice(&text));
-    buffer_fini(&text);
-}
-
 static void answer_quit(struct client *client, struct buffer *out, const struct command *command)
 {
     (void)command;
@@ -253,13 +144,17 @@ static void answer_quit(struct client *client, struct buffer *out, const struct 
 
 static void answer_reset(struct client *client, struct buffer *out, const struct command *command)
 {
+    (void)out; /* after CLIENT REPLY OFF it is nobody's */
     (void)command;
     client->name[0] = '\0';
+    client->is_kept_from_eviction = false;
+    client->is_untouching = false;
     client->protocol = 2;
+    client_unmute(client);
     transaction_forget(client);
     transaction_unwatch(client);
     subscription_end(client);
-    write_status(out, "RESET");
+    write_status(request_answer(client->last), "RESET");
 }
 
 static void answer_time(struct client *client, struct buffer *out, const struct command *command)
@@ -275,14 +170,40 @@ static void answer_time(struct client *client, struct buffer *out, const struct 
                (struct slice){digits, number_format_u64(digits, (uint64_t)now.tv_nsec / 1000)});
 }
 
+static const struct subcommand *find_subcommand(const struct subcommand *subcommands, size_t count,
+                                                struct slice name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equal_nocase(name, slice_of(subcommands[i].name))) {
+            return &subcommands[i];
+        }
+    }
+    return NULL;
+}
+
+void local_answer_subcommand(const struct subcommand *subcommands, size_t count,
+                             struct client *client, struct buffer *out,
+                             const struct command *command)
+{
+    const struct subcommand *subcommand = find_subcommand(subcommands, count, command->argv[1]);
+    if (subcommand == NULL) {
+        bool is_written = command_error_unknown_subcommand(out, command->argv);
+        ASSERT(is_written);
+    } else {
+        subcommand->answer(client, out, command);
+    }
+}
+
 void local_answer(struct client *client, struct request *request, const struct command *command)
 {
     static local_fn *const answers[HANDLER_COUNT] = {
         [HANDLER_PING] = answer_ping,     [HANDLER_ECHO] = answer_echo,
         [HANDLER_SELECT] = answer_select, [HANDLER_HELLO] = answer_hello,
         [HANDLER_AUTH] = answer_auth,     [HANDLER_CLIENT] = local_client,
-        [HANDLER_INFO] = answer_info,     [HANDLER_QUIT] = answer_quit,
+        [HANDLER_INFO] = local_info,      [HANDLER_QUIT] = answer_quit,
         [HANDLER_RESET] = answer_reset,   [HANDLER_TIME] = answer_time,
+        [HANDLER_CONFIG] = local_config,  [HANDLER_ACL] = local_acl,
+        [HANDLER_ROLE] = local_role,
     };
     local_fn *answer = answers[request->command->handler];
     ASSERT(answer != NULL);

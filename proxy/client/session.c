@@ -228,6 +228,28 @@ static bool must_come_alone(const struct client *client, const struct command_in
                      info->handler == HANDLER_CLIENTS;
 }
 
+static bool may_write(const struct client *client, const struct command_info *info)
+{
+    bool is_written = (info->flags & COMMAND_WRITE) != 0 ||
+                      (info->handler == HANDLER_EXEC && transaction_writes(client));
+    for (unsigned i = 0; i < info->nspecs && !is_written; i++) {
+        is_written = info->specs[i].is_written; /* EVAL and its kin have no flag */
+    }
+    return is_written;
+}
+
+/* CLIENT PAUSE. Not so what an operator may need to end it; Redis lets even CLIENT UNPAUSE wait. */
+static bool waits_for_pause(const struct client *client, const struct command_info *info)
+{
+    const struct client_pause *pause = &client->host->pause;
+    if (pause->until_us == 0 || loop_now_us(client->host->loop) >= pause->until_us) {
+        return false;
+    }
+    return info == NULL ? !pause->is_of_writes
+                        : info->handler != HANDLER_CLIENTS &&
+                              (!pause->is_of_writes || may_write(client, info));
+}
+
 /* Redis looks first whether the command exists and its arguments are as many as it takes. */
 static bool is_forbidden(const struct client *client, const struct command_info *info,
                          enum command_check check)
@@ -266,10 +288,12 @@ bool session_handle(struct client *client, const struct command *command)
 {
     const struct command_info *info =
         command_find(client->host->table, command->argv, command->argc);
-    if (client->first != NULL &&
-        (must_come_alone(client, info) || subscription_delays(client, info))) {
+    if (waits_for_pause(client, info) ||
+        (client->first != NULL &&
+         (must_come_alone(client, info) || subscription_delays(client, info)))) {
         return false;
     }
+    client->last_command = info != NULL ? info : client->last_command;
     struct request *request = client_begin(client, info, command);
     if (is_turned_down(client, request, command)) {
         return true;

@@ -85,6 +85,16 @@ bool subscription_forbids(const struct client *client, const struct command_info
     }
 }
 
+void subscription_describe(const struct client *client, struct buffer *text)
+{
+    static const char *const labels[KINDS] = {"sub", "psub", "ssub"};
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        unsigned count =
+            client->subscriptions != NULL ? client->subscriptions->sets[kind].count : 0;
+        buffer_printf(text, " %s=%u", labels[kind], count);
+    }
+}
+
 /* --- the sets ----------------------------------------------------------------------------------
  */
 

@@ -33,6 +33,16 @@ void transaction_forget(struct client *client)
     mem_free(transaction);
 }
 
+int transaction_length(const struct client *client)
+{
+    return client->transaction != NULL ? (int)client->transaction->unit->count : -1;
+}
+
+bool transaction_writes(const struct client *client)
+{
+    return client->transaction != NULL && client->transaction->has_written_keys;
+}
+
 void transaction_begin(struct client *client, struct request *request)
 {
     if (client->transaction != NULL) {

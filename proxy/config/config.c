@@ -4,7 +4,8 @@
 
 #include "lib/base/memory.h"
 
-#define FIELD(name) offsetof(struct proxy_config, name)
+#define FIELD(name)           offsetof(struct proxy_config, name)
+#define DEFAULT_OUTPUT_LIMITS "normal 1gb 0 0 pubsub 32mb 8mb 60"
 
 // clang-format off
 static const struct option_spec specs[] = {
@@ -18,8 +19,12 @@ static const struct option_spec specs[] = {
      "worker threads"},
     {"id", OPTION_TEXT, FIELD(id), NULL, 0, 0, false,
      "name of this proxy; default: its listen address"},
-    {"max-clients", OPTION_NUMBER, FIELD(clients_max), "10000", 1, 1000000, false,
+    {"maxclients", OPTION_NUMBER, FIELD(clients_max), "10000", 1, 1000000, false,
      "open client connections, over all threads"},
+    {"timeout", OPTION_DURATION, FIELD(idle_timeout_ms), "0s", 0, (uint64_t)365 * 86400 * 1000, false,
+     "close a client that is idle for so long; 0: never"},
+    {"tcp-keepalive", OPTION_DURATION, FIELD(keepalive_ms), "60s", 0, 86400000, false,
+     "probe the machine of a silent client after so long; 0: never"},
     {"shard-timeout", OPTION_DURATION, FIELD(shard_timeout_ms), "5s", 10, 3600000, false,
      "a shard that does not answer for so long: its requests get -UNKNOWN"},
     {"connect-timeout", OPTION_DURATION, FIELD(connect_timeout_ms), "1s", 10, 60000, false,
@@ -34,10 +39,12 @@ static const struct option_spec specs[] = {
      "how long past its limit a hold waits for the store before clients get -UNAVAILABLE"},
     {"drain-timeout", OPTION_DURATION, FIELD(drain_timeout_ms), "5s", 0, 3600000, false,
      "on SIGTERM: time for clients to get what they asked for"},
-    {"max-bulk", OPTION_SIZE, FIELD(bulk_max_bytes), "512mb", 1024, (uint64_t)1 << 32, false,
-     "largest argument of a command (Redis: proto-max-bulk-len)"},
-    {"max-output", OPTION_SIZE, FIELD(output_max_bytes), "1gb", 65536, (uint64_t)1 << 40, false,
-     "a client with more unread reply bytes is cut off"},
+    {"proto-max-bulk-len", OPTION_SIZE, FIELD(bulk_max_bytes), "512mb", 1024, (uint64_t)1 << 32,
+     false, "largest argument of a command"},
+    {"client-query-buffer-limit", OPTION_SIZE, FIELD(request_max_bytes), "1gb", 1 << 20,
+     (uint64_t)1 << 34, false, "a client whose command is larger is cut off"},
+    {"client-output-buffer-limit", OPTION_TEXT, FIELD(output_limits), DEFAULT_OUTPUT_LIMITS, 0, 0,
+     false, "for each class, unread reply bytes: HARD cuts off at once, SOFT after SECONDS; 0: none"},
     {"log-level", OPTION_TEXT, FIELD(log_level), "info", 0, 0, false,
      "error, warn, info or debug"},
 };
@@ -66,6 +73,14 @@ bool proxy_config_check(struct proxy_config *config, enum log_level *level, stru
         return error_set(err, "\"dual-write-ack\" must be both or source, not \"%s\"",
                          config->dual_write_ack);
     }
+    if (!output_limits_parse(slice_of(config->output_limits), config->limits.output, err)) {
+        return error_prefix(err, "\"client-output-buffer-limit\"");
+    }
+    config->limits.clients_max = config->clients_max;
+    config->limits.idle_us = config->idle_timeout_ms * 1000;
+    config->limits.keepalive_s = (unsigned)(config->keepalive_ms / 1000);
+    config->limits.bulk_max = config->bulk_max_bytes;
+    config->limits.request_max = config->request_max_bytes;
     if (config->id == NULL) {
         config->id = mem_strdup(config->listen);
     }

@@ -4,13 +4,16 @@
 
 #include "lib/base/log.h"
 #include "lib/base/options.h"
+#include "proxy/config/limits.h"
 
 struct proxy_config {
-    char *store, *listen, *admin, *id, *log_level, *dual_write_ack;
+    char *store, *listen, *admin, *id, *log_level, *dual_write_ack, *output_limits;
     uint64_t threads, clients_max;
     uint64_t shard_timeout_ms, connect_timeout_ms, wait_max_ms, mirror_timeout_ms;
     uint64_t store_timeout_ms, drain_timeout_ms;
-    uint64_t bulk_max_bytes, output_max_bytes;
+    uint64_t idle_timeout_ms, keepalive_ms;
+    uint64_t bulk_max_bytes, request_max_bytes;
+    struct client_limits limits; /* filled in by proxy_config_check */
 };
 
 extern const struct option_table proxy_options;

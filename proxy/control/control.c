@@ -100,6 +100,13 @@ static void on_learnt(void *context, struct slice command_reply, struct slice in
     learning_take(context, command_reply, info_reply);
 }
 
+/* At once when a shard answers for the first time: clients that come early are told the truth. */
+static void on_surveyed(void *context)
+{
+    struct control *control = context;
+    control->is_survey_due = true;
+}
+
 static struct publisher *take_publisher(struct control *control, const char *shard)
 {
     for (unsigned i = 0; i < control->npublishers; i++) {
@@ -110,7 +117,7 @@ static struct publisher *take_publisher(struct control *control, const char *sha
         }
     }
     struct publisher_events events = {epoch_of,  on_fenced, on_unfenced, on_fence_lost,
-                                      on_killed, on_learnt, control};
+                                      on_killed, on_learnt, on_surveyed, control};
     return publisher_new(&control->shared, control->nworkers, &events);
 }
 
@@ -284,6 +291,7 @@ static void on_tick(void *context)
     for (unsigned i = 0; i < control->npublishers; i++) {
         publisher_tick(control->publishers[i], now);
     }
+    learning_survey(control, now);
     undo_long_holds(control, now);
     renew_lease(control, now);
     drain_further(control, now);
@@ -379,9 +387,8 @@ static void start_worker(struct control *control, unsigned index, int listener)
         .store_timeout_us = config->store_timeout_ms * 1000,
         .mirror_timeout_us = config->mirror_timeout_ms * 1000,
         .ack = strcmp(config->dual_write_ack, "both") == 0 ? ACK_BOTH : ACK_SOURCE,
-        .bulk_max = config->bulk_max_bytes,
-        .output_max = config->output_max_bytes,
-        .clients_max = (unsigned)(config->clients_max / control->nworkers) + 1,
+        .limits = config->limits,
+        .all_counters = control->worker_counters,
     };
     memcpy(settings.peer, control->shared.peer, sizeof(settings.peer));
     control->workers[index] = worker_start(&settings, &reports);
@@ -482,6 +489,7 @@ struct control *control_start(const struct proxy_config *config, struct error *e
     control->started_us = loop_now_us(control->loop);
     control->nworkers = (unsigned)config->threads;
     control->workers = mem_zalloc(control->nworkers * sizeof(struct worker *));
+    control->worker_counters = mem_zalloc(control->nworkers * sizeof(struct counters));
     control->table = command_table_builtin();
     timer_init(&control->tick, control->loop, on_tick, control);
     set_up_shared(control);
@@ -551,5 +559,6 @@ void control_free(struct control *control)
     mem_free(control->endpoints);
     mem_free(control->holds);
     mem_free(control->workers);
+    mem_free(control->worker_counters);
     mem_free(control);
 }

@@ -51,7 +51,12 @@ struct control {
     struct histogram hold_length;
     /* The data plane. */
     struct worker **workers;
+    struct counters *worker_counters; /* by worker */
     unsigned nworkers, nidle;
+    struct fleet_facts facts; /* as told to the workers last */
+    uint64_t surveyed_us;
+    bool is_survey_due;
+    uint64_t surveyed_commands;
     struct publisher **publishers; /* by shard index */
     unsigned npublishers;
     struct backend_shared shared; /* of the publishers */
@@ -82,6 +87,7 @@ struct worker_reports reports_of(struct control *control);
 
 /* learning.c */
 void learning_take(struct control *control, struct slice command_reply, struct slice info_reply);
+void learning_survey(struct control *control, uint64_t now);
 void learning_fini(struct control *control);
 
 /* admin.c */

@@ -4,8 +4,10 @@
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "proxy/control/control_internal.h"
+#include "proxy/control/survey.h"
 
 #define LEARNT_MAX 64u /* tables kept for workers that may still look at them */
+#define SURVEY_US  1000000u
 
 /* "redis_version:7.0.15\r\n" in an INFO reply. */
 static char *find_version(struct slice info)
@@ -49,6 +51,48 @@ void learning_take(struct control *control, struct slice command_reply, struct s
         worker_learn(control->workers[i], table, version);
     }
     log_info("commands learnt version=%s count=%u", version, command_table_count(table));
+}
+
+static void tell_workers(struct control *control)
+{
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        worker_tell(control->workers[i], &control->facts);
+    }
+}
+
+static uint64_t commands_so_far(const struct control *control)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        count += histogram_count(&control->worker_counters[i].latency);
+    }
+    return count;
+}
+
+/* Adds up what the shards said to the last question, and puts the next. */
+void learning_survey(struct control *control, uint64_t now)
+{
+    bool is_first = true;
+    uint64_t passed_us = now - control->surveyed_us;
+    if (passed_us == 0 || (passed_us < SURVEY_US && !control->is_survey_due)) {
+        return;
+    }
+    control->facts = (struct fleet_facts){.keys = 0};
+    for (unsigned i = 0; i < control->npublishers; i++) {
+        const struct fleet_facts *facts = publisher_facts(control->publishers[i]);
+        if (facts != NULL) {
+            survey_add(&control->facts, facts, is_first);
+            is_first = false;
+        }
+        publisher_survey(control->publishers[i]);
+    }
+    uint64_t commands = commands_so_far(control);
+    control->facts.commands_per_second =
+        (commands - control->surveyed_commands) * 1000000 / passed_us;
+    control->surveyed_commands = commands;
+    control->surveyed_us = now;
+    control->is_survey_due = false;
+    tell_workers(control);
 }
 
 void learning_fini(struct control *control)

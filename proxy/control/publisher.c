@@ -7,6 +7,7 @@
 #include "lib/resp/writer.h"
 #include "lib/shard/metadata.h"
 #include "lib/shard/script.h"
+#include "proxy/control/survey.h"
 
 #define LOOK_US 300000u /* how long a shard that lost its fence is served at most, about */
 
@@ -29,6 +30,8 @@ struct publisher {
     uint64_t publishing;  /* sent, not answered; 0: none */
     uint64_t asked_at_us; /* when the fence was last looked at, by publishing */
     struct kill *kills;
+    struct fleet_facts facts; /* valid when has_facts */
+    bool has_facts, is_surveying;
 };
 
 static struct request *take_request(struct publisher *publisher, request_fn *on_reply)
@@ -226,6 +229,38 @@ static void learn(struct publisher *publisher)
     backend_commit(publisher->backend, take_request(publisher, on_learnt), 2);
 }
 
+/* --- surveying ------------------------------------------------------------------------------- */
+
+static void on_survey_answered(struct request *request)
+{
+    struct publisher *publisher = request->owner;
+    bool was_known = publisher->has_facts;
+    publisher->is_surveying = false;
+    if (request->outcome == OUTCOME_REPLY && !request->is_error) {
+        publisher->facts = survey_read(buffer_slice(&request->reply));
+        publisher->has_facts = true;
+    }
+    give(publisher, request);
+    if (publisher->has_facts && !was_known) {
+        publisher->events.on_surveyed(publisher->events.context);
+    }
+}
+
+void publisher_survey(struct publisher *publisher)
+{
+    if (publisher->is_surveying || backend_state(publisher->backend) != BACKEND_READY) {
+        return;
+    }
+    publisher->is_surveying = true;
+    buffer_add_text(backend_begin(publisher->backend), survey_question);
+    backend_commit(publisher->backend, take_request(publisher, on_survey_answered), SURVEY_REPLIES);
+}
+
+const struct fleet_facts *publisher_facts(const struct publisher *publisher)
+{
+    return publisher->has_facts ? &publisher->facts : NULL;
+}
+
 /* --- the connection -------------------------------------------------------------------------- */
 
 static uint64_t epoch_of(void *context)
@@ -240,14 +275,16 @@ static void on_ready(void *context, struct backend *backend)
     (void)backend;
     publisher->published = 0; /* a barrier may have removed the peer: say it again */
     learn(publisher);
+    publisher_survey(publisher);
     send_kills(publisher);
     publish(publisher);
 }
 
 static void on_down(void *context, struct backend *backend)
 {
-    (void)context;
+    struct publisher *publisher = context;
     (void)backend;
+    publisher->has_facts = false;
 }
 
 static void on_fenced(void *context, struct backend *backend)

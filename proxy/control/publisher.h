@@ -8,6 +8,7 @@
 #define PROXY_CONTROL_PUBLISHER_H
 
 #include "proxy/backend/backend.h"
+#include "proxy/client/fleet_facts.h"
 
 struct publisher;
 
@@ -21,6 +22,8 @@ struct publisher_events {
     void (*on_killed)(void *context, unsigned worker, const char *shard, uint64_t connection_id);
     /* The bytes of the server's replies to COMMAND and INFO server, after each connect. */
     void (*on_learnt)(void *context, struct slice command_reply, struct slice info_reply);
+    /* publisher_facts are there, for the first time on this connection. */
+    void (*on_surveyed)(void *context);
     void *context;
 };
 
@@ -36,6 +39,12 @@ void publisher_tick(struct publisher *publisher, uint64_t now_us);
 void publisher_drained(struct publisher *publisher, unsigned worker, uint64_t epoch);
 void publisher_kill(struct publisher *publisher, unsigned worker,
                     const struct shard_identity *process, uint64_t connection_id);
+
+/* Asks the shard how it is; when it has answered, publisher_facts tell. Asks no more than one at a
+ * time. */
+void publisher_survey(struct publisher *publisher);
+/* Null: it has not said, or is not there. */
+const struct fleet_facts *publisher_facts(const struct publisher *publisher);
 
 const char *publisher_shard(const struct publisher *publisher);
 bool publisher_is_ready(const struct publisher *publisher);

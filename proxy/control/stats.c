@@ -12,7 +12,7 @@ static uint64_t sum(const struct control *control, size_t offset)
 {
     uint64_t total = 0;
     for (unsigned i = 0; i < control->nworkers; i++) {
-        const char *counters = (const char *)worker_counters(control->workers[i]);
+        const char *counters = (const char *)&control->worker_counters[i];
         total += counter_read((const struct counter *)(const void *)(counters + offset));
     }
     return total;
@@ -22,7 +22,7 @@ static void merge_histogram(const struct control *control, size_t offset, struct
 {
     *into = (struct histogram){.buckets = {{0}}};
     for (unsigned i = 0; i < control->nworkers; i++) {
-        const char *counters = (const char *)worker_counters(control->workers[i]);
+        const char *counters = (const char *)&control->worker_counters[i];
         histogram_merge(into, (const struct histogram *)(const void *)(counters + offset));
     }
 }
@@ -45,6 +45,10 @@ static const struct {
      "Open client connections."},
     {"sluice_clients_accepted_total", METRIC_COUNTER, offsetof(struct counters, accepted),
      "Client connections accepted."},
+    {"sluice_clients_rejected_total", METRIC_COUNTER, offsetof(struct counters, rejected),
+     "Connections refused because there were maxclients of them."},
+    {"sluice_clients_timed_out_total", METRIC_COUNTER, offsetof(struct counters, timed_out),
+     "Clients closed because they were idle for the time-out."},
     {"sluice_client_read_bytes_total", METRIC_COUNTER, offsetof(struct counters, bytes_in),
      "Bytes read from clients."},
     {"sluice_client_written_bytes_total", METRIC_COUNTER, offsetof(struct counters, bytes_out),

@@ -33,8 +33,11 @@ struct counters {
     struct counter commands[COUNTED_COMMANDS];
     struct shard_counters shards[COUNTED_SHARDS];
     struct counter clients; /* gauge */
+    struct counter blocked; /* gauge: clients that wait for an element */
     struct counter accepted;
-    struct counter bytes_in; /* from clients */
+    struct counter rejected;  /* connections above maxclients */
+    struct counter timed_out; /* idle clients closed */
+    struct counter bytes_in;  /* from clients */
     struct counter bytes_out;
     struct counter slow_readers; /* clients cut off */
     struct counter dual_writes;

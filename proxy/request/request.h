@@ -25,6 +25,7 @@ enum outcome {
 
 #define SLOT_NONE UINT32_MAX
 
+struct backend;
 struct request;
 typedef void request_fn(struct request *request);
 
@@ -68,6 +69,9 @@ struct request {
     struct request *pipeline_next; /* in the order of the client's commands */
     size_t size_bytes;             /* of the client's command */
     bool is_complete;
+    struct backend *stalled;      /* is not read until the sink has drained; else null */
+    bool is_read_slowly;          /* its client does not catch up: not stalled again */
+    bool is_muted;                /* the client wants no reply: sink is null */
     const struct request *origin; /* of a part: the client's request; else null */
     request_fn *cancel; /* may be null: nobody waits any more, and the shard should not either */
     void *work;         /* of whoever makes the answer from parts */

@@ -15,8 +15,6 @@
 #define SCRATCH_BYTES    ((size_t)64 << 10)
 #define TICK_MS          20
 #define ACCEPTS_PER_TURN 64
-/* Beside its largest argument; with Redis' 512 MB for that 1 GB, its client-query-buffer-limit. */
-#define REQUEST_ROOM_BYTES ((size_t)512 << 20)
 
 struct worker {
     struct worker_settings settings;
@@ -28,7 +26,7 @@ struct worker {
     struct io listener_io;
     bool is_listening, is_draining, is_idle_told;
     struct request_pool pool;
-    struct counters counters; /* read by the control thread */
+    struct counters *counters; /* read by other threads */
     struct router *router;
     struct client_host clients;
     char scratch[SCRATCH_BYTES];
@@ -53,7 +51,8 @@ static void on_connection(void *context)
         if (fd < 0) {
             break;
         }
-        if (worker->clients.count >= worker->settings.clients_max) {
+        if (clients_open(&worker->clients) >= worker->settings.limits.clients_max) {
+            counter_add(&worker->counters->rejected, 1);
             refuse_client(fd);
         } else {
             client_open(&worker->clients, fd);
@@ -198,6 +197,25 @@ void worker_learn(struct worker *worker, const struct command_table *table, cons
     mailbox_post(worker->mailbox, &mail->mail);
 }
 
+struct facts_mail {
+    struct mail mail;
+    struct fleet_facts facts;
+};
+
+static void deliver_facts(struct mail *mail, void *receiver)
+{
+    struct worker *worker = receiver;
+    worker->clients.facts = ((const struct facts_mail *)mail)->facts;
+    mem_free(mail);
+}
+
+void worker_tell(struct worker *worker, const struct fleet_facts *facts)
+{
+    struct facts_mail *mail = mem_alloc(sizeof(*mail));
+    *mail = (struct facts_mail){{.deliver = deliver_facts}, *facts};
+    mailbox_post(worker->mailbox, &mail->mail);
+}
+
 static void deliver_drain(struct mail *mail, void *receiver)
 {
     struct worker *worker = receiver;
@@ -277,7 +295,7 @@ static void set_up_router(struct worker *worker)
     struct router_settings router = {
         .backend = {.loop = worker->loop,
                     .pool = &worker->pool,
-                    .counters = &worker->counters,
+                    .counters = worker->counters,
                     .timeout_us = settings->backend_timeout_us,
                     .connect_timeout_us = settings->connect_timeout_us,
                     .scratch = worker->scratch,
@@ -297,14 +315,14 @@ static void set_up_clients(struct worker *worker)
     const struct worker_settings *settings = &worker->settings;
     worker->clients = (struct client_host){.loop = worker->loop,
                                            .router = worker->router,
-                                           .counters = &worker->counters,
+                                           .counters = worker->counters,
                                            .table = command_table_builtin(),
                                            .server_version = "7.0.0",
                                            .scratch = worker->scratch,
                                            .scratch_size = sizeof(worker->scratch),
-                                           .bulk_max = settings->bulk_max,
-                                           .output_max = settings->output_max,
-                                           .request_max = settings->bulk_max + REQUEST_ROOM_BYTES,
+                                           .limits = &worker->settings.limits,
+                                           .all_counters = settings->all_counters,
+                                           .nworkers = settings->count,
                                            .port = settings->port,
                                            .started_us = loop_now_us(worker->loop),
                                            .next_id = settings->index + 1,
@@ -328,6 +346,7 @@ struct worker *worker_start(const struct worker_settings *settings,
     struct worker *worker = mem_zalloc(sizeof(*worker));
     worker->settings = *settings;
     worker->reports = *reports;
+    worker->counters = &settings->all_counters[settings->index];
     worker->loop = loop_new();
     worker->mailbox = mailbox_new(worker->loop, worker);
     timer_init(&worker->tick, worker->loop, on_tick, worker);
@@ -358,9 +377,4 @@ void worker_free(struct worker *worker)
     request_pool_fini(&worker->pool);
     loop_free(worker->loop);
     mem_free(worker);
-}
-
-const struct counters *worker_counters(const struct worker *worker)
-{
-    return &worker->counters;
 }

@@ -6,6 +6,8 @@
 
 #include "lib/command/command.h"
 #include "lib/topology/snapshot.h"
+#include "proxy/client/fleet_facts.h"
+#include "proxy/config/limits.h"
 #include "proxy/routing/router.h"
 
 struct worker;
@@ -30,8 +32,8 @@ struct worker_settings {
     uint64_t backend_timeout_us, connect_timeout_us, wait_max_us, store_timeout_us;
     uint64_t mirror_timeout_us;
     enum dual_write_ack ack;
-    uint64_t bulk_max, output_max;
-    unsigned clients_max; /* of this worker */
+    struct client_limits limits;
+    struct counters *all_counters; /* by worker; written by each its own */
 };
 
 /* Starts the thread; it accepts clients after its first worker_adopt. */
@@ -52,6 +54,7 @@ void worker_expel(struct worker *worker, const char *shard);
 void worker_learn(struct worker *worker, const struct command_table *table, const char *version);
 /* Accept nobody any more, answer what was asked, then on_idle. */
 void worker_drain(struct worker *worker);
-const struct counters *worker_counters(const struct worker *worker);
+/* What the shards say of themselves now. */
+void worker_tell(struct worker *worker, const struct fleet_facts *facts);
 
 #endif

@@ -239,6 +239,13 @@ static void set_up_router(struct router_rig *rig)
     };
     struct router_events events = {on_fenced, on_unfenced, on_given_up, on_drained, rig};
     rig->router = router_new(&settings, &events);
+    rig->limits = options->limits;
+    if (rig->limits.bulk_max == 0) {
+        rig->limits.bulk_max = (uint64_t)512 << 20;
+    }
+    if (rig->limits.request_max == 0) {
+        rig->limits.request_max = (uint64_t)256 << 20;
+    }
     rig->clients = (struct client_host){
         .loop = rig->loop,
         .router = rig->router,
@@ -247,9 +254,9 @@ static void set_up_router(struct router_rig *rig)
         .server_version = "7.0.15",
         .scratch = rig->scratch,
         .scratch_size = sizeof(rig->scratch),
-        .bulk_max = (uint64_t)512 << 20,
-        .output_max = options->output_max > 0 ? options->output_max : (size_t)256 << 20,
-        .request_max = options->request_max > 0 ? options->request_max : (size_t)256 << 20,
+        .limits = &rig->limits,
+        .all_counters = &rig->counters,
+        .nworkers = 1,
         .next_id = 1,
         .id_step = 1,
         .pass_on = pass_on,

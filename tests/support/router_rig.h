@@ -22,7 +22,7 @@ struct rig_options {
     const char *const *redis_options;             /* as redis_server_start, for all */
     uint64_t timeout_ms, wait_ms;                 /* of a shard; for a shard. 0: 5 s, 2 s */
     uint64_t mirror_timeout_ms, store_timeout_ms; /* 0: 2 s, 0 */
-    size_t output_max, request_max;               /* 0: 256 MB */
+    struct client_limits limits;                  /* bulk_max 0: 512 MB, request_max 0: 256 MB */
     struct migration_options migration;           /* all zero: the defaults */
 };
 
@@ -42,6 +42,7 @@ struct router_rig {
     struct counters counters;
     struct router *router;
     struct client_host clients;
+    struct client_limits limits;
     char scratch[65536];
     /* What the router has told. */
     unsigned fenced, unfenced, ngiven_up;

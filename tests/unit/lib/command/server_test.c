@@ -342,8 +342,8 @@ static void unknown_commands_get_the_servers_error(void **state)
         {SLICE("obJect"), SLICE("NO\r\npe"), SLICE("b"), SLICE("")},
         {SLICE("xgroup"), SLICE("no\0pe"), SLICE("b"), SLICE("")},
         {SLICE("memory"), SLICE(""), SLICE("b"), SLICE("")},
-        {SLICE("config"), {letters, 128}, SLICE("b"), SLICE("")},
-        {SLICE("config"), {letters, 129}, SLICE("b"), SLICE("")},
+        {SLICE("cluster"), {letters, 128}, SLICE("b"), SLICE("")},
+        {SLICE("cluster"), {letters, 129}, SLICE("b"), SLICE("")},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         expect_error_of_server(cases[i], 4);

@@ -39,7 +39,9 @@ static int start(void **state)
 static int start_narrow(void **state)
 {
     (void)state;
-    return start_with(&(struct rig_options){.output_max = 4 * MEGABYTE, .request_max = MEGABYTE});
+    return start_with(
+        &(struct rig_options){.limits = {.request_max = MEGABYTE,
+                                         .output[OUTPUT_NORMAL] = {.hard_bytes = 4 * MEGABYTE}}});
 }
 
 static int stop(void **state)
