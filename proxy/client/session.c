@@ -216,8 +216,8 @@ static bool ends_transaction(enum command_handler handler)
  * way on others; and so would what follows a change of protocol: each has its connection. */
 static bool must_come_alone(const struct client *client, const struct command_info *info)
 {
-    if (info == NULL) {
-        return false;
+    if (info == NULL || info->handler == HANDLER_ROUTE) {
+        return false; /* nearly all are such */
     }
     if (info->handler == HANDLER_HELLO || info->handler == HANDLER_RESET) {
         return true;
