@@ -24,20 +24,6 @@
 #define WRITERS 2
 #define WRITES  200
 
-/* State T in /proc: it has met its fail point. */
-static bool process_is_stopped(struct process *process)
-{
-    char path[64];
-    char line[256] = "";
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)process_pid(process));
-    FILE *file = fopen(path, "re");
-    if (file != NULL) {
-        (void)!fgets(line, sizeof(line), file);
-        (void)fclose(file);
-    }
-    return strstr(line, ") T ") != NULL;
-}
-
 static int set_up(void **state)
 {
     static const char *const fast[] = {"--appendonly", "no", NULL};
