@@ -221,8 +221,8 @@ static bool ends_transaction(enum command_handler handler)
 static bool must_come_alone(const struct client *client, const struct command_info *info,
                             const struct command *command)
 {
-    if (info == NULL) {
-        return false;
+    if (info == NULL || info->handler == HANDLER_ROUTE) {
+        return false; /* nearly all are such */
     }
     if (info->handler == HANDLER_HELLO || info->handler == HANDLER_RESET) {
         return true;

@@ -450,16 +450,25 @@ unsigned router_usable_shard(const struct router *router)
     return 0;
 }
 
-bool router_is_congested(const struct router *router)
+static bool is_resp3_congested(const struct router *router)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
-        for (const struct lane *lane = router->lanes[i]; lane != NULL; lane = lane->resp3) {
-            if (backend_backlog(lane->backend) > CONGESTED_BYTES) {
-                return true;
-            }
+        const struct lane *lane = router->lanes[i]->resp3;
+        if (lane != NULL && backend_backlog(lane->backend) > CONGESTED_BYTES) {
+            return true;
         }
     }
     return false;
+}
+
+bool router_is_congested(const struct router *router)
+{
+    for (unsigned i = 0; i < router->nlanes; i++) {
+        if (backend_backlog(router->lanes[i]->backend) > CONGESTED_BYTES) {
+            return true;
+        }
+    }
+    return router->has_resp3 && is_resp3_congested(router);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */

@@ -37,6 +37,7 @@ struct router {
     struct snapshot *snapshot;
     struct lane **lanes; /* RESP2's, by shard index of the snapshot */
     unsigned nlanes;
+    bool has_resp3; /* some lane to a shard has, or had, one of RESP3 beside it */
     struct request_queue held;
     struct private_lane *private_lanes;         /* all open ones */
     struct subscriber *subscribers;             /* all clients' */
