@@ -6,7 +6,7 @@
 // clang-format off
 static const struct option_spec specs[] = {
     {"store", OPTION_TEXT, FIELD(store_url), NULL, 0, 0, false,
-     "where the topology is: file:DIR"},
+     "where the topology is: file:DIR or etcd:HOST:PORT,..."},
     {"admin", OPTION_TEXT, FIELD(admin), "127.0.0.1:9390", 0, 0, false,
      "address of the admin endpoint"},
     {"id", OPTION_TEXT, FIELD(id), NULL, 0, 0, false,
@@ -21,6 +21,8 @@ static const struct option_spec specs[] = {
      "percent of a copy's maxmemory above which copying to it waits"},
     {"progress-period", OPTION_DURATION, FIELD(progress_period_ms), "500ms", 10, HOUR_MS, false,
      "shortest time between two progress records in the journal"},
+    {"full-rate", OPTION_FLAG, FIELD(is_full_rate), NULL, 0, 0, false,
+     "copy as fast as the shards can; without it copying rests while they answer slower than before"},
     {"list-fail-points", OPTION_FLAG, FIELD(list_fail_points), NULL, 0, 0, true,
      "print the names of the fail points (builds for tests), then exit"},
 };

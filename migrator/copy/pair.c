@@ -70,16 +70,33 @@ enum copy_status pair_await_room(struct copy_pair *pair)
     return status;
 }
 
+static uint64_t rest_us(struct copy_pair *pair, uint64_t now_us)
+{
+    uint64_t latency_us = 0;
+    if (pair->pace == NULL) {
+        return 0;
+    }
+    if (probe_read(pair->probe, &latency_us)) {
+        pace_learn(pair->pace, latency_us);
+    }
+    uint64_t since_us = pair->working_since_us;
+    return pace_rest_us(pair->pace, since_us != 0 ? now_us - since_us : 0);
+}
+
 enum copy_status pair_pay(struct copy_pair *pair, uint64_t keys, uint64_t bytes)
 {
-    uint64_t wait_us = throttle_take(pair->throttle, clock_now_us(), keys, bytes);
-    uint64_t until_us = clock_now_us() + wait_us;
+    uint64_t now_us = clock_now_us();
+    uint64_t owed_us = throttle_take(pair->throttle, now_us, keys, bytes);
+    uint64_t wait_us = rest_us(pair, now_us);
+    wait_us = wait_us > owed_us ? wait_us : owed_us;
+    uint64_t until_us = now_us + wait_us;
     enum copy_status status = COPY_OK;
     while (status == COPY_OK && wait_us >= 1000) {
         clock_sleep_ms(wait_us / 1000 < PIECE_MS ? wait_us / 1000 : PIECE_MS);
         status = pair_check(pair);
-        uint64_t now_us = clock_now_us();
+        now_us = clock_now_us();
         wait_us = until_us > now_us ? until_us - now_us : 0;
     }
+    pair->working_since_us = now_us;
     return status;
 }

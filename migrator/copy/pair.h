@@ -7,6 +7,8 @@
 #define MIGRATOR_COPY_PAIR_H
 
 #include "lib/shard/fence.h"
+#include "migrator/copy/pace.h"
+#include "migrator/copy/probe.h"
 #include "migrator/copy/throttle.h"
 
 enum copy_status {
@@ -65,6 +67,9 @@ struct copy_pair {
     uint64_t max_skew_ms;
     uint64_t large_key_bytes;
     struct throttle *throttle;
+    struct pace *pace; /* null: never rest */
+    struct probe *probe;
+    uint64_t working_since_us; /* since the last rest; 0: since now */
     const struct copy_hooks *hooks;
     /* How many keys the next group of each reading may have, by what was read; 0: not known yet. */
     unsigned group_keys[READINGS];
@@ -86,7 +91,7 @@ struct copy_side *pair_side(struct copy_pair *pair, bool on_copy);
 bool pair_has_room(const struct copy_pair *pair);
 /* Waits until the copy has memory for more. */
 enum copy_status pair_await_room(struct copy_pair *pair);
-/* Waits as the throttle wants, in pieces, so that the program can end. */
+/* Waits as the throttle and the pace want, in pieces, so that the program can end. */
 enum copy_status pair_pay(struct copy_pair *pair, uint64_t keys, uint64_t bytes);
 
 #endif

@@ -141,6 +141,7 @@ void engine_free(struct engine *engine)
     if (engine->has_verifier) {
         verifier_fini(&engine->verifier);
     }
+    engine_end_pacing(engine);
     engine_disconnect(engine, SIDE_SOURCE);
     engine_disconnect(engine, SIDE_TARGET);
     view_fini(&engine->view);

@@ -24,6 +24,13 @@ enum step_result {
     STEP_RETRY     /* a failure, said in `why`: back off */
 };
 
+/* When the steps of a hold were over; 0: they were not. */
+struct hold_steps {
+    uint64_t barrier_us;
+    uint64_t drain_us;
+    uint64_t guards_us;
+};
+
 struct engine {
     const struct migrator_settings *settings;
     const atomic_bool *is_stopping;
@@ -38,12 +45,16 @@ struct engine {
 
     struct recollection memory;
     struct throttle throttle;
+    struct probe *probe; /* while copying, or before; null: none */
+    struct pace pace;
+    bool is_paced;          /* pace has been set for this copying */
     uint64_t scanning_base; /* base and direction that the two below belong to */
     enum direction scanning_direction;
     struct scanner backfill;
     struct verifier verifier;
     bool has_verifier;
     uint64_t hold_began_us;      /* 0: no hold */
+    struct hold_steps hold_steps;
     uint64_t hold_deadline_us;   /* 0: none */
     uint64_t quiet_since_us;     /* the dirty set has stayed below cutover_keys; 0: it has not */
     uint64_t hold_not_before_us; /* backing off after an undone hold */
@@ -104,6 +115,11 @@ void engine_pair(struct engine *engine, struct copy_pair *pair);
 struct guard_claim engine_claim(const struct engine *engine, enum side side);
 void engine_names(const struct engine *engine, enum direction direction,
                   struct metadata_names *names);
+/* Watches how long the shards take to answer, so that copying can spare their clients. Watching
+ * before the copying begins tells what is usual. Neither fails: without it nothing rests. */
+void engine_watch_latency(struct engine *engine);
+void engine_begin_pacing(struct engine *engine);
+void engine_end_pacing(struct engine *engine);
 /* Whether the copy is below copy_memory_limit; looked at now and then, journalled when it changes.
  */
 bool engine_copy_has_room(struct engine *engine);

@@ -14,6 +14,7 @@ struct migrator_settings {
     uint64_t purge_patience_ms;  /* then a purge that cannot be done becomes a debt */
     uint64_t copy_memory_limit;  /* percent of the copy's maxmemory; above, copying waits */
     uint64_t progress_period_ms; /* between two progress records in the journal */
+    bool is_full_rate;           /* copy without regard to the shards' latency */
     bool list_fail_points;
 };
 

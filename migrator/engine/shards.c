@@ -138,6 +138,8 @@ void engine_pair(struct engine *engine, struct copy_pair *pair)
         .max_skew_ms = migration->options.max_skew_ms,
         .large_key_bytes = migration->options.large_key_bytes,
         .throttle = &engine->throttle,
+        .pace = engine->is_paced ? &engine->pace : NULL,
+        .probe = engine->probe,
         .hooks = &engine->hooks};
     engine_names(engine, phase_direction(migration->phase), &pair->names);
 }

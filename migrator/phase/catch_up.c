@@ -238,11 +238,13 @@ enum step_result phase_catch_up(struct engine *engine)
         return result;
     }
     PASS(STEP_COPY_AFTER_BARRIER);
+    engine_begin_pacing(engine);
     engine_pair(engine, &pair);
     if (!backfill(engine, &pair, &result) || !verify(engine, &pair, &result) ||
         !drain_leftovers(engine, &result)) {
         return result;
     }
+    engine_end_pacing(engine);
     engine_publish_progress(engine, true);
     PASS(STEP_COPY_BEFORE_VERIFIED);
     result = engine_change(engine, set_verified, 0, NULL);
@@ -267,8 +269,11 @@ enum step_result phase_verify_again(struct engine *engine)
     struct copy_pair pair;
     engine->scanning_base = 0; /* a walk from the beginning */
     begin_walks(engine);
+    engine_begin_pacing(engine);
     engine_pair(engine, &pair);
-    if (!verify(engine, &pair, &result) || !drain_leftovers(engine, &result)) {
+    bool is_done = verify(engine, &pair, &result) && drain_leftovers(engine, &result);
+    engine_end_pacing(engine);
+    if (!is_done) {
         return result;
     }
     return engine_change(engine, clear_request, REQUEST_VERIFY, NULL);

@@ -58,6 +58,7 @@ void phase_hold_began(struct engine *engine)
         return;
     }
     engine->hold_began_us = clock_now_us();
+    engine->hold_steps = (struct hold_steps){.barrier_us = 0};
     engine->hold_deadline_us =
         engine->hold_began_us + engine->view.migration.options.hold_max_ms * 1000;
     counter_add(&engine->progress->holds, 1);
@@ -73,13 +74,21 @@ static void back_off(struct engine *engine)
     counter_add(&engine->progress->holds_undone, 1);
 }
 
+/* Milliseconds from the beginning of the hold; 0 for a step that was not reached. */
+static double hold_ms(uint64_t at_us, uint64_t began_us)
+{
+    return at_us > began_us ? (double)(at_us - began_us) / 1000 : 0;
+}
+
 void phase_hold_ended(struct engine *engine, bool was_undone)
 {
     if (engine->hold_began_us == 0) {
         return;
     }
     struct progress *progress = engine->progress;
-    uint64_t took_us = clock_now_us() - engine->hold_began_us;
+    uint64_t began_us = engine->hold_began_us;
+    uint64_t took_us = clock_now_us() - began_us;
+    const struct hold_steps *steps = &engine->hold_steps;
     engine->hold_began_us = engine->hold_deadline_us = 0;
     counter_set(&progress->hold_us, took_us);
     if (took_us > counter_read(&progress->hold_us_max)) {
@@ -94,8 +103,10 @@ void phase_hold_ended(struct engine *engine, bool was_undone)
              (double)took_us / 1000, (int)was_undone);
     engine_note_phase(engine, true);
     engine_note_barrier(engine);
-    ENGINE_NOTE(engine, "hold", "{s:f, s:b}", "ms", (double)took_us / 1000, "undone",
-                (int)was_undone);
+    ENGINE_NOTE(engine, "hold", "{s:f, s:b, s:f, s:f, s:f}", "ms", (double)took_us / 1000, "undone",
+                (int)was_undone, "barrier_at_ms", hold_ms(steps->barrier_us, began_us),
+                "drained_at_ms", hold_ms(steps->drain_us, began_us), "guarded_at_ms",
+                hold_ms(steps->guards_us, began_us));
 }
 
 /* While the last proxies let their requests end, the marks of the others are worked off. A failure
@@ -131,6 +142,7 @@ bool phase_silence(struct engine *engine, enum step_result *result)
     if (!engine_barrier_busy(engine, view_authority(&engine->view), drain_meanwhile, result)) {
         return false;
     }
+    engine->hold_steps.barrier_us = clock_now_us();
     pass_either(engine, STEP_HOLD_AFTER_BARRIER, STEP_HOLD_BACK_AFTER_BARRIER);
     do {
         if (!phase_drain(engine, &drain, result)) {
@@ -143,6 +155,7 @@ bool phase_silence(struct engine *engine, enum step_result *result)
             return false;
         }
     } while (drain.remaining > 0);
+    engine->hold_steps.drain_us = clock_now_us();
     pass_either(engine, STEP_HOLD_AFTER_DRAIN, STEP_HOLD_BACK_AFTER_DRAIN);
     return true;
 }
@@ -167,6 +180,7 @@ bool phase_copy_becomes_owner(struct engine *engine, enum step_result *result)
     if (!phase_guard(engine, copy, GUARD_OWNER, names.ver, memory->evicted[copy], result)) {
         return false;
     }
+    engine->hold_steps.guards_us = clock_now_us();
     pass_either(engine, STEP_HOLD_AFTER_OWNER, STEP_HOLD_BACK_AFTER_OWNER);
     return true;
 }

@@ -14,6 +14,7 @@ enum step_result phase_planned(struct engine *engine)
     if (!engine_connect_both(engine, &result)) {
         return result;
     }
+    engine_watch_latency(engine);
     PASS(STEP_PLANNED_BEFORE_PREFLIGHT);
     if (!phase_preflight(engine, &passed, &result)) {
         return result;

@@ -12,6 +12,7 @@
 
 #include "lib/base/file.h"
 #include "lib/topology/document.h"
+#include "migrator/options.h"
 #include "proxy/config/config.h"
 
 static void the_sample_topology_is_what_the_programs_write(void **state)
@@ -59,6 +60,7 @@ static void the_samples_have_every_option_at_its_default(void **state)
 {
     (void)state;
     assert_sample("config/proxy.conf", &proxy_options);
+    assert_sample("config/migrator.conf", &migrator_options);
 }
 
 int main(void)

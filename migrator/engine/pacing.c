@@ -1,0 +1,57 @@
+/* When the engine watches the shards' latency: from the preflight to the end of the copying. */
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "migrator/engine/engine.h"
+
+/* So long the copying waits to learn what is usual, where nothing watched before. */
+#define USUAL_WAIT_MS  UINT64_C(300)
+#define USUAL_PIECE_MS UINT64_C(5)
+
+void engine_watch_latency(struct engine *engine)
+{
+    const struct topology_shard *shards = engine->view.shards;
+    struct error err;
+    if (engine->settings->is_full_rate) {
+        return;
+    }
+    if (engine->probe != NULL &&
+        !probe_is_of(engine->probe, &shards[SIDE_SOURCE], &shards[SIDE_TARGET])) {
+        engine_end_pacing(engine);
+    }
+    if (engine->probe != NULL) {
+        return;
+    }
+    engine->probe = probe_start(&shards[SIDE_SOURCE], &shards[SIDE_TARGET],
+                                engine->settings->shard_timeout_ms, &err);
+    if (engine->probe == NULL) {
+        log_warn("copying will not spare the clients reason=\"%s\"", err.text);
+    }
+}
+
+void engine_begin_pacing(struct engine *engine)
+{
+    uint64_t usual_us = 0;
+    engine_watch_latency(engine);
+    if (engine->probe == NULL || engine->is_paced) {
+        return;
+    }
+    uint64_t until_us = clock_now_us() + USUAL_WAIT_MS * 1000;
+    bool is_known = probe_read(engine->probe, &usual_us);
+    while (!is_known && clock_now_us() < until_us && engine_may_go_on(engine)) {
+        clock_sleep_ms(USUAL_PIECE_MS);
+        is_known = probe_read(engine->probe, &usual_us);
+    }
+    pace_init(&engine->pace, usual_us);
+    engine->is_paced = true;
+    log_info("copying rests when the shards answer slower migration=m%llu usual_us=%llu "
+             "limit_us=%llu",
+             (unsigned long long)engine->id, (unsigned long long)usual_us,
+             (unsigned long long)engine->pace.limit_us);
+}
+
+void engine_end_pacing(struct engine *engine)
+{
+    probe_stop(engine->probe);
+    engine->probe = NULL;
+    engine->is_paced = false;
+}
