@@ -157,10 +157,10 @@ fuzz-run: $(FUZZ)
 	    -artifact_prefix=$(B)/ $(B)/corpus/$$name $(wildcard tests/fuzz/corpus) || exit 1; done
 
 model: ## search the protocol's model, the quick cases (scripts/install-deps --model)
-	@tests/model/check quick $(ONLY)
+	@tests/model/check quick '$(ONLY)'
 
 model-full: ## all cases of the model: an hour
-	@tests/model/check full $(ONLY)
+	@tests/model/check full '$(ONLY)'
 
 bench: all $(BENCH) ## compare with nutcracker in the same run
 	scripts/bench --syscalls $(BENCH_OPTIONS)
