@@ -465,5 +465,6 @@ int main(void)
         TEST(a_watching_client_is_not_left_waiting_by_a_shard_that_hangs),
     };
     int failed = cmocka_run_group_tests_name("transaction", tests, start, stop);
-    return failed + cmocka_run_group_tests_name("transaction in RESP3", tests, start_in_resp3, stop);
+    return failed +
+           cmocka_run_group_tests_name("transaction in RESP3", tests, start_in_resp3, stop);
 }
