@@ -29,6 +29,9 @@ static char *command_line_of(int argc, char **argv)
 
 static enum command_result run_on_store(struct command_run *run, struct error *err)
 {
+    if (run->command->has_own_stores) {
+        return run->command->run(run, err);
+    }
     const char *url = run->settings->store;
     url = url != NULL ? url : getenv("SLUICE_STORE");
     if (url == NULL || url[0] == '\0') {

@@ -6,7 +6,7 @@
 // clang-format off
 static const struct option_spec specs[] = {
     {"store", OPTION_TEXT, FIELD(store_url), NULL, 0, 0, false,
-     "where the topology is: file:DIR"},
+     "where the topology is: file:DIR or etcd:HOST:PORT,..."},
     {"admin", OPTION_TEXT, FIELD(admin), "127.0.0.1:9390", 0, 0, false,
      "address of the admin endpoint"},
     {"id", OPTION_TEXT, FIELD(id), NULL, 0, 0, false,

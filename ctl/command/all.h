@@ -29,7 +29,11 @@
     X(explain)        \
     X(report)         \
     X(journal)        \
-    X(proxies)
+    X(proxies)        \
+    X(store_copy)     \
+    X(store_backup)   \
+    X(store_restore)  \
+    X(store_repair)
 
 #define X(name) extern const struct command command_##name;
 COMMANDS(X)

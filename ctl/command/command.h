@@ -41,6 +41,7 @@ struct command {
     unsigned noptions;
     unsigned min_arguments;
     unsigned max_arguments;
+    bool has_own_stores; /* its arguments name them; `store` is null */
     command_fn *run;
 };
 

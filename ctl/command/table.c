@@ -12,8 +12,9 @@ const struct command *const commands[] = {
 const unsigned command_count = sizeof(commands) / sizeof(commands[0]);
 
 const struct command_option global_options[] = {
-    CTL_OPTION("store", OPTION_TEXT, store, "URL",
-               "where the topology lives, file:DIR; SLUICE_STORE stands in for it"),
+    CTL_OPTION(
+        "store", OPTION_TEXT, store, "URL",
+        "where the topology lives: file:DIR or etcd:HOST:PORT,...; SLUICE_STORE stands in for it"),
     CTL_OPTION("json", OPTION_FLAG, is_json, NULL, "print one JSON document, errors included"),
 };
 

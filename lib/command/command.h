@@ -81,7 +81,6 @@ enum command_form {
     FORM_ANY,
     FORM_COPY,   /* not to another database */
     FORM_SORT,   /* not BY or GET a pattern: keys that nobody named */
-    FORM_XREAD,  /* not BLOCK */
     FORM_SCRIPT, /* not without keys */
 };
 
@@ -169,11 +168,19 @@ int command_keys(const struct command_info *info, const struct slice *argv, unsi
  * and XREADGROUP only with BLOCK. */
 bool command_blocks(const struct command_info *info, const struct slice *argv, unsigned argc);
 
+/* The positions of the options of XREAD and XREADGROUP that come before its keys; argc: not there.
+ */
+struct xread_options {
+    unsigned streams, block, group;
+};
+
+struct xread_options command_xread_options(const struct slice *argv, unsigned argc);
+
 const char *command_refused_form_of(const struct command_info *info, const struct slice *argv,
                                     unsigned argc);
 
 /* Null; or, for a form of a routed command that this proxy does not serve (COPY ... DB, SORT BY
- * pattern, EVAL without keys, XREAD BLOCK), what the client is told, as command_info.reason. */
+ * pattern, EVAL without keys), what the client is told, as command_info.reason. */
 static inline const char *command_refused_form(const struct command_info *info,
                                                const struct slice *argv, unsigned argc)
 {

@@ -163,14 +163,9 @@ static int keys_of_georadius(const struct command_info *info, const struct slice
     return (int)list->count;
 }
 
-/* The positions of XREAD's options: what we look for, or argc when it is not there. */
-struct xread_options {
-    unsigned streams, block;
-};
-
-static struct xread_options read_xread(const struct slice *argv, unsigned argc)
+struct xread_options command_xread_options(const struct slice *argv, unsigned argc)
 {
-    struct xread_options found = {argc, argc};
+    struct xread_options found = {argc, argc, argc};
     unsigned i = 1;
     while (i < argc) {
         if (word_is(argv, i, "STREAMS")) {
@@ -179,6 +174,9 @@ static struct xread_options read_xread(const struct slice *argv, unsigned argc)
         }
         if (word_is(argv, i, "BLOCK")) {
             found.block = i;
+        }
+        if (word_is(argv, i, "GROUP")) {
+            found.group = i;
         }
         unsigned values = word_is(argv, i, "NOACK") ? 0 : word_is(argv, i, "GROUP") ? 2 : 1;
         i += 1 + values;
@@ -190,7 +188,7 @@ static struct xread_options read_xread(const struct slice *argv, unsigned argc)
 static int keys_of_xread(const struct command_info *info, const struct slice *argv, unsigned argc,
                          struct key_list *list)
 {
-    unsigned streams = read_xread(argv, argc).streams;
+    unsigned streams = command_xread_options(argv, argc).streams;
     unsigned count = streams < argc ? (argc - streams - 1) / 2 : 0;
     bool is_written = info->nspecs > 0 && info->specs[0].is_written;
     for (unsigned i = 0; i < count; i++) {
@@ -226,7 +224,7 @@ bool command_blocks(const struct command_info *info, const struct slice *argv, u
     if ((info->flags & COMMAND_BLOCKING) == 0) {
         return false;
     }
-    return info->finder != FINDER_XREAD || read_xread(argv, argc).block < argc;
+    return info->finder != FINDER_XREAD || command_xread_options(argv, argc).block < argc;
 }
 
 /* COPY from to [DB n] [REPLACE] */
@@ -270,10 +268,6 @@ const char *command_refused_form_of(const struct command_info *info, const struc
     case FORM_SORT:
         return sort_reads_other_keys(argv, argc)
                    ? "not supported by this Sluice: SORT with BY or GET of a pattern"
-                   : NULL;
-    case FORM_XREAD:
-        return command_blocks(info, argv, argc)
-                   ? "not supported by this Sluice: XREAD and XREADGROUP with BLOCK"
                    : NULL;
     case FORM_SCRIPT:
         return script_has_no_keys(argv, argc)

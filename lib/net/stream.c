@@ -1,6 +1,7 @@
 #include "lib/net/stream.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,6 +51,12 @@ static const struct stream_ops plain_ops = {plain_read, plain_write, plain_close
 void stream_open_plain(struct stream *stream, int fd)
 {
     *stream = (struct stream){.ops = &plain_ops, .fd = fd};
+}
+
+bool stream_is_ending(const struct stream *stream)
+{
+    struct pollfd wanted = {.fd = stream->fd, .events = POLLRDHUP};
+    return poll(&wanted, 1, 0) > 0;
 }
 
 void stream_close(struct stream *stream)

@@ -3,6 +3,7 @@
 #ifndef LIB_NET_STREAM_H
 #define LIB_NET_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -40,6 +41,10 @@ static inline enum stream_result stream_write(struct stream *stream, const void 
 {
     return stream->ops->write(stream, data, size, count);
 }
+
+/* The other end has closed its half, or the connection broke, whatever it has sent before that is
+ * still to be read: for one that is not read for the moment. */
+bool stream_is_ending(const struct stream *stream);
 
 /* May be called twice. */
 void stream_close(struct stream *stream);

@@ -131,6 +131,33 @@ bool fence_read(struct shard_link *link, struct fence_state *state, struct error
     return true;
 }
 
+/* "guard:<migration>" -> "<generation>:<state>"; 0 for any other field. */
+static uint64_t generation_of(struct slice name, struct slice value)
+{
+    uint64_t generation = 0;
+    const char *colon = value.len > 0 ? memchr(value.data, ':', value.len) : NULL;
+    bool is_guard =
+        slice_starts_with(name, SLICE("guard:")) && colon != NULL &&
+        number_parse_u64((struct slice){value.data, (size_t)(colon - value.data)}, &generation);
+    return is_guard ? generation : 0;
+}
+
+bool fence_newest_guard(struct shard_link *link, uint64_t *generation, struct error *err)
+{
+    *generation = 0;
+    struct shard_reply *fields = shard_commandf(link, err, "HGETALL " METADATA_FENCE);
+    if (fields == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i + 1 < shard_reply_count(fields); i += 2) {
+        uint64_t found = generation_of(shard_reply_text(shard_reply_at(fields, i)),
+                                       shard_reply_text(shard_reply_at(fields, i + 1)));
+        *generation = found > *generation ? found : *generation;
+    }
+    shard_reply_free(fields);
+    return true;
+}
+
 static bool kill_type(struct shard_link *link, const char *type, struct error *err)
 {
     struct shard_reply *reply = shard_commandf(link, err, "CLIENT KILL TYPE %s SKIPME yes", type);

@@ -29,6 +29,11 @@ struct fence_state {
 bool fence_read(struct shard_link *link, struct fence_state *state, struct error *err)
     __attribute__((warn_unused_result));
 
+/* The largest generation of any guard of the shard, 0 when there is none: what the newest migration
+ * that touched it had. */
+bool fence_newest_guard(struct shard_link *link, uint64_t *generation, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* When a fence may be written. */
 enum fence_write_mode {
     FENCE_WRITE_FIRST,    /* init, shard add: only where there is none */

@@ -255,6 +255,9 @@ static enum cas_result etcd_cas(struct store *base, const struct topology *next,
 {
     struct etcd_store *store = (struct etcd_store *)base;
     struct buffer text;
+    if (store->epoch.revision == 0) {
+        store->epoch.number = next->epoch - 1; /* an import may begin anywhere */
+    }
     ASSERT(store->epoch.number + 1 == next->epoch);
     if (FAIL_POINT("store.cas.before_link")) {
         (void)error_set(err, "cannot write epoch %llu: failed on purpose",

@@ -7,7 +7,8 @@
  *     +------------+---- the next member, a little later -------+
  *
  * It begins behind the revision that was read last, so that nothing falls between. When etcd has
- * compacted that away it begins with the present, and the epoch is unknown until it is read. */
+ * compacted that away it cancels the stream: the epoch is unknown until it is read again, and with
+ * that the next stream has a revision to begin at. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -35,8 +36,7 @@ struct etcd_watch {
     unsigned endpoint;
     uint64_t epoch; /* 0: to be asked */
     bool is_created;
-    bool is_compacted; /* the next stream begins with the present */
-    bool is_over;      /* this stream is of no more use */
+    bool is_over; /* this stream is of no more use */
     uint64_t library_due_us, created_due_us, restart_due_us, behind_since_us;
 };
 
@@ -54,13 +54,11 @@ static void take_event(struct etcd_watch *watch, json_t *event)
 static void take_result(struct etcd_watch *watch, const json_t *result)
 {
     if (json_is_true(json_object_get(result, "canceled"))) {
-        watch->is_compacted = etcd_number_of(result, "compact_revision") > 0;
         watch->is_over = true;
         return;
     }
     if (json_is_true(json_object_get(result, "created"))) {
         watch->is_created = true;
-        watch->is_compacted = false;
         watch->created_due_us = NEVER;
     }
     size_t index;
@@ -158,7 +156,7 @@ static void format_question(struct etcd_watch *watch)
     json_t *range = etcd_range(key, NULL, 0);
     json_t *create = json_object_get(range, "request_range");
     uint64_t revision = watch->store->epoch.revision;
-    if (revision > 0 && !watch->is_compacted) {
+    if (revision > 0) {
         (void)json_object_set_new(create, "start_revision", etcd_number(revision + 1));
     }
     json_t *question = json_pack("{s:O}", "create_request", create);
@@ -211,9 +209,7 @@ static void stop(struct etcd_watch *watch)
 static void restart_later(struct etcd_watch *watch)
 {
     stop(watch);
-    if (!watch->is_compacted) {
-        watch->endpoint = (watch->endpoint + 1) % watch->store->place.nendpoints;
-    }
+    watch->endpoint = (watch->endpoint + 1) % watch->store->place.nendpoints;
     watch->restart_due_us = clock_now_us() + RESTART_AFTER_US;
 }
 

@@ -114,10 +114,35 @@ enum cas_result store_create(struct store *store, const struct topology *topolog
                              struct error *err)
 {
     ASSERT(topology->epoch == 1);
-    if (!store->operations->prepare(store, err)) {
+    if (!store_prepare(store, err)) {
         return CAS_FAILED;
     }
     return write_next(store, topology, err);
+}
+
+bool store_prepare(struct store *store, struct error *err)
+{
+    return store->operations->prepare(store, err);
+}
+
+enum cas_result store_import(struct store *store, const struct topology *topology,
+                             struct error *err)
+{
+    uint64_t newest = 0;
+    if (!topology_validate(topology, err) || !store_prepare(store, err)) {
+        return CAS_FAILED;
+    }
+    switch (store->operations->newest(store, &newest, err)) {
+    case NEWEST_NONE:
+        return store->operations->cas(store, topology, err);
+    case NEWEST_FOUND:
+        (void)error_set(err, "there is a topology in %s already, of epoch %llu", store->url,
+                        (unsigned long long)newest);
+        return CAS_LOST;
+    case NEWEST_FAILED:
+        break;
+    }
+    return CAS_FAILED;
 }
 
 enum cas_result store_cas(struct store *store, const struct topology *next, struct error *err)

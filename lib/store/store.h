@@ -54,6 +54,12 @@ bool store_epoch(struct store *store, uint64_t *epoch, struct error *err)
 /* Writes epoch 1 (topology->epoch == 1); CAS_LOST when there is one already. */
 enum cas_result store_create(struct store *store, const struct topology *topology,
                              struct error *err) __attribute__((warn_unused_result));
+/* Makes the place, where it is not there: what an append into an empty store needs. */
+bool store_prepare(struct store *store, struct error *err) __attribute__((warn_unused_result));
+/* The first topology of a copy or a backup, with the epoch that it has; CAS_LOST when there is any.
+ */
+enum cas_result store_import(struct store *store, const struct topology *topology,
+                             struct error *err) __attribute__((warn_unused_result));
 /* Writes `next` if the newest epoch is next->epoch - 1. `next` must validate. */
 enum cas_result store_cas(struct store *store, const struct topology *next, struct error *err)
     __attribute__((warn_unused_result));

@@ -8,7 +8,8 @@
 #define PENDING_MAX       1024u               /* requests of one client under way */
 #define PENDING_BYTES_MAX ((size_t)1 << 20)   /* and their bytes; one request may be larger */
 #define OUT_HIGH_BYTES    ((size_t)256 << 10) /* unread replies: the client is not read */
-#define BLOCKED_INPUT_MAX ((size_t)64 << 10)
+/* Behind BLPOP: of a client that goes away TCP tells only who has read nearly all. */
+#define BLOCKED_INPUT_MAX ((size_t)16 << 20)
 #define KEPT_BYTES        ((size_t)16 << 10)
 #define READS_PER_TURN    4
 #define SWEEP_US          500000u
@@ -341,6 +342,7 @@ static void on_turn_end(void *context)
         client_free(client);
         return;
     }
+    subscription_tidy(client);
     if (!write_out(client)) {
         return;
     }
@@ -373,7 +375,7 @@ bool client_waits_for_an_element(const struct client *client)
 }
 
 /* What a client has sent behind a command that must be answered first. Where that may take hours,
- * reading goes on for a while, so that a client that goes away is noticed. */
+ * reading goes on for a while, so that a client that goes away is noticed; then the tick asks. */
 static void leave_backlog(struct client *client, size_t size)
 {
     client->has_backlog = true;
@@ -466,9 +468,8 @@ static void on_readable(void *context)
         enum stream_result result = stream_read(&client->stream, room, size, &count);
         if (result == STREAM_END) {
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
-             * when it is gone altogether the next write tells. But nothing is popped for it, and
-             * nothing is waited for. */
-            if (client_waits_for_an_element(client) || client->subscriptions != NULL) {
+             * when it is gone altogether the next write tells. But nothing is popped for it. */
+            if (client_waits_for_an_element(client)) {
                 client_cut_off(client);
             } else {
                 client_drain(client);
@@ -546,7 +547,11 @@ void clients_tick(struct client_host *host)
     struct client *client = host->paused;
     while (client != NULL) {
         struct client *next = client->next_paused;
-        loop_at_turn_end(host->loop, &client->task);
+        if (client_waits_for_an_element(client) && stream_is_ending(&client->stream)) {
+            client_cut_off(client);
+        } else {
+            loop_at_turn_end(host->loop, &client->task);
+        }
         client = next;
     }
 }

@@ -59,8 +59,8 @@ void client_open(struct client_host *host, int fd);
 /* Of all workers, now. */
 uint64_t clients_open(const struct client_host *host);
 void client_close_all(struct client_host *host);
-/* Every few tens of milliseconds: those that were paused for congestion go on; now and then idle
- * ones are closed. */
+/* Every few tens of milliseconds: those that were paused for congestion go on, those that went away
+ * meanwhile are closed, and now and then idle ones. */
 void clients_tick(struct client_host *host);
 /* Stop reading; each closes when what it asked is answered. */
 void clients_drain(struct client_host *host);

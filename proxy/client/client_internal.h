@@ -119,6 +119,8 @@ void subscription_add(struct client *client, struct request *request,
 void subscription_remove(struct client *client, struct request *request,
                          const struct command *command);
 void subscription_end(struct client *client); /* RESET, or the client goes */
+/* At the end of a turn: who is subscribed to nothing any more needs no connections. */
+void subscription_tidy(struct client *client);
 /* " sub=0 psub=0 ssub=0", for CLIENT LIST. */
 void subscription_describe(const struct client *client, struct buffer *text);
 

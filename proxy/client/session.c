@@ -124,6 +124,10 @@ static void split(struct client *client, struct request *request, const struct c
 
 static void block(struct client *client, struct request *request, const struct command *command)
 {
+    if (!command_blocks(request->command, command->argv, command->argc)) {
+        route(client, request, command);
+        return;
+    }
     if (!find_route(client, request, command, false)) {
         return;
     }
@@ -214,18 +218,20 @@ static bool ends_transaction(enum command_handler handler)
 
 /* What goes on a connection of the client's own, or to other clients, would overtake what is under
  * way on others; and so would what follows a change of protocol: each has its connection. */
-static bool must_come_alone(const struct client *client, const struct command_info *info)
+static bool must_come_alone(const struct client *client, const struct command_info *info,
+                            const struct command *command)
 {
-    if (info == NULL) {
-        return false;
+    if (info == NULL || info->handler == HANDLER_ROUTE) {
+        return false; /* nearly all are such */
     }
     if (info->handler == HANDLER_HELLO || info->handler == HANDLER_RESET) {
         return true;
     }
-    return client->transaction != NULL
-               ? info->handler == HANDLER_EXEC && client->is_watching
-               : info->handler == HANDLER_WATCH || info->handler == HANDLER_BLOCK ||
-                     info->handler == HANDLER_CLIENTS;
+    if (client->transaction != NULL) {
+        return info->handler == HANDLER_EXEC && client->is_watching;
+    }
+    return info->handler == HANDLER_WATCH || info->handler == HANDLER_CLIENTS ||
+           (info->handler == HANDLER_BLOCK && command_blocks(info, command->argv, command->argc));
 }
 
 static bool may_write(const struct client *client, const struct command_info *info)
@@ -250,6 +256,18 @@ static bool waits_for_pause(const struct client *client, const struct command_in
                               (!pause->is_of_writes || may_write(client, info));
 }
 
+/* A subcommand that we do not know may be one of a newer server; but not in subscribed mode, which
+ * is our own. */
+static enum command_check check_command(const struct client *client,
+                                        const struct command_info *info,
+                                        const struct command *command)
+{
+    bool has_unknown_part = info != NULL && info->nsubcommands > 0 && command->argc > 1;
+    return has_unknown_part && subscription_forbids(client, info)
+               ? COMMAND_UNKNOWN_SUBCOMMAND
+               : command_check(info, command->argv, command->argc);
+}
+
 /* Redis looks first whether the command exists and its arguments are as many as it takes. */
 static bool is_forbidden(const struct client *client, const struct command_info *info,
                          enum command_check check)
@@ -264,7 +282,7 @@ static bool is_turned_down(struct client *client, struct request *request,
                            const struct command *command)
 {
     const struct command_info *info = request->command;
-    enum command_check check = command_check(info, command->argv, command->argc);
+    enum command_check check = check_command(client, info, command);
     if (is_forbidden(client, info, check)) {
         bool is_written = command_error_subscribed(request_answer(request), info);
         ASSERT(is_written);
@@ -290,7 +308,7 @@ bool session_handle(struct client *client, const struct command *command)
         command_find(client->host->table, command->argv, command->argc);
     if (waits_for_pause(client, info) ||
         (client->first != NULL &&
-         (must_come_alone(client, info) || subscription_delays(client, info)))) {
+         (must_come_alone(client, info, command) || subscription_delays(client, info)))) {
         return false;
     }
     client->last_command = info != NULL ? info : client->last_command;

@@ -1,8 +1,7 @@
 /* SUBSCRIBE and its kin, and the messages that come of them.
  *
- *   SUBSCRIBE   -> the client's sets -> subscriber: every shard -> all have confirmed -> answer
- *   UNSUBSCRIBE -> the client's sets -> subscriber: every shard;   answered at once
- *   message     <- in the set? an event of the key's own shard?  <- whichever shard
+ *   (UN)SUBSCRIBE -> the client's sets -> subscriber: every shard -> all have confirmed -> answer
+ *   message       <- in the set? an event of the key's own shard?  <- whichever shard
  *
  * The first subscription opens the connections, the end of the last closes them. The answers are
  * the proxy's own, so that their counts are the client's whichever shard was how fast. One thread.
@@ -37,63 +36,6 @@ struct subscriptions {
     struct channel_set sets[KINDS];
     unsigned confirming; /* commands at the front of the pipeline that the shards have to confirm */
 };
-
-/* --- what a subscribed client may do -----------------------------------------------------------
- */
-
-bool subscription_is_confirming(const struct client *client)
-{
-    return client->subscriptions != NULL && client->subscriptions->confirming > 0;
-}
-
-bool subscription_delays(const struct client *client, const struct command_info *info)
-{
-    unsigned confirming = client->subscriptions != NULL ? client->subscriptions->confirming : 0;
-    if (info == NULL) {
-        return false;
-    }
-    switch (info->handler) {
-    case HANDLER_SUBSCRIBE:
-        return client->pending > confirming; /* its answer tells when messages begin */
-    case HANDLER_UNSUBSCRIBE:
-    case HANDLER_RESET:
-        return confirming > 0;
-    default:
-        return false;
-    }
-}
-
-bool subscription_is_exclusive(const struct client *client)
-{
-    return client->subscriptions != NULL && client->protocol == 2;
-}
-
-bool subscription_forbids(const struct client *client, const struct command_info *info)
-{
-    if (!subscription_is_exclusive(client)) {
-        return false;
-    }
-    switch (info->handler) {
-    case HANDLER_SUBSCRIBE:
-    case HANDLER_UNSUBSCRIBE:
-    case HANDLER_PING:
-    case HANDLER_QUIT:
-    case HANDLER_RESET:
-        return false;
-    default:
-        return true;
-    }
-}
-
-void subscription_describe(const struct client *client, struct buffer *text)
-{
-    static const char *const labels[KINDS] = {"sub", "psub", "ssub"};
-    for (unsigned kind = 0; kind < KINDS; kind++) {
-        unsigned count =
-            client->subscriptions != NULL ? client->subscriptions->sets[kind].count : 0;
-        buffer_printf(text, " %s=%u", labels[kind], count);
-    }
-}
 
 /* --- the sets ----------------------------------------------------------------------------------
  */
@@ -143,6 +85,65 @@ static void count_change(const struct client *client, unsigned before, unsigned 
     struct counters *counters = client->host->counters;
     counter_add(&counters->subscriptions, after);
     counter_subtract(&counters->subscriptions, before);
+}
+
+/* --- what a subscribed client may do -----------------------------------------------------------
+ */
+
+bool subscription_is_confirming(const struct client *client)
+{
+    return client->subscriptions != NULL && client->subscriptions->confirming > 0;
+}
+
+bool subscription_delays(const struct client *client, const struct command_info *info)
+{
+    unsigned confirming = client->subscriptions != NULL ? client->subscriptions->confirming : 0;
+    if (info == NULL) {
+        return false;
+    }
+    switch (info->handler) {
+    case HANDLER_SUBSCRIBE:
+        return client->pending > confirming; /* its answer tells when messages begin */
+    case HANDLER_UNSUBSCRIBE:
+        return client->pending > 0; /* no message that waits may come behind its answer */
+    case HANDLER_RESET:
+        return confirming > 0;
+    default:
+        return false;
+    }
+}
+
+bool subscription_is_exclusive(const struct client *client)
+{
+    return client->subscriptions != NULL && client->protocol == 2 &&
+           count_all(client->subscriptions) > 0;
+}
+
+bool subscription_forbids(const struct client *client, const struct command_info *info)
+{
+    if (!subscription_is_exclusive(client)) {
+        return false;
+    }
+    switch (info->handler) {
+    case HANDLER_SUBSCRIBE:
+    case HANDLER_UNSUBSCRIBE:
+    case HANDLER_PING:
+    case HANDLER_QUIT:
+    case HANDLER_RESET:
+        return false;
+    default:
+        return true;
+    }
+}
+
+void subscription_describe(const struct client *client, struct buffer *text)
+{
+    static const char *const labels[KINDS] = {"sub", "psub", "ssub"};
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        unsigned count =
+            client->subscriptions != NULL ? client->subscriptions->sets[kind].count : 0;
+        buffer_printf(text, " %s=%u", labels[kind], count);
+    }
 }
 
 /* --- messages ----------------------------------------------------------------------------------
@@ -250,9 +251,13 @@ static void write_change(struct buffer *out, const struct client *client, const 
     write_integer(out, count);
 }
 
+/* The first of the pipeline is answered. To the client's output itself: a confirmation is a push,
+ * which CLIENT REPLY OFF does not keep back. */
 static void answer(struct request *request, struct slice bytes)
 {
-    buffer_add(request_answer(request), bytes.data, bytes.len);
+    struct client *client = request->owner;
+    ASSERT(request == client->first);
+    buffer_add(&client->out, bytes.data, bytes.len);
     request->cancel = NULL;
     router_answer(request);
 }
@@ -288,6 +293,17 @@ static void on_refused(void *context, struct slice error)
     struct subscriptions *subscriptions = context;
     answer_confirming(subscriptions, &error);
     client_drain(subscriptions->client);
+}
+
+/* request->bytes is the answer. */
+static void wait_for_shards(struct subscriptions *subscriptions, struct request *request)
+{
+    bool has_settled = subscriber_settle(subscriptions->subscriber);
+    request->cancel = on_cancel;
+    subscriptions->confirming++;
+    if (has_settled) {
+        answer_confirming(subscriptions, NULL);
+    }
 }
 
 /* --- commands ----------------------------------------------------------------------------------
@@ -360,12 +376,7 @@ void subscription_add(struct client *client, struct request *request, const stru
         subscriptions = begin(client);
     }
     add_names(subscriptions, kind_of(request->command), command, &request->bytes);
-    bool is_settled = subscriber_settle(subscriptions->subscriber);
-    request->cancel = on_cancel;
-    subscriptions->confirming++;
-    if (is_settled) {
-        answer_confirming(subscriptions, NULL);
-    }
+    wait_for_shards(subscriptions, request);
 }
 
 /* Removes one, and writes its confirmation. */
@@ -402,28 +413,42 @@ static void remove_all(struct client *client, enum kind kind, struct buffer *nam
     }
 }
 
+static void remove_names(struct client *client, enum kind kind, const struct command *command,
+                         struct buffer *names, struct buffer *out)
+{
+    for (unsigned i = 1; i < command->argc; i++) {
+        remove_name(client, kind, command->argv[i], names, out);
+    }
+    if (command->argc == 1) {
+        remove_all(client, kind, names, out);
+    }
+}
+
 void subscription_remove(struct client *client, struct request *request,
                          const struct command *command)
 {
-    const struct subscriptions *subscriptions = client->subscriptions;
-    struct buffer *out = request_answer(request);
+    struct subscriptions *subscriptions = client->subscriptions;
     enum kind kind = kind_of(request->command);
-    unsigned before = subscriptions != NULL ? count_all(subscriptions) : 0;
     struct buffer names;
     buffer_init(&names, SIZE_MAX);
-    for (unsigned i = 1; i < command->argc; i++) {
-        remove_name(client, kind, command->argv[i], &names, out);
-    }
-    if (command->argc == 1) {
-        remove_all(client, kind, &names, out);
-    }
-    unsigned after = subscriptions != NULL ? count_all(subscriptions) : 0;
-    count_change(client, before, after);
-    if (subscriptions != NULL && after == 0) {
-        subscription_end(client);
-    } else if (subscriptions != NULL) {
+    if (subscriptions == NULL) {
+        remove_names(client, kind, command, &names, &request->bytes);
+        answer(request, buffer_slice(&request->bytes));
+    } else {
+        unsigned before = count_all(subscriptions);
+        remove_names(client, kind, command, &names, &request->bytes);
+        unsigned after = count_all(subscriptions);
         say(subscriptions, words[kind].unsubscribe, &names, before - after);
+        count_change(client, before, after);
+        wait_for_shards(subscriptions, request);
     }
     buffer_fini(&names);
-    router_answer(request);
+}
+
+void subscription_tidy(struct client *client)
+{
+    const struct subscriptions *subscriptions = client->subscriptions;
+    if (subscriptions != NULL && subscriptions->confirming == 0 && count_all(subscriptions) == 0) {
+        subscription_end(client);
+    }
 }

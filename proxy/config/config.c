@@ -10,7 +10,7 @@
 // clang-format off
 static const struct option_spec specs[] = {
     {"store", OPTION_TEXT, FIELD(store), NULL, 0, 0, false,
-     "where the topology is kept: file:DIR"},
+     "where the topology is kept: file:DIR or etcd:HOST:PORT,..."},
     {"listen", OPTION_TEXT, FIELD(listen), "127.0.0.1:6380", 0, 0, false,
      "address for Redis clients"},
     {"admin", OPTION_TEXT, FIELD(admin), "127.0.0.1:9380", 0, 0, false,

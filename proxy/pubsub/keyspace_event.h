@@ -5,13 +5,9 @@
 
 #include "lib/topology/snapshot.h"
 
-struct keyspace_event {
-    struct slice key, name; /* "user:1", "set" */
-};
-
-/* "__keyspace@0__:KEY" with the event's name as message, or "__keyevent@0__:NAME" with the key.
- * False: an ordinary channel. */
-bool keyspace_event_read(struct slice channel, struct slice message, struct keyspace_event *event);
+/* The key that a message is about: "__keyspace@0__:KEY", or "__keyevent@0__:EVENT" whose message is
+ * the key. False: an ordinary channel. */
+bool keyspace_event_key(struct slice channel, struct slice message, struct slice *key);
 
 /* The slot whose shard is to carry messages of this channel: that of the channel's name, as if it
  * were a key, or that of the key that a keyspace event is about. */

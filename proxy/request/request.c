@@ -9,6 +9,17 @@
 #define KEPT_REQUESTS 4096u
 #define KEPT_BYTES    ((size_t)2048)
 
+struct unit *unit_new(unsigned count, const struct command_info *command)
+{
+    struct unit *unit = mem_zalloc(sizeof(*unit));
+    unit->commands = mem_alloc(count * sizeof(*unit->commands));
+    unit->count = unit->capacity = count;
+    for (unsigned i = 0; i < count; i++) {
+        unit->commands[i] = command;
+    }
+    return unit;
+}
+
 void unit_free(struct unit *unit)
 {
     if (unit != NULL) {

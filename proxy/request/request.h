@@ -81,6 +81,8 @@ struct request {
     struct buffer bytes; /* the command as RESP, while it may have to be sent later */
 };
 
+/* `count` times `command`; null: reads of our own, which no marks are asked for. */
+struct unit *unit_new(unsigned count, const struct command_info *command);
 void unit_free(struct unit *unit); /* null is allowed */
 
 /* Recycled requests of one worker. */

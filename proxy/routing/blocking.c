@@ -1,6 +1,5 @@
 #include "proxy/routing/blocking.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,60 +8,81 @@
 #include "lib/base/memory.h"
 #include "lib/base/number.h"
 #include "lib/resp/writer.h"
-#include "proxy/routing/private_lane.h"
+#include "proxy/routing/blocking_internal.h"
 #include "proxy/routing/reply_cursor.h"
-#include "proxy/routing/router_internal.h"
-
-#define FOR_EVER UINT64_MAX
-
-/* idle: the next tick looks where it stands (in a hold, or before the next poll).
- * waiting: the command is with its shard. polling: EXISTS is. trying: the unit is. */
-enum blocking_state {
-    BLOCKING_IDLE,
-    BLOCKING_WAITING,
-    BLOCKING_POLLING,
-    BLOCKING_TRYING
-};
-
-struct blocking {
-    struct blocking *next, *previous;
-    struct router *router;
-    struct request *request;  /* the client's; null: cancelled */
-    struct request *exchange; /* with a shard, unless idle */
-    struct private_lane *lane;
-    enum blocking_state state;
-    bool is_woken;                /* CLIENT UNBLOCK was sent: an empty answer is not the client's */
-    struct unblocking unblocking; /* by another client; told is null: by none */
-    bool was_unblocked;
-    uint64_t deadline_us;
-    unsigned timeout_position; /* in argv */
-    struct buffer bytes;       /* the command as the client sent it */
-    const struct command_info *command;
-    unsigned slot;
-    bool has_written_keys;
-    uint8_t protocol;
-};
 
 /* --- life --------------------------------------------------------------------------------------
  */
 
-static void blocking_free(struct blocking *blocking)
+static void unlink_from_all(struct blocking *blocking)
+{
+    struct router *router = blocking->router;
+    if (blocking->previous != NULL) {
+        blocking->previous->next = blocking->next;
+    } else {
+        router->blockings = blocking->next;
+    }
+    if (blocking->next != NULL) {
+        blocking->next->previous = blocking->previous;
+    } else {
+        router->last_blocking = blocking->previous;
+    }
+    if (blocking->is_promoted) {
+        struct blocking **link = &router->promoted;
+        while (*link != blocking) {
+            link = &(*link)->next_promoted;
+        }
+        *link = blocking->next_promoted;
+    }
+}
+
+/* It is the first before a key now: it looks there at once, and not at the next tick. */
+static void promote(struct blocking *blocking)
+{
+    struct router *router = blocking->router;
+    if (!blocking->is_promoted) {
+        blocking->is_promoted = true;
+        blocking->next_promoted = router->promoted;
+        router->promoted = blocking;
+        loop_at_turn_end(router->settings.backend.loop, &router->promotion_task);
+    }
+}
+
+static void on_promoted(void *context)
+{
+    struct router *router = context;
+    while (router->promoted != NULL) {
+        struct blocking *blocking = router->promoted;
+        router->promoted = blocking->next_promoted;
+        blocking->is_promoted = false;
+        if (blocking->state == BLOCKING_IDLE) {
+            blocking_decide(blocking);
+        }
+    }
+}
+
+static void leave_places(struct blocking *blocking)
+{
+    for (unsigned key = 0; blocking->places != NULL && key < blocking->form.nkeys; key++) {
+        struct blocking *first = waiters_leave(&blocking->router->waiters, &blocking->places[key]);
+        if (first != NULL && first != blocking) {
+            promote(first);
+        }
+    }
+    mem_free(blocking->places);
+}
+
+void blocking_free(struct blocking *blocking)
 {
     ASSERT(blocking->request == NULL && blocking->exchange == NULL);
     if (blocking->lane != NULL) {
         private_lane_close(blocking->lane);
     }
-    if (blocking->previous != NULL) {
-        blocking->previous->next = blocking->next;
-    } else {
-        blocking->router->blockings = blocking->next;
-    }
-    if (blocking->next != NULL) {
-        blocking->next->previous = blocking->previous;
-    } else {
-        blocking->router->last_blocking = blocking->previous;
-    }
+    timer_stop(&blocking->timer);
+    leave_places(blocking);
+    unlink_from_all(blocking);
     buffer_fini(&blocking->bytes);
+    mem_free(blocking->argv);
     mem_free(blocking);
 }
 
@@ -92,7 +112,7 @@ static struct request *release(struct blocking *blocking)
     return request;
 }
 
-static void answer(struct blocking *blocking, struct slice reply)
+void blocking_answer(struct blocking *blocking, struct slice reply)
 {
     struct request *request = release(blocking);
     request->is_error = reply.len > 0 && reply.data[0] == '-';
@@ -110,9 +130,9 @@ static struct slice nothing(const struct blocking *blocking)
 static void answer_unblocked(struct blocking *blocking)
 {
     blocking->was_unblocked = true;
-    answer(blocking, blocking->unblocking.with_error
-                         ? SLICE("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")
-                         : nothing(blocking));
+    blocking_answer(blocking, blocking->unblocking.with_error
+                                  ? SLICE("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")
+                                  : nothing(blocking));
 }
 
 static void fail(struct blocking *blocking, bool may_have_run)
@@ -129,32 +149,33 @@ static void fail(struct blocking *blocking, bool may_have_run)
 
 static bool is_over(const struct blocking *blocking)
 {
-    return blocking->deadline_us != FOR_EVER &&
+    return blocking->deadline_us != WAIT_FOR_EVER &&
            router_now_us(blocking->router) >= blocking->deadline_us;
 }
 
-static void take_exchange(struct blocking *blocking, request_fn *on_reply,
-                          enum blocking_state state)
+bool blocking_only_reads(const struct blocking *blocking)
 {
-    ASSERT(blocking->exchange == NULL);
-    blocking->exchange = request_take(router_pool(blocking->router));
-    blocking->exchange->owner = blocking;
-    blocking->exchange->sender = blocking->router;
-    blocking->exchange->on_reply = on_reply;
-    blocking->exchange->slot = blocking->slot;
-    blocking->exchange->protocol = blocking->protocol;
-    blocking->exchange->command = blocking->command;
-    blocking->exchange->arrived_us = router_now_us(blocking->router);
-    blocking->state = state;
+    return blocking->form.awaited == AWAITED_STREAM && blocking->form.nkeys > 0;
 }
 
-/* After this the exchange's reply may still be read until request_give. */
-static struct request *end_exchange(struct blocking *blocking)
+struct request *blocking_take_exchange(struct blocking *blocking, enum blocking_state state)
 {
-    struct request *exchange = blocking->exchange;
+    ASSERT(blocking->state == BLOCKING_IDLE && blocking->exchange == NULL);
+    struct request *exchange = request_take(router_pool(blocking->router));
+    exchange->owner = blocking;
+    exchange->sender = blocking->router;
+    exchange->slot = blocking->slot;
+    exchange->command = blocking->command;
+    exchange->arrived_us = router_now_us(blocking->router);
+    blocking->exchange = exchange;
+    blocking->state = state;
+    return exchange;
+}
+
+void blocking_end_exchange(struct blocking *blocking)
+{
     blocking->exchange = NULL;
     blocking->state = BLOCKING_IDLE;
-    return exchange;
 }
 
 /* --- waiting on the shard ----------------------------------------------------------------------
@@ -163,21 +184,23 @@ static struct request *end_exchange(struct blocking *blocking)
 static void on_waited(struct request *exchange)
 {
     struct blocking *blocking = exchange->owner;
-    (void)end_exchange(blocking);
+    blocking_end_exchange(blocking);
     bool has_reply = exchange->outcome == OUTCOME_REPLY;
-    bool is_empty = has_reply && reply_is_null(buffer_slice(&exchange->reply));
+    bool is_nil = has_reply && reply_is_null(buffer_slice(&exchange->reply));
+    bool is_unknown = exchange->outcome == OUTCOME_UNKNOWN && !blocking_only_reads(blocking);
     if (blocking->request == NULL) {
         blocking_free(blocking);
-    } else if (has_reply && !(is_empty && blocking->is_woken && !is_over(blocking))) {
-        answer(blocking, buffer_slice(&exchange->reply));
-    } else if (has_reply && blocking->unblocking.told != NULL) {
-        answer_unblocked(blocking);
-    } else if (exchange->outcome == OUTCOME_UNKNOWN) {
+    } else if (has_reply && !(is_nil && blocking->is_woken && !is_over(blocking))) {
+        blocking_answer(blocking, buffer_slice(&exchange->reply));
+    } else if (is_unknown) {
         fail(blocking, true);
-    } else if (exchange->outcome == OUTCOME_NOT_SENT && !blocking->is_woken) {
+    } else if (exchange->outcome == OUTCOME_NOT_SENT && !blocking->is_woken && !is_over(blocking)) {
         fail(blocking, false);
+    } else {
+        /* It was woken, or not sent for a changed slot, or only read: the next tick sends it anew.
+         */
+        blocking_settle(blocking);
     }
-    /* Else it was woken, or not sent for a changed slot: the next tick sends it anew. */
     request_give(router_pool(exchange->sender), exchange);
 }
 
@@ -222,22 +245,14 @@ static void on_stale(void *context)
 }
 
 /* The command with the time that is left. */
-static void write_with_timeout(struct blocking *blocking, struct buffer *out)
+static void write_with_timeout(const struct blocking *blocking, struct buffer *out)
 {
-    struct command command;
-    char seconds[32];
-    struct slice bytes = buffer_slice(&blocking->bytes);
-    enum parse_status status =
-        command_parse(&blocking->router->parser, bytes.data, bytes.len, &command);
-    ASSERT(status == PARSE_OK);
+    struct wait_variant variant = {.key = ALL_KEYS, .timeout_us = WAIT_FOR_EVER};
     uint64_t now = router_now_us(blocking->router);
-    uint64_t left = blocking->deadline_us > now ? blocking->deadline_us - now : 1000;
-    int length = snprintf(seconds, sizeof(seconds), "%.6f", (double)left / 1e6);
-    write_array(out, command.argc);
-    for (unsigned i = 0; i < command.argc; i++) {
-        bool is_timeout = i == blocking->timeout_position && blocking->deadline_us != FOR_EVER;
-        write_bulk(out, is_timeout ? (struct slice){seconds, (size_t)length} : command.argv[i]);
+    if (blocking->deadline_us != WAIT_FOR_EVER) {
+        variant.timeout_us = blocking->deadline_us > now ? blocking->deadline_us - now : 1000;
     }
+    wait_command_write(&blocking->form, blocking->argv, blocking->argc, &variant, out);
 }
 
 static void wait_on_shard(struct blocking *blocking)
@@ -253,107 +268,54 @@ static void wait_on_shard(struct blocking *blocking)
                                            PRIVATE_LANE_BLOCKS, on_stale, blocking);
     }
     blocking->is_woken = false;
-    take_exchange(blocking, on_waited, BLOCKING_WAITING);
-    write_with_timeout(blocking, &blocking->exchange->bytes);
-    blocking->exchange->replies_left = 1;
-    private_lane_send(blocking->lane, blocking->exchange, buffer_slice(&blocking->exchange->bytes));
-}
-
-/* --- polling, while the slot has a copy --------------------------------------------------------
- */
-
-static void on_tried(struct request *attempt)
-{
-    struct blocking *blocking = attempt->owner;
-    struct slice reply = buffer_slice(&attempt->reply), elements = reply, element;
-    (void)end_exchange(blocking);
-    bool has_element = reply_array(reply, &elements) == 1 && reply_next(&elements, &element);
-    if (blocking->request == NULL) {
-        blocking_free(blocking);
-    } else if (!has_element) {
-        answer(blocking, reply); /* an error: EXECABORT, UNAVAILABLE, UNKNOWN */
-    } else if (!reply_is_null(element)) {
-        answer(blocking, element);
-    }
-    request_give(router_pool(attempt->sender), attempt);
-}
-
-/* As a transaction of one command: in MULTI it does not block, on whichever shard by now. */
-static void try_now(struct blocking *blocking)
-{
-    take_exchange(blocking, NULL, BLOCKING_TRYING);
-    struct request *attempt = blocking->exchange;
-    struct slice bytes = buffer_slice(&blocking->bytes);
-    attempt->done = on_tried;
-    attempt->has_written_keys = blocking->has_written_keys;
-    attempt->unit = mem_zalloc(sizeof(*attempt->unit));
-    attempt->unit->commands = mem_alloc(sizeof(struct command_info *));
-    attempt->unit->commands[0] = blocking->command;
-    attempt->unit->count = attempt->unit->capacity = 1;
-    buffer_add(&attempt->bytes, bytes.data, bytes.len);
-    router_dispatch(blocking->router, attempt, buffer_slice(&attempt->bytes));
-}
-
-static void on_polled(struct request *poll)
-{
-    struct blocking *blocking = poll->owner;
-    int64_t count = 0;
-    (void)end_exchange(blocking);
-    bool has_key =
-        !poll->is_error && reply_integer(buffer_slice(&poll->reply), &count) && count > 0;
-    if (blocking->request == NULL) {
-        blocking_free(blocking);
-    } else if (has_key) {
-        try_now(blocking);
-    }
-    request_give(router_pool(poll->sender), poll);
-}
-
-/* BLMOVE and BRPOPLPUSH: the first key is the source, the second the destination. */
-static bool moves(const struct command_info *command)
-{
-    return strcmp(command->name, "blmove") == 0 || strcmp(command->name, "brpoplpush") == 0;
-}
-
-static void poll_now(struct blocking *blocking)
-{
-    struct command command;
-    struct slice bytes = buffer_slice(&blocking->bytes);
-    take_exchange(blocking, NULL, BLOCKING_POLLING);
-    struct request *poll = blocking->exchange;
-    poll->done = on_polled;
-    enum parse_status status =
-        command_parse(&blocking->router->parser, bytes.data, bytes.len, &command);
-    ASSERT(status == PARSE_OK);
-    int count = command_keys(blocking->command, command.argv, command.argc, NULL, 0);
-    ASSERT(count > 0);
-    struct command_key *keys = mem_alloc((size_t)count * sizeof(*keys));
-    (void)command_keys(blocking->command, command.argv, command.argc, keys, (unsigned)count);
-    /* What is there where elements go to wakes nobody. */
-    int nsources = moves(blocking->command) ? 1 : count;
-    write_array(&poll->bytes, 1 + (uint64_t)nsources);
-    write_bulk(&poll->bytes, SLICE("EXISTS"));
-    for (int i = 0; i < nsources; i++) {
-        write_bulk(&poll->bytes, command.argv[keys[i].position]);
-    }
-    mem_free(keys);
-    router_dispatch(blocking->router, poll, buffer_slice(&poll->bytes));
+    blocking->has_run = true;
+    struct request *exchange = blocking_take_exchange(blocking, BLOCKING_WAITING);
+    write_with_timeout(blocking, &exchange->bytes);
+    exchange->protocol = blocking->protocol;
+    exchange->on_reply = on_waited;
+    exchange->replies_left = 1;
+    private_lane_send(blocking->lane, exchange, buffer_slice(&exchange->bytes));
 }
 
 /* --- deciding ----------------------------------------------------------------------------------
  */
 
-static void decide(struct blocking *blocking)
+void blocking_decide(struct blocking *blocking)
 {
     const struct slot_entry *entry = snapshot_entry(blocking->router->snapshot, blocking->slot);
     if (blocking->unblocking.told != NULL) {
         answer_unblocked(blocking);
     } else if (is_over(blocking)) {
-        answer(blocking, nothing(blocking));
+        blocking_answer(blocking, nothing(blocking));
+    } else if (entry->is_held) {
+        return;
+    } else if (blocking->is_open) {
+        blocking_open(blocking);
     } else if (entry->is_dual) {
-        poll_now(blocking);
-    } else if (!entry->is_held) {
+        blocking_poll(blocking);
+    } else {
         wait_on_shard(blocking);
+    }
+}
+
+void blocking_settle(struct blocking *blocking)
+{
+    if (blocking->unblocking.told != NULL || is_over(blocking)) {
+        blocking_decide(blocking);
+    }
+}
+
+/* Where the shard has the command, its own clock ends it. */
+static void on_deadline(void *context)
+{
+    struct blocking *blocking = context;
+    (void)loop_update_now(blocking->router->settings.backend.loop);
+    if (blocking->state == BLOCKING_IDLE) {
+        blocking_decide(blocking);
+    } else if (blocking->state == BLOCKING_WAITING && !private_lane_is_ready(blocking->lane)) {
+        struct private_lane *lane = blocking->lane;
+        blocking->lane = NULL;
+        private_lane_close(lane); /* ends in on_waited */
     }
 }
 
@@ -362,7 +324,7 @@ void blocking_tick(struct router *router)
     for (struct blocking *blocking = router->blockings, *next; blocking != NULL; blocking = next) {
         next = blocking->next;
         if (blocking->state == BLOCKING_IDLE) {
-            decide(blocking);
+            blocking_decide(blocking);
         } else if (blocking->is_woken) {
             unblock(blocking); /* again: the first may have overtaken the command */
         }
@@ -377,7 +339,7 @@ bool blocking_unblock(struct request *request, const struct unblocking *unblocki
     }
     blocking->unblocking = *unblocking;
     if (blocking->state == BLOCKING_IDLE) {
-        decide(blocking);
+        blocking_decide(blocking);
     } else {
         blocking->is_woken = true;
         unblock(blocking);
@@ -400,25 +362,64 @@ static void on_cancel(struct request *request)
     request->done(request);
 }
 
-/* Which argument is the time-out: the first of BLMPOP and BZMPOP, the last of the others. */
-static bool read_timeout(struct blocking *blocking, const struct command *command)
+/* --- beginning ---------------------------------------------------------------------------------
+ */
+
+void blocking_init(struct router *router)
 {
-    double seconds;
-    bool is_first = slice_starts_with(slice_of(blocking->command->name), SLICE("blmpop")) ||
-                    slice_starts_with(slice_of(blocking->command->name), SLICE("bzmpop"));
-    blocking->timeout_position = is_first ? 1 : command->argc - 1;
-    blocking->deadline_us = FOR_EVER; /* the shard decides what it cannot be */
-    if (!number_parse_double(command->argv[blocking->timeout_position], &seconds) || seconds < 0 ||
-        seconds > 1e9) {
-        return false;
-    }
-    blocking->deadline_us =
-        seconds == 0 ? FOR_EVER : router_now_us(blocking->router) + (uint64_t)ceil(seconds * 1e6);
-    return true;
+    turn_task_init(&router->promotion_task, on_promoted, router);
 }
 
-void blocking_dispatch(struct router *router, struct request *request,
-                       const struct command *command)
+void blocking_fini(struct router *router)
+{
+    ASSERT(router->blockings == NULL && router->promoted == NULL);
+    loop_cancel(router->settings.backend.loop, &router->promotion_task);
+}
+
+void blocking_set_command(struct blocking *blocking, struct slice bytes)
+{
+    struct command command;
+    buffer_clear(&blocking->bytes);
+    buffer_add(&blocking->bytes, bytes.data, bytes.len);
+    enum parse_status status = command_parse(
+        &blocking->router->parser, buffer_slice(&blocking->bytes).data, bytes.len, &command);
+    ASSERT(status == PARSE_OK);
+    mem_free(blocking->argv);
+    blocking->argc = command.argc;
+    blocking->argv = mem_dup(command.argv, command.argc * sizeof(*command.argv));
+    blocking->is_open = false;
+    if (!wait_command_read(blocking->command, blocking->argv, blocking->argc, &blocking->form)) {
+        blocking->form = (struct wait_command){.nkeys = 0};
+    }
+    for (unsigned key = 0; key < blocking->form.nkeys; key++) {
+        blocking->is_open =
+            blocking->is_open || wait_command_is_open(&blocking->form, blocking->argv, key);
+    }
+}
+
+/* One place before each of its keys, where what one takes is gone for the others. */
+static void take_places(struct blocking *blocking)
+{
+    const struct wait_command *form = &blocking->form;
+    struct slice group = form->group != 0 ? blocking->argv[form->group] : SLICE("");
+    if (!wait_command_takes_turns(form, blocking->argv)) {
+        return;
+    }
+    blocking->places = mem_zalloc(form->nkeys * sizeof(*blocking->places));
+    for (unsigned key = 0; key < form->nkeys; key++) {
+        blocking->places[key].waiter = blocking;
+        waiters_join(&blocking->router->waiters, &blocking->places[key], form->awaited,
+                     blocking->argv[form->first_key + key], group);
+    }
+}
+
+static void set_deadline(struct blocking *blocking, uint64_t timeout_us)
+{
+    blocking->deadline_us = router_now_us(blocking->router) + timeout_us;
+    timer_start(&blocking->timer, (timeout_us + 999) / 1000);
+}
+
+static struct blocking *blocking_new(struct router *router, struct request *request)
 {
     struct blocking *blocking = mem_zalloc(sizeof(*blocking));
     blocking->router = router;
@@ -427,14 +428,32 @@ void blocking_dispatch(struct router *router, struct request *request,
     blocking->slot = request->slot;
     blocking->protocol = request->protocol;
     blocking->has_written_keys = request->has_written_keys;
+    blocking->deadline_us = WAIT_FOR_EVER;
     buffer_init(&blocking->bytes, SIZE_MAX);
-    write_command(&blocking->bytes, command->argv, command->argc);
+    timer_init(&blocking->timer, router->settings.backend.loop, on_deadline, blocking);
     link_last(router, blocking);
     request->work = blocking;
     request->cancel = on_cancel;
-    if (read_timeout(blocking, command)) {
-        decide(blocking);
-    } else {
-        try_now(blocking); /* the shard's own error */
+    return blocking;
+}
+
+void blocking_dispatch(struct router *router, struct request *request,
+                       const struct command *command)
+{
+    struct blocking *blocking = blocking_new(router, request);
+    struct buffer bytes;
+    uint64_t timeout_us;
+    buffer_init(&bytes, SIZE_MAX);
+    write_command(&bytes, command->argv, command->argc);
+    blocking_set_command(blocking, buffer_slice(&bytes));
+    buffer_fini(&bytes);
+    take_places(blocking);
+    if (!wait_command_timeout(&blocking->form, blocking->argv, &timeout_us)) {
+        blocking_try(blocking); /* the shard's own error */
+        return;
     }
+    if (timeout_us != WAIT_FOR_EVER) {
+        set_deadline(blocking, timeout_us);
+    }
+    blocking_decide(blocking);
 }

@@ -1,13 +1,16 @@
-/* Commands that wait for an element: BLPOP and its kin. One thread.
+/* Commands that wait for an element: BLPOP and its kin, XREAD and XREADGROUP with BLOCK.
  *
- *   slot without a copy   the command waits on the shard, on a connection of the client's own
- *   slot with a copy      the proxy asks EXISTS now and then; once a key is there the command goes
- * as a unit, in which it does not block: an empty poll raises no mark slot in a hold        it
- * waits here
+ * - Where the slot has no copy, the command waits on the shard, on a connection of its own.
+ *
+ * - Where it has one, the proxy looks now and then what the keys hold, which raises no mark; once
+ *   there is something the command goes as a unit, in which it does not wait. Of those who wait for
+ *   one key, the first to come looks and takes.
+ *
+ * - In a hold it waits here.
  *
  * When the slot's entry changes while it waits on a shard, CLIENT UNBLOCK wakes it and it goes
  * where the new entry says: after the fence fell, nothing that waits there pops. DESIGN.md sections
- * 4, 6. */
+ * 4, 6. One thread. */
 #ifndef PROXY_ROUTING_BLOCKING_H
 #define PROXY_ROUTING_BLOCKING_H
 

@@ -498,7 +498,7 @@ void dual_write_start(struct router *router, struct backend *authority, struct r
     dual->entry = entry;
     dual->ncommands = request->unit != NULL ? request->unit->count : 1;
     buffer_init(&dual->reply, SIZE_MAX);
-    if (entry != NULL && entry->is_dual) {
+    if (entry != NULL && entry->is_dual && request->has_written_keys) {
         prepare_marks(dual);
     }
     dual->exchange = request_take(router_pool(router));

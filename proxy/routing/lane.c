@@ -78,6 +78,7 @@ static struct lane *lane_of_resp3(struct lane *lane, unsigned shard)
 {
     if (lane->resp3 == NULL) {
         lane->resp3 = lane_new(lane->router, 3);
+        lane->router->has_resp3 = true;
         lane->resp3->endpoint = lane->endpoint;
         lane_point(lane->resp3, shard);
     }

@@ -56,6 +56,19 @@ bool reply_bulk(struct slice value, struct slice *text)
     return true;
 }
 
+bool reply_field(struct slice map, const char *name, struct slice *value)
+{
+    struct slice rest = map, at, text;
+    int64_t count = reply_array(map, &rest);
+    for (int64_t i = 0; i + 1 < count && reply_next(&rest, &at) && reply_next(&rest, value);
+         i += 2) {
+        if (reply_bulk(at, &text) && slice_equal(text, slice_of(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct slice reply_error(struct slice value)
 {
     if (value.len == 0 || value.data[0] != '-') {

@@ -450,16 +450,25 @@ unsigned router_usable_shard(const struct router *router)
     return 0;
 }
 
-bool router_is_congested(const struct router *router)
+static bool is_resp3_congested(const struct router *router)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
-        for (const struct lane *lane = router->lanes[i]; lane != NULL; lane = lane->resp3) {
-            if (backend_backlog(lane->backend) > CONGESTED_BYTES) {
-                return true;
-            }
+        const struct lane *lane = router->lanes[i]->resp3;
+        if (lane != NULL && backend_backlog(lane->backend) > CONGESTED_BYTES) {
+            return true;
         }
     }
     return false;
+}
+
+bool router_is_congested(const struct router *router)
+{
+    for (unsigned i = 0; i < router->nlanes; i++) {
+        if (backend_backlog(router->lanes[i]->backend) > CONGESTED_BYTES) {
+            return true;
+        }
+    }
+    return router->has_resp3 && is_resp3_congested(router);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -472,6 +481,7 @@ struct router *router_new(const struct router_settings *settings,
     router->events = *events;
     router->mirrors_last = &router->mirrors_first;
     turn_task_init(&router->drain_task, check_drains, router);
+    blocking_init(router);
     command_parser_init(&router->parser, UINT64_MAX);
     return router;
 }
@@ -497,6 +507,7 @@ void router_free(struct router *router)
     fail_all(router, &router->held);
     dual_write_forget_all(router);
     loop_cancel(router->settings.backend.loop, &router->drain_task);
+    blocking_fini(router);
     command_parser_fini(&router->parser);
     snapshot_unref(router->snapshot);
     mem_free(router->lanes);

@@ -5,6 +5,7 @@
 #include "lib/resp/command_parser.h"
 #include "lib/shard/metadata.h"
 #include "proxy/routing/router.h"
+#include "proxy/routing/waiters.h"
 
 struct dual_write;
 struct subscriber;
@@ -36,10 +37,14 @@ struct router {
     struct snapshot *snapshot;
     struct lane **lanes; /* RESP2's, by shard index of the snapshot */
     unsigned nlanes;
+    bool has_resp3; /* some lane to a shard has, or had, one of RESP3 beside it */
     struct request_queue held;
     struct private_lane *private_lanes;         /* all open ones */
     struct subscriber *subscribers;             /* all clients' */
     struct blocking *blockings, *last_blocking; /* all clients' blocked commands, oldest first */
+    struct waiters waiters;                     /* the same, by the keys they take elements from */
+    struct blocking *promoted; /* whose turn has come since promotion_task was put down */
+    struct turn_task promotion_task;
     struct turn_task drain_task;
     bool is_draining; /* some lane's drained_epoch is behind */
     /* Dual writes whose client waits for the mirror, oldest first. */
@@ -95,6 +100,8 @@ void subscribers_tick(struct router *router);
 void subscribers_expel(struct router *router, const char *shard);
 
 /* blocking.c */
+void blocking_init(struct router *router);
+void blocking_fini(struct router *router);
 void blocking_tick(struct router *router);
 
 /* dual_write.c: a write to a slot that has a copy, or a client's transaction anywhere. `entry` is

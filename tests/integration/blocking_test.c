@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -130,6 +131,68 @@ static void a_time_out_beyond_all_bounds_waits(void **state)
     DUEL(duel, "A> BLPOP {ee}l 1e10", "blocked 1", "B: RPUSH {ee}l 1", "A<");
 }
 
+/* --- streams ----------------------------------------------------------------------------------
+ */
+
+static void what_a_stream_has_is_read_at_once(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: XADD {s}s 1-1 f v", "A: XADD {s}s 2-1 f w", "A: XREAD BLOCK 0 STREAMS {s}s 0",
+         "A: XREAD COUNT 1 BLOCK 0 STREAMS {s}none {s}s 5 0", "A: XREAD STREAMS {s}s $",
+         "A: xread block 50 streams {s}s $", "A: XREAD BLOCK 50 STREAMS {s}s {s}none 2-1 $",
+         "A: XGROUP CREATE {s}s g 0", "A: XREADGROUP GROUP g c COUNT 1 BLOCK 0 STREAMS {s}s >",
+         "A: XREADGROUP GROUP g c BLOCK 0 NOACK STREAMS {s}s >",
+         "A: XREADGROUP GROUP g c BLOCK 0 STREAMS {s}s 0",
+         "A: XREADGROUP GROUP g other BLOCK 0 STREAMS {s}s 0", "A: XPENDING {s}s g",
+         "A: XREADGROUP GROUP g c BLOCK 50 STREAMS {s}s >",
+         "A: XREADGROUP GROUP g STREAMS BLOCK 50 STREAMS {s}s >");
+}
+
+static void what_comes_late_to_a_stream_is_read_when_it_comes(void **state)
+{
+    (void)state;
+    DUEL(duel, "A> XREAD BLOCK 0 STREAMS {t}s $", "blocked 1", "B: XADD {t}s 1-1 f v", "A<");
+    DUEL(duel, "A> XREAD BLOCK 0 STREAMS {t}s {t}t $ $",
+         "B> XREAD COUNT 5 BLOCK 0 STREAMS {t}s 1-1", "C> XREAD BLOCK 60000 STREAMS {t}s $",
+         "blocked 3", "D: XADD {t}s 2-1 f v", "A<", "B<", "C<");
+    DUEL(duel, "A> XREAD BLOCK 0 STREAMS {t}s {t}t $ $", "blocked 1", "B: XADD {t}t 1-1 f v", "A<");
+    DUEL(duel, "B: XGROUP CREATE {t}s g $", "A> XREADGROUP GROUP g a BLOCK 0 STREAMS {t}s >",
+         "blocked 1", "C> XREADGROUP GROUP g c BLOCK 0 NOACK STREAMS {t}s >", "blocked 2",
+         "B: XADD {t}s 3-1 f v", "A<", "blocked 1", "B: XADD {t}s 4-1 f v", "C<",
+         "B: XPENDING {t}s g", "B: XINFO GROUPS {t}s");
+    DUEL(duel, "A>| XREAD BLOCK 0 STREAMS {t}s $\r\nXREAD BLOCK 0 STREAMS {t}s $\r\nPING",
+         "blocked 1", "B: XADD {t}s 5-1 f v", "A<", "blocked 1", "B: XADD {t}s 6-1 f v", "A<",
+         "A<");
+    DUEL(duel, "A: MULTI", "A: XREAD BLOCK 0 STREAMS {t}s $",
+         "A: XREADGROUP GROUP g a BLOCK 0 STREAMS {t}s >", "A: EXEC", "blocked 0");
+}
+
+static void reading_streams_badly_is_refused_as_redis_does(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: SET {v}x text", "A: XADD {v}s 1-1 f v", "A: XREAD BLOCK 0 STREAMS {v}x $",
+         "A: XREAD BLOCK 0 STREAMS {v}x 0", "A: XREAD BLOCK x STREAMS {v}s $",
+         "A: XREAD BLOCK -1 STREAMS {v}s $", "A: XREAD BLOCK 0 STREAMS {v}s {v}t $",
+         "A: XREAD BLOCK 0 STREAMS {v}s bad", "A: XREAD BLOCK 0 COUNT x STREAMS {v}s $",
+         "A: XREAD BLOCK 0 NOACK STREAMS {v}s $", "A: XREAD BLOCK 0 STREAMS {v}s >",
+         "A: XREADGROUP GROUP none c BLOCK 0 STREAMS {v}s >",
+         "A: XREADGROUP GROUP g c BLOCK 0 STREAMS {v}none >",
+         "A: XREADGROUP BLOCK 0 STREAMS {v}s >", "A: XGROUP CREATE {v}s g $",
+         "A: XREADGROUP GROUP g c BLOCK 0 STREAMS {v}s $",
+         "A: XREADGROUP GROUP g c BLOCK 20 STREAMS {v}x >", "A: XREAD BLOCK",
+         "A: XREAD BLOCK 0 STREAMS", "A: XREAD BLOCK 0 STREAMS {v}s");
+}
+
+static void a_reader_of_streams_that_goes_away_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    DUEL(duel, "B: XGROUP CREATE {w}s g $ MKSTREAM",
+         "A> XREADGROUP GROUP g a BLOCK 0 STREAMS {w}s >", "blocked 1",
+         "B> XREADGROUP GROUP g b BLOCK 0 STREAMS {w}s >", "C> XREAD BLOCK 0 STREAMS {w}s $",
+         "blocked 3", "A close", "C half", "blocked 1", "D: XADD {w}s 1-1 f v", "B<",
+         "D: XPENDING {w}s g");
+}
+
 static void keys_of_two_slots_are_refused(void **state)
 {
     (void)state;
@@ -195,6 +258,38 @@ static void a_client_that_went_away_with_commands_behind_takes_no_element(void *
     (void)state;
     DUEL(duel, "A>| BLPOP {jj}l 0\r\nSET {jj}a 1\r\nBLPOP {jj}k 0", "blocked 1", "A close",
          "blocked 0", "C: RPUSH {jj}l 1", "C: LRANGE {jj}l 0 -1", "C: EXISTS {jj}a");
+}
+
+static void go_away_behind(size_t size, bool is_half)
+{
+    struct buffer bytes;
+    int fd = raw_connect(duel_proxy_port(duel));
+    buffer_init(&bytes, SIZE_MAX);
+    buffer_add_text(&bytes, "BLPOP {jk}l 0\r\n");
+    while (buffer_length(&bytes) < size) {
+        buffer_add_text(&bytes, "SET {jk}a 1\r\n");
+    }
+    assert_true(raw_send(fd, buffer_slice(&bytes)));
+    buffer_fini(&bytes);
+    WAIT_UNTIL(blocked_on_shards() == 1, WAIT_MS);
+    if (is_half) {
+        (void)shutdown(fd, SHUT_WR);
+        WAIT_UNTIL(blocked_on_shards() == 0, WAIT_MS);
+    }
+    (void)close(fd);
+    WAIT_UNTIL(blocked_on_shards() == 0, WAIT_MS);
+}
+
+/* Of the larger one the end lies behind what is not read while it waits. */
+static void a_client_that_went_away_with_much_behind_takes_no_element(void **state)
+{
+    static const size_t sizes[] = {(size_t)400 << 10, ((size_t)16 << 20) + ((size_t)64 << 10)};
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        go_away_behind(sizes[i], false);
+        go_away_behind(sizes[i], true);
+    }
+    DUEL(duel, "C: RPUSH {jk}l 1", "C: LRANGE {jk}l 0 -1", "C: EXISTS {jk}a");
 }
 
 static void two_hundred_clients_may_wait(void **state)
@@ -391,6 +486,10 @@ int main(void)
         TEST(a_time_out_answers_nil),
         TEST(the_wrong_type_and_bad_words_are_refused),
         TEST(a_time_out_beyond_all_bounds_waits),
+        TEST(what_a_stream_has_is_read_at_once),
+        TEST(what_comes_late_to_a_stream_is_read_when_it_comes),
+        TEST(reading_streams_badly_is_refused_as_redis_does),
+        TEST(a_reader_of_streams_that_goes_away_leaves_nothing_behind),
         TEST(keys_of_two_slots_are_refused),
         TEST(who_came_first_is_served_first),
         TEST(what_comes_behind_a_blocked_command_waits),
@@ -398,6 +497,7 @@ int main(void)
         TEST(a_client_that_went_away_takes_no_element),
         TEST(a_client_that_closed_its_half_takes_no_element),
         TEST(a_client_that_went_away_with_commands_behind_takes_no_element),
+        TEST(a_client_that_went_away_with_much_behind_takes_no_element),
         TEST(two_hundred_clients_may_wait),
         TEST(a_waiting_client_can_be_unblocked_by_its_id),
         TEST(unblocking_nobody_answers_as_redis_does),

@@ -133,6 +133,14 @@ static void pipelined_commands_keep_their_order(void **state)
          "A<", "A<");
 }
 
+static void replies_that_are_off_do_not_keep_messages_back(void **state)
+{
+    (void)state;
+    DUEL(duel, "A> CLIENT REPLY OFF", "A: UNSUBSCRIBE", "A: SUBSCRIBE x", "A> PING",
+         "B: PUBLISH x 1", "A<", "A: UNSUBSCRIBE x", "A> CLIENT REPLY SKIP", "A> PING",
+         "A: CLIENT REPLY ON");
+}
+
 static void a_reset_ends_all(void **state)
 {
     (void)state;
@@ -347,14 +355,14 @@ static void a_reader_that_does_not_read_is_cut_off(void **state)
 #define TEST(name) cmocka_unit_test_teardown(name, close_clients)
 
 /* What holds in RESP2 and in RESP3 alike: but for the pushes' first byte. */
-#define IN_BOTH                                                                                \
-    TEST(messages_come_to_who_subscribed), TEST(patterns_match_as_in_redis),                   \
-        TEST(shard_channels_are_apart), TEST(confirmations_count_as_in_redis),                 \
-        TEST(pubsub_tells_who_is_there), TEST(pipelined_commands_keep_their_order),            \
-        TEST(a_reset_ends_all), TEST(transactions_and_scripts_publish),                        \
-        TEST(a_subscriber_may_change_its_protocol), TEST(names_and_messages_may_be_any_bytes), \
-        TEST(messages_may_be_large), TEST(many_channels_are_one_client_s),                     \
-        TEST(connections_end_with_the_last_subscription)
+#define IN_BOTH                                                                             \
+    TEST(messages_come_to_who_subscribed), TEST(patterns_match_as_in_redis),                \
+        TEST(shard_channels_are_apart), TEST(confirmations_count_as_in_redis),              \
+        TEST(pubsub_tells_who_is_there), TEST(pipelined_commands_keep_their_order),         \
+        TEST(replies_that_are_off_do_not_keep_messages_back), TEST(a_reset_ends_all),       \
+        TEST(transactions_and_scripts_publish), TEST(a_subscriber_may_change_its_protocol), \
+        TEST(names_and_messages_may_be_any_bytes), TEST(messages_may_be_large),             \
+        TEST(many_channels_are_one_client_s), TEST(connections_end_with_the_last_subscription)
 
 int main(void)
 {

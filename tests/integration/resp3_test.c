@@ -169,6 +169,16 @@ static void what_the_proxy_puts_together_is_resp3_too(void **state)
          "A: PING x", "A: AUTH a b c", "A: MSET a", "A: MSETNX a 1");
 }
 
+static void what_the_proxy_knows_itself_is_told_in_resp3(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: HELLO 3", "A: CLIENT TRACKINGINFO", "A: CLIENT GETNAME", "A: CLIENT GETREDIR",
+         "A: ACL WHOAMI", "A: ACL USERS", "A: ACL LIST", "A: ACL GETUSER default",
+         "A: ACL GETUSER nobody", "A: CONFIG GET nosuch", "A: CONFIG GET maxmemory", "A: ROLE",
+         "A: PUBSUB NUMSUB a", "A: PUBSUB CHANNELS", "A: HELLO 2", "A: CLIENT TRACKINGINFO",
+         "A: ACL GETUSER default", "A: ACL GETUSER nobody", "A: CONFIG GET maxmemory");
+}
+
 static void transactions_answer_in_resp3(void **state)
 {
     (void)state;
@@ -225,6 +235,7 @@ int main(void)
         TEST(every_type_of_reply_comes_as_redis_sends_it),
         TEST(scripts_convert_their_values_as_redis_does),
         TEST(what_the_proxy_puts_together_is_resp3_too),
+        TEST(what_the_proxy_knows_itself_is_told_in_resp3),
         TEST(transactions_answer_in_resp3),
         TEST(a_watch_across_a_change_of_protocol_aborts),
         TEST(blocked_commands_answer_in_resp3),

@@ -69,21 +69,12 @@ static void ctl(const char *verb, const char *id)
     mem_free(words);
 }
 
-/* A command with '%' standing for the text, as `expect`. */
-static void expect_with(struct client *to, const char *command, const char *text, const char *reply)
+/* As `expect`, with `tag` for every '%' of the command. */
+static void expect_with(struct client *to, const char *command, const char *tag, const char *reply)
 {
-    struct buffer whole;
-    buffer_init(&whole, SIZE_MAX);
-    for (const char *at = command; *at != '\0'; at++) {
-        if (*at == '%') {
-            buffer_add_text(&whole, text);
-        } else {
-            buffer_add(&whole, at, 1);
-        }
-    }
-    buffer_add(&whole, "", 1);
-    expect(to, buffer_slice(&whole).data, reply);
-    buffer_fini(&whole);
+    char *filled = words_with(command, tag);
+    expect(to, filled, reply);
+    mem_free(filled);
 }
 
 /* --- under load ------------------------------------------------------------------------------- */
@@ -297,6 +288,228 @@ static void who_came_first_is_served_first_in_a_slot_with_a_copy(void **state)
     mem_free(id);
 }
 
+/* --- in a slot with a copy --------------------------------------------------------------------
+ */
+
+/* A migration whose slots have a copy; its id, freed with mem_free. */
+static char *open_dual(struct key_choice *choice)
+{
+    choose_keys(choice);
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --manual-switch");
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    return id;
+}
+
+static void abort_and_compare(char *id)
+{
+    ctl("abort", id);
+    mem_free(id);
+    cluster_compare(cluster, "");
+}
+
+/* Does not wait for the reply. */
+static void send_with(struct client *to, const char *command, const char *tag)
+{
+    int is_done = 0;
+    char *filled = words_with(command, tag);
+    assert_int_equal(redisAppendCommand(client_context(to), filled), REDIS_OK);
+    while (!is_done) {
+        assert_int_equal(redisBufferWrite(client_context(to), &is_done), REDIS_OK);
+    }
+    mem_free(filled);
+}
+
+static void expect_reply(struct client *from, const char *wanted)
+{
+    redisReply *reply = NULL;
+    assert_int_equal(redisGetReply(client_context(from), (void **)&reply), REDIS_OK);
+    char *text = client_reply_text(reply);
+    assert_string_equal(text, wanted);
+    mem_free(text);
+    freeReplyObject(reply);
+}
+
+static void expect_element(struct client *from, const char *reply, const char *tag)
+{
+    char *wanted = words_with(reply, tag);
+    expect_reply(from, wanted);
+    mem_free(wanted);
+}
+
+/* Other clients of the first proxy; what one of them is answered comes behind what others sent. */
+struct crowd {
+    struct client *clients[4];
+};
+
+static void crowd_come(struct crowd *crowd)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        crowd->clients[i] = client_connect(cluster_proxy_port(cluster, 0));
+        expect(crowd->clients[i], "PING", "+PONG");
+    }
+}
+
+static void crowd_go(struct crowd *crowd)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        client_close(crowd->clients[i]);
+    }
+}
+
+static void a_newcomer_does_not_overtake_who_waits(void **state)
+{
+    (void)state;
+    struct key_choice choice;
+    struct crowd crowd;
+    char *id = open_dual(&choice);
+    const char *tag = choice.moving[0];
+    crowd_come(&crowd);
+    for (unsigned i = 0; i < 50; i++) {
+        send_with(crowd.clients[0], "BLPOP %l 0", tag);
+        expect(client, "PING", "+PONG");
+        send_with(crowd.clients[1], "RPUSH %l first", tag);
+        send_with(crowd.clients[1], "BLPOP %none %l 0", tag);
+        expect_reply(crowd.clients[1], ":1");
+        expect_element(crowd.clients[0], "[%l, first]", tag);
+        expect_with(client, "RPUSH %l second", tag, ":1");
+        expect_element(crowd.clients[1], "[%l, second]", tag);
+    }
+    crowd_go(&crowd);
+    abort_and_compare(id);
+}
+
+static void who_waits_is_not_disturbed_by_what_it_does_not_wait_for(void **state)
+{
+    (void)state;
+    struct key_choice choice;
+    struct crowd crowd;
+    char *id = open_dual(&choice);
+    const char *tag = choice.moving[0];
+    crowd_come(&crowd);
+    expect_with(client, "SET %text t", tag, "+OK");
+    expect_with(client, "BLPOP %text 0", tag,
+                "-WRONGTYPE Operation against a key holding the wrong kind of value");
+    send_with(crowd.clients[0], "BLPOP %a %b 0", tag);
+    send_with(crowd.clients[1], "BZPOPMIN %a 0", tag);
+    send_with(crowd.clients[2], "BLMPOP 0 2 %c %b LEFT", tag);
+    expect(client, "PING", "+PONG");
+    expect_with(client, "SET %a text", tag, "+OK");
+    expect_with(client, "BLPOP %c 0.2", tag, "(nil)"); /* some looks later */
+    expect_with(client, "RPUSH %b x y", tag, ":2");
+    expect_element(crowd.clients[0], "[%b, x]", tag);
+    expect_element(crowd.clients[2], "[%b, [y]]", tag);
+    expect_with(client, "DEL %a", tag, ":1");
+    expect_with(client, "ZADD %a 1 m", tag, ":1");
+    expect_element(crowd.clients[1], "[%a, m, 1]", tag);
+    crowd_go(&crowd);
+    abort_and_compare(id);
+}
+
+static void time_outs_are_kept(void **state)
+{
+    static const struct {
+        const char *command;
+        uint64_t at_least_us;
+    } cases[] = {{"BLPOP %l 0.13", 130000},
+                 {"BZMPOP 0.07 1 %z MIN", 70000},
+                 {"BLMOVE %l %m LEFT LEFT 0.001", 1000},
+                 {"XREAD BLOCK 90 STREAMS %s $", 90000},
+                 {"XREADGROUP GROUP g c BLOCK 90 STREAMS %s >", 90000}};
+
+    (void)state;
+    struct key_choice choice;
+    char *id = open_dual(&choice);
+    const char *tag = choice.moving[0];
+    expect_with(client, "XGROUP CREATE %s g $ MKSTREAM", tag, "+OK");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint64_t before = clock_now_us();
+        expect_with(client, cases[i].command, tag, "(nil)");
+        assert_true(clock_now_us() - before >= cases[i].at_least_us);
+    }
+    abort_and_compare(id);
+}
+
+static void a_stream_is_read_on_while_its_slot_moves(void **state)
+{
+    (void)state;
+    struct key_choice choice;
+    struct crowd crowd;
+    choose_keys(&choice);
+    const char *tag = choice.moving[0];
+    expect_with(client, "XADD %s 1-1 f old", tag, "1-1");
+    expect_with(client, "XGROUP CREATE %s g $", tag, "+OK");
+    crowd_come(&crowd);
+    send_with(crowd.clients[0], "XREAD BLOCK 0 STREAMS %none %s $ $", tag);
+    send_with(crowd.clients[1], "XREADGROUP GROUP g one BLOCK 0 STREAMS %s >", tag);
+    WAIT_UNTIL(blocked_on(0) == 2, LONG_MS);
+    send_with(crowd.clients[2], "XREADGROUP GROUP g two BLOCK 0 NOACK STREAMS %s >", tag);
+    WAIT_UNTIL(blocked_on(0) == 3, LONG_MS);
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --manual-switch");
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    assert_int_equal(blocked_on(0), 0);
+    expect_with(client, "XADD %s 2-1 f dual", tag, "2-1");
+    expect_element(crowd.clients[0], "[[%s, [[2-1, [f, dual]]]]]", tag);
+    expect_element(crowd.clients[1], "[[%s, [[2-1, [f, dual]]]]]", tag);
+    expect_with(client, "XPENDING %s g", tag, "[:1, 2-1, 2-1, [[one, 1]]]");
+    /* "$" of now, in a slot with a copy. */
+    send_with(crowd.clients[0], "XREAD COUNT 1 BLOCK 0 STREAMS %s $", tag);
+    send_with(crowd.clients[3], "XREAD COUNT 1 BLOCK 60000 STREAMS %s 2-1", tag);
+    expect(client, "PING", "+PONG");
+    ctl("switch", id);
+    expect_with(client, "XADD %s 3-1 f new", tag, "3-1");
+    expect_element(crowd.clients[0], "[[%s, [[3-1, [f, new]]]]]", tag);
+    expect_element(crowd.clients[2], "[[%s, [[3-1, [f, new]]]]]", tag);
+    expect_element(crowd.clients[3], "[[%s, [[3-1, [f, new]]]]]", tag);
+    expect_with(client, "XPENDING %s g", tag, "[:1, 2-1, 2-1, [[one, 1]]]");
+    send_with(crowd.clients[0], "XREAD BLOCK 0 STREAMS %s $", tag);
+    ctl("finalize", id);
+    WAIT_UNTIL(blocked_on(2) == 1, LONG_MS);
+    expect_with(client, "XADD %s 4-1 f last", tag, "4-1");
+    expect_element(crowd.clients[0], "[[%s, [[4-1, [f, last]]]]]", tag);
+    mem_free(id);
+    crowd_go(&crowd);
+    cluster_compare(cluster, "");
+}
+
+/* What is added while the reader has no connection is not missed. */
+static void a_reader_of_a_stream_outlives_its_connection(void **state)
+{
+    (void)state;
+    struct client *source = client_connect(cluster_shard_port(cluster, 0));
+    struct crowd crowd;
+    struct key_choice choice;
+    choose_keys(&choice);
+    const char *tag = choice.staying[0];
+    crowd_come(&crowd);
+    for (unsigned i = 1; i <= 20; i++) {
+        char number[16];
+        char *wanted = mem_printf("[[%ss, [[%u-1, [f, v]]]]]", tag, i);
+        char *add = mem_printf("XADD %ss %u-1 f v", tag, i);
+        send_with(crowd.clients[0], "XREAD BLOCK 0 STREAMS %s $", tag);
+        WAIT_UNTIL(blocked_on(0) == 1, LONG_MS);
+        char *list = client_ask(source, "CLIENT LIST");
+        const char *line = strstr(list, " cmd=xread ");
+        assert_non_null(line);
+        while (line > list && line[-1] != '\n') {
+            line--;
+        }
+        (void)snprintf(number, sizeof(number), "%lu", strtoul(line + strlen("id="), NULL, 10));
+        send_with(source, "CLIENT KILL ID %", number);
+        send_with(source, add, "");
+        expect_reply(source, ":1");
+        mem_free(client_ask(client, "PING"));
+        redisReply *added = NULL;
+        assert_int_equal(redisGetReply(client_context(source), (void **)&added), REDIS_OK);
+        freeReplyObject(added);
+        expect_reply(crowd.clients[0], wanted);
+        mem_free(list);
+        mem_free(add);
+        mem_free(wanted);
+    }
+    crowd_go(&crowd);
+    client_close(source);
+}
+
 // field lesson: a writer the barrier did not count
 static void a_watch_does_not_outlive_its_slots_entry(void **state)
 {
@@ -358,7 +571,7 @@ static void expect_marked(struct client *source, const char *key, const char *nu
 static unsigned long polls_on(struct client *source)
 {
     char *info = client_ask(source, "INFO commandstats");
-    const char *line = strstr(info, "cmdstat_exists:calls=");
+    const char *line = strstr(info, "cmdstat_type:calls=");
     unsigned long count = line != NULL ? strtoul(strchr(line, '=') + 1, NULL, 10) : 0;
     mem_free(info);
     return count;
@@ -424,6 +637,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_cannot_be_woken_is_cut_off, start_without_unblock,
                                         stop),
         TEST(who_came_first_is_served_first_in_a_slot_with_a_copy),
+        TEST(a_newcomer_does_not_overtake_who_waits),
+        TEST(who_waits_is_not_disturbed_by_what_it_does_not_wait_for),
+        TEST(time_outs_are_kept),
+        TEST(a_stream_is_read_on_while_its_slot_moves),
+        TEST(a_reader_of_a_stream_outlives_its_connection),
         TEST(a_watch_does_not_outlive_its_slots_entry),
         TEST(a_transaction_marks_what_it_writes_and_an_empty_poll_nothing),
     };

@@ -226,3 +226,19 @@ bool client_gets(struct client *client, const char *command, const char *reply)
     mem_free(text);
     return is_equal;
 }
+
+char *words_with(const char *words, const char *tag)
+{
+    struct buffer whole;
+    buffer_init(&whole, SIZE_MAX);
+    for (const char *at = words; *at != '\0'; at++) {
+        if (*at == '%') {
+            buffer_add_text(&whole, tag);
+        } else {
+            buffer_add(&whole, at, 1);
+        }
+    }
+    char *filled = mem_strndup(buffer_slice(&whole).data, buffer_length(&whole));
+    buffer_fini(&whole);
+    return filled;
+}

@@ -35,6 +35,8 @@ char *client_reply_text(const redisReply *reply) __attribute__((warn_unused_resu
     client_expect((client), (command), (reply), true, __FILE__, __LINE__)
 void client_expect(struct client *client, const char *command, const char *reply, bool is_prefix,
                    const char *file, int line);
+/* The words with `tag` for every '%'; freed with mem_free. */
+char *words_with(const char *words, const char *tag) __attribute__((warn_unused_result));
 /* True when the reply is that text: for WAIT_UNTIL. */
 bool client_gets(struct client *client, const char *command, const char *reply);
 

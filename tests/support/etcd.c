@@ -163,6 +163,12 @@ void etcd_cluster_cut(struct etcd_cluster *cluster, unsigned member, bool is_cut
     forwarder_set(cluster->members[member].peer_wire, NULL, &weather);
 }
 
+void etcd_cluster_weather(struct etcd_cluster *cluster, unsigned member,
+                          const struct weather *weather)
+{
+    forwarder_set(cluster->members[member].client_wire, NULL, weather);
+}
+
 static bool answers(const struct etcd_cluster *cluster, const struct member *member)
 {
     char url[URL_MAX];

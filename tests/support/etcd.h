@@ -33,6 +33,9 @@ void etcd_cluster_restart(struct etcd_cluster *cluster, unsigned member);
 /* Nothing passes to or from the member, but for what it asks the others itself; or all is well
  * again. With wires only. */
 void etcd_cluster_cut(struct etcd_cluster *cluster, unsigned member, bool is_cut);
+/* The weather of what clients say to the member. With wires only. */
+void etcd_cluster_weather(struct etcd_cluster *cluster, unsigned member,
+                          const struct weather *weather);
 /* Until each member answers. */
 void etcd_cluster_wait(struct etcd_cluster *cluster);
 

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "lib/base/memory.h"
+#include "lib/store/store.h"
 #include "tests/support/chaos/disks.h"
 #include "tests/support/chaos/traffic.h"
 #include "tests/support/client.h"
@@ -21,6 +22,7 @@
 #define RATE         200
 #define NSLOTS       64
 #define LIMIT_MS     90000
+#define OVERTAKEN_MS 250 /* that the other one has had, and no longer */
 #define DEAD_MS      400 /* how long a process that was killed stays away */
 #define TAIL_MS      300 /* clients go on after the end, so that a late wound shows */
 #define STATUS_MS    20
@@ -125,6 +127,9 @@ static uint64_t begin_fault(struct cell *cell)
     case CELL_RIVAL:
         cell->rival = cluster_start_rival(cluster);
         return LIMIT_MS; /* until the migration is closed */
+    case CELL_OVERTAKEN:
+        cell->rival = cluster_start_rival(cluster);
+        return STORE_LEASE_MS + OVERTAKEN_MS;
     case CELL_ERROR:
         (void)forwarder_reset(cluster_link(cluster, SOURCE), "migrator");
         (void)forwarder_reset(cluster_link(cluster, TARGET), "migrator");
@@ -184,6 +189,7 @@ static void end_fault(struct cell *cell)
     case CELL_HANG:
     case CELL_SUCCESSOR:
     case CELL_RIVAL:
+    case CELL_OVERTAKEN:
     case CELL_ERROR:
         process_signal(cluster_migrator(cluster), SIGCONT);
         break;
@@ -235,7 +241,8 @@ static void end_fault(struct cell *cell)
 
 static bool strikes_migrator(enum cell_fault fault)
 {
-    return fault == CELL_KILL || fault == CELL_HANG || fault == CELL_SUCCESSOR;
+    return fault == CELL_KILL || fault == CELL_HANG || fault == CELL_SUCCESSOR ||
+           fault == CELL_OVERTAKEN;
 }
 
 static void strike(struct cell *cell)

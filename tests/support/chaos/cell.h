@@ -11,26 +11,27 @@
 #include "tests/support/cluster.h"
 
 /* X(SYMBOL, "name"). A hang lasts longer than hold_max, the barrier's and the shards' time-outs. */
-#define CELL_FAULTS(X)                                                               \
-    X(CELL_KILL, "kill")         /* the migrator; a new one goes on */               \
-    X(CELL_HANG, "hang")         /* the migrator, then it goes on */                 \
-    X(CELL_SUCCESSOR, "late")    /* it wakes when another has done it all */         \
-    X(CELL_ERROR, "error")       /* its connections are reset */                     \
-    X(CELL_STORE_ERROR, "store") /* the store is gone for a while */                 \
-    X(CELL_RIVAL, "rival")       /* another one comes, and both go on */             \
-    X(CELL_FULL_STORE, "full store")                                                 \
-    X(CELL_HUNG_STORE, "hung store")   /* who reads it does not come back */         \
-    X(CELL_FULL_SOURCE, "full source") /* its disk: -MISCONF */                      \
-    X(CELL_FULL_TARGET, "full target")                                               \
-    X(CELL_READONLY_SOURCE, "replica source") /* -READONLY; then another identity */ \
-    X(CELL_READONLY_TARGET, "replica target")                                        \
-    X(CELL_KILL_PROXY, "kill proxy")                                                 \
-    X(CELL_HANG_PROXY, "hang proxy")                                                 \
-    X(CELL_KILL_PROXIES, "kill proxies")                                             \
-    X(CELL_HANG_PROXIES, "hang proxies")                                             \
-    X(CELL_KILL_SOURCE, "kill source")                                               \
-    X(CELL_HANG_SOURCE, "hang source")                                               \
-    X(CELL_KILL_TARGET, "kill target")                                               \
+#define CELL_FAULTS(X)                                                                    \
+    X(CELL_KILL, "kill")           /* the migrator; a new one goes on */                  \
+    X(CELL_HANG, "hang")           /* the migrator, then it goes on */                    \
+    X(CELL_SUCCESSOR, "late")      /* it wakes when another has done it all */            \
+    X(CELL_ERROR, "error")         /* its connections are reset */                        \
+    X(CELL_STORE_ERROR, "store")   /* the store is gone for a while */                    \
+    X(CELL_RIVAL, "rival")         /* another one comes, and both go on */                \
+    X(CELL_OVERTAKEN, "overtaken") /* it hangs past its lease and wakes beside another */ \
+    X(CELL_FULL_STORE, "full store")                                                      \
+    X(CELL_HUNG_STORE, "hung store")   /* who reads it does not come back */              \
+    X(CELL_FULL_SOURCE, "full source") /* its disk: -MISCONF */                           \
+    X(CELL_FULL_TARGET, "full target")                                                    \
+    X(CELL_READONLY_SOURCE, "replica source") /* -READONLY; then another identity */      \
+    X(CELL_READONLY_TARGET, "replica target")                                             \
+    X(CELL_KILL_PROXY, "kill proxy")                                                      \
+    X(CELL_HANG_PROXY, "hang proxy")                                                      \
+    X(CELL_KILL_PROXIES, "kill proxies")                                                  \
+    X(CELL_HANG_PROXIES, "hang proxies")                                                  \
+    X(CELL_KILL_SOURCE, "kill source")                                                    \
+    X(CELL_HANG_SOURCE, "hang source")                                                    \
+    X(CELL_KILL_TARGET, "kill target")                                                    \
     X(CELL_HANG_TARGET, "hang target")
 
 enum cell_fault {

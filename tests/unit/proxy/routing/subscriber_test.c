@@ -104,11 +104,17 @@ static void nothing_comes_after_an_unsubscribe(void **state)
     rig_expect(&rig, fd, "*3\r\n$9\r\nsubscribe\r\n");
     rig_send(&rig, fd, "SUBSCRIBE b");
     rig_expect(&rig, fd, "*3\r\n$9\r\nsubscribe\r\n");
-    signal_shard(1, SIGSTOP); /* it will hear of it late */
+    signal_shard(1, SIGSTOP); /* it will hear of it late, after the message */
+    int is_written = 0;
+    assert_int_equal(redisAppendCommand(client_context(rig.direct[1]), "PUBLISH a x"), REDIS_OK);
+    assert_int_equal(redisBufferWrite(client_context(rig.direct[1]), &is_written), REDIS_OK);
     rig_send(&rig, fd, "UNSUBSCRIBE a");
-    rig_expect(&rig, fd, "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:1\r\n");
+    rig_expect(&rig, fd, "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:1\r\n"); /* after wait_max */
     signal_shard(1, SIGCONT);
-    expect_prefix(rig.direct[1], "PUBLISH a x", ":");
+    redisReply *reply = NULL;
+    assert_int_equal(redisGetReply(client_context(rig.direct[1]), (void **)&reply), REDIS_OK);
+    assert_int_equal(reply->integer, 1);
+    freeReplyObject(reply);
     expect(rig.direct[1], "PUBLISH b y", ":1");
     rig_expect(&rig, fd, "*3\r\n$7\r\nmessage\r\n$1\r\nb\r\n");
     (void)close(fd);
@@ -181,6 +187,42 @@ static void a_shard_that_lost_its_fence_is_left(void **state)
     (void)close(fd);
 }
 
+/* --- publishing --------------------------------------------------------------------------------
+ */
+
+static bool has_published(unsigned shard)
+{
+    char *stats = client_ask(rig.direct[shard], "INFO commandstats");
+    bool has = strstr(stats, "cmdstat_publish:") != NULL;
+    mem_free(stats);
+    return has;
+}
+
+/* Not everybody may listen yet where no slot is. */
+static void a_message_goes_to_the_shard_of_its_slot(void **state)
+{
+    (void)state;
+    struct topology *next = rig_next(&rig);
+    for (unsigned slot = 0; slot < RIG_SLOTS; slot++) {
+        next->owner[slot] = slot == slot_of_key(SLICE("acct"), RIG_SLOTS) ? 2 : 1;
+    }
+    next->owner_epoch = next->epoch;
+    (void)rig_adopt(&rig, next);
+    int fd = rig_connect(&rig);
+    rig_send(&rig, fd, "PUBLISH {acct}:events x");
+    rig_expect(&rig, fd, ":0\r\n");
+    assert_true(!has_published(0) && !has_published(1) && has_published(2));
+    expect(rig.direct[2], "CONFIG RESETSTAT", "+OK");
+    rig_send(&rig, fd, "MULTI");
+    rig_expect(&rig, fd, "+OK\r\n");
+    rig_send(&rig, fd, "PUBLISH {acct}:events x");
+    rig_expect(&rig, fd, "+QUEUED\r\n");
+    rig_send(&rig, fd, "EXEC");
+    rig_expect(&rig, fd, "*1\r\n:0\r\n");
+    assert_true(!has_published(0) && !has_published(1) && has_published(2));
+    (void)close(fd);
+}
+
 /* --- refusals and limits -----------------------------------------------------------------------
  */
 
@@ -249,6 +291,7 @@ int main(void)
         TEST(a_new_shard_that_hangs_does_not_hold_an_epoch_up),
         TEST(a_connection_that_is_lost_is_made_anew),
         TEST(a_shard_that_lost_its_fence_is_left),
+        TEST(a_message_goes_to_the_shard_of_its_slot),
         TEST(a_shard_that_refuses_tells_the_client),
         TEST(a_message_does_not_come_inside_a_reply),
     };

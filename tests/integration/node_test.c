@@ -1,0 +1,137 @@
+/* Client libraries of Node.js, each through its normal features, against a proxy over three shards:
+ * at rest, and while slots move. The programs are in tests/integration/node. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
+#include "tests/support/cluster.h"
+#include "tests/support/wait.h"
+
+#define PROGRAM_MS 120000
+#define INSTALL_MS 300000
+
+static struct cluster *cluster;
+static bool has_npm;
+
+static int start(void **state)
+{
+    const char *const version[] = {"npm", "--version", NULL};
+    const char *const install[] = {"scripts/node-clients", NULL};
+    (void)state;
+    struct output npm = process_run(version, NULL, INSTALL_MS);
+    has_npm = npm.code == 0;
+    output_free(&npm);
+    if (!has_npm) {
+        (void)fprintf(stderr, "*** npm is not installed: the client libraries of Node.js are NOT "
+                              "TESTED. Run scripts/install-deps.\n");
+        return 0;
+    }
+    struct output output = process_run(install, NULL, INSTALL_MS);
+    int failed = output.code;
+    if (failed != 0) {
+        (void)fprintf(stderr, "scripts/node-clients: code %d\n%s%s", output.code, output.out,
+                      output.err);
+    }
+    output_free(&output);
+    cluster = cluster_start(&(const struct cluster_options){.shards = 3, .has_migrator = true});
+    return failed;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    cluster_stop(cluster);
+    process_stop_all();
+    return 0;
+}
+
+static struct process *start_program(const char *name, const char *rounds)
+{
+    /* Without the native part, which is not installed. */
+    const char *const environment[] = {"NODE_PATH=build/node/node_modules",
+                                       "MSGPACKR_NATIVE_ACCELERATION_DISABLED=true", NULL};
+    char port[8], path[128], log[512];
+    (void)snprintf(port, sizeof(port), "%u", cluster_proxy_port(cluster, 0));
+    (void)snprintf(path, sizeof(path), "tests/integration/node/%s.js", name);
+    (void)snprintf(log, sizeof(log), "%s/%s.log", cluster_folder(cluster), name);
+    const char *const argv[] = {"node", path, port, rounds, NULL};
+    return process_start(name, argv, environment, log);
+}
+
+static void expect_success(struct process *program)
+{
+    int status = -1;
+    bool has_ended = process_wait(program, PROGRAM_MS, &status);
+    if (!has_ended || status != 0) {
+        process_print_log(program, 40);
+        fail_msg("%s", has_ended ? "it failed" : "it has not ended");
+    }
+    (void)process_stop(program);
+}
+
+static void run_program(const char *name)
+{
+    if (!has_npm) {
+        skip();
+    }
+    expect_success(start_program(name, "2"));
+}
+
+static void ioredis_works(void **state)
+{
+    (void)state;
+    run_program("ioredis");
+}
+
+static void node_redis_works(void **state)
+{
+    (void)state;
+    run_program("node_redis");
+}
+
+static void bullmq_works(void **state)
+{
+    (void)state;
+    run_program("bullmq");
+}
+
+/* Most slots of one shard to another, and on round all of them. Not BullMQ: its scripts write keys
+ * that they do not declare, which nobody can mark (DESIGN.md section 6): its slot must not move
+ * while it works. */
+static void libraries_work_while_slots_move(void **state)
+{
+    static const char *const names[] = {"ioredis", "node_redis"};
+    static const char *const moves[] = {"split s1 --to s2 --share 0.9 --wait",
+                                        "split s2 --to s3 --share 0.9 --wait",
+                                        "split s3 --to s1 --share 0.9 --wait"};
+    struct process *programs[2];
+    (void)state;
+    if (!has_npm) {
+        skip();
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        programs[i] = start_program(names[i], "12");
+    }
+    for (unsigned i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
+        mem_free(cluster_ctl_ok(cluster, moves[i]));
+        mem_free(cluster_ctl_ok(cluster, "finalize --wait"));
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        expect_success(programs[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ioredis_works),
+        cmocka_unit_test(node_redis_works),
+        cmocka_unit_test(bullmq_works),
+        cmocka_unit_test(libraries_work_while_slots_move),
+    };
+    return cmocka_run_group_tests_name("node", tests, start, stop);
+}

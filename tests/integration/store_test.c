@@ -1,0 +1,178 @@
+/* sluicectl store: a cluster's topology and journal carried from files to etcd and back, into a
+ * backup and out of it, and a store that is behind its shards. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
+#include "lib/store/store.h"
+#include "tests/support/cluster.h"
+#include "tests/support/etcd.h"
+#include "tests/support/wait.h"
+#include "tests/support/workload.h"
+
+#define LONG_MS 60000
+
+static struct cluster *cluster;
+static struct etcd_cluster *etcd;
+static char etcd_url[256];
+
+static int start(void **state)
+{
+    (void)state;
+    const struct etcd_options etcd_options = {.has_wires = false};
+    const struct cluster_options options = {.shards = 2, .spares = 1, .has_migrator = true};
+    etcd = etcd_cluster_start(1, &etcd_options);
+    etcd_cluster_url(etcd, 0, "carried", etcd_url, sizeof(etcd_url));
+    cluster = cluster_start(&options);
+    char *words = mem_printf("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
+    mem_free(cluster_ctl_ok(cluster, words));
+    mem_free(words);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    cluster_stop(cluster);
+    etcd_cluster_stop(etcd);
+    process_stop_all();
+    return 0;
+}
+
+/* sluicectl with the words of `format`; its standard output. */
+static char *ctl(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static char *ctl(const char *format, ...)
+{
+    char words[1024];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(words, sizeof(words), format, args);
+    va_end(args);
+    return cluster_ctl_ok(cluster, words);
+}
+
+/* Refused, and says `word`. */
+static void ctl_refused(const char *words, const char *word)
+{
+    struct output output = cluster_ctl(cluster, words);
+    assert_int_equal(output.code, 1);
+    if (strstr(output.err, word) == NULL) {
+        fail_msg("no \"%s\" in: %s", word, output.err);
+    }
+    output_free(&output);
+}
+
+static char *journal_of(const char *url)
+{
+    return ctl("journal --json --store %s", url);
+}
+
+static uint64_t epoch_of(const char *url)
+{
+    uint64_t epoch = 0;
+    struct store *store = store_open(url, NULL);
+    assert_non_null(store);
+    assert_true(store_epoch(store, &epoch, NULL));
+    store_close(store);
+    return epoch;
+}
+
+static void move_there_and_finish(void)
+{
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --share 0.1 --wait");
+    mem_free(ctl("finalize %s --wait", id));
+    mem_free(id);
+}
+
+static void a_store_is_carried_to_etcd_and_back_with_its_journal(void **state)
+{
+    (void)state;
+    move_there_and_finish();
+    char *back = mem_printf("file:%s/back", cluster_folder(cluster));
+    mem_free(ctl("store copy %s %s", cluster_store(cluster), etcd_url));
+    mem_free(ctl("store copy %s %s", etcd_url, back));
+    char *first = journal_of(cluster_store(cluster));
+    char *second = journal_of(etcd_url), *third = journal_of(back);
+    assert_non_null(strstr(first, "switched"));
+    assert_string_equal(first, second);
+    assert_string_equal(first, third);
+    assert_int_equal(epoch_of(etcd_url), epoch_of(cluster_store(cluster)));
+    assert_int_equal(epoch_of(back), epoch_of(cluster_store(cluster)));
+
+    char *words = mem_printf("store copy %s %s", cluster_store(cluster), etcd_url);
+    ctl_refused(words, "there is a topology in");
+    mem_free(words);
+    mem_free(first);
+    mem_free(second);
+    mem_free(third);
+    mem_free(back);
+}
+
+static void an_open_migration_is_not_copied_unless_forced(void **state)
+{
+    (void)state;
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --share 0.1 --manual-switch");
+    char *words =
+        mem_printf("store copy %s file:%s/open", cluster_store(cluster), cluster_folder(cluster));
+    ctl_refused(words, "migrations are open");
+    mem_free(ctl("%s --force", words));
+    mem_free(ctl("abort %s --wait", id));
+    mem_free(words);
+    mem_free(id);
+}
+
+static void a_restored_store_is_repaired_when_no_slot_has_moved_since(void **state)
+{
+    (void)state;
+    char *file = mem_printf("%s/backup", cluster_folder(cluster));
+    char *restored = mem_printf("file:%s/restored", cluster_folder(cluster));
+    mem_free(ctl("store backup %s", file));
+    uint64_t saved = epoch_of(cluster_store(cluster));
+    /* Another process of the shard is an epoch, and its fence. */
+    redis_server_kill(cluster_shard(cluster, 0));
+    redis_server_restart(cluster_shard(cluster, 0), false);
+    WAIT_UNTIL(epoch_of(cluster_store(cluster)) > saved, LONG_MS);
+    cluster_wait_proxy_ready(cluster, 0);
+
+    mem_free(ctl("store restore %s --store %s", file, restored));
+    assert_int_equal(epoch_of(restored), saved);
+    mem_free(ctl("store repair --store %s", restored));
+    assert_true(epoch_of(restored) > saved);
+    char *again = ctl("store repair --store %s", restored);
+    assert_non_null(strstr(again, "nothing to repair"));
+    mem_free(again);
+    mem_free(file);
+    mem_free(restored);
+}
+
+static void a_restored_store_that_missed_a_migration_is_not_repaired(void **state)
+{
+    (void)state;
+    char *file = mem_printf("%s/older", cluster_folder(cluster));
+    char *restored = mem_printf("file:%s/behind", cluster_folder(cluster));
+    mem_free(ctl("store backup %s", file));
+    move_there_and_finish();
+    mem_free(ctl("store restore %s --store %s", file, restored));
+    char *words = mem_printf("store repair --store %s", restored);
+    ctl_refused(words, "another owner than the backup says");
+    mem_free(words);
+    mem_free(file);
+    mem_free(restored);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_store_is_carried_to_etcd_and_back_with_its_journal),
+        cmocka_unit_test(an_open_migration_is_not_copied_unless_forced),
+        cmocka_unit_test(a_restored_store_is_repaired_when_no_slot_has_moved_since),
+        cmocka_unit_test(a_restored_store_that_missed_a_migration_is_not_repaired),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}

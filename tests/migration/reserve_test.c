@@ -1,0 +1,136 @@
+/* More than one migrator: one leads and the others are in reserve; and what happens when two lead,
+ * as they may for a moment after one was stopped: no harm. Over the file store; etcd_test.c has the
+ * same over etcd. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
+#include "tests/support/http.h"
+#include "tests/support/scratch.h"
+#include "tests/support/wait.h"
+#include "tests/support/workload.h"
+
+#define ACCOUNTS 800
+#define RATE     1200
+#define LONG_MS  60000
+
+static struct cluster *cluster;
+
+static void start_with(const char *const *environment)
+{
+    const struct cluster_options options = {.shards = 2,
+                                            .spares = 1,
+                                            .proxies = 2,
+                                            .has_migrator = true,
+                                            .has_reserve = true,
+                                            .migrator_environment = environment};
+    cluster = cluster_start(&options);
+    char *words = mem_printf("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
+    mem_free(cluster_ctl_ok(cluster, words));
+    mem_free(words);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    start_with(NULL);
+    return 0;
+}
+
+/* lease.c: all believe that they lead. */
+static int start_with_two_leaders(void **state)
+{
+    static const char *const environment[] = {"SLUICE_FAIL=rule.all-lead=error", NULL};
+    (void)state;
+    start_with(environment);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    cluster_stop(cluster);
+    process_stop_all();
+    return 0;
+}
+
+static void ctl(const char *verb, const char *id, const char *options)
+{
+    char *words = mem_printf("%s %s %s", verb, id, options);
+    mem_free(cluster_ctl_ok(cluster, words));
+    mem_free(words);
+}
+
+static bool leads(uint16_t port)
+{
+    char *body = NULL;
+    bool ok = http_get(port, "/metrics", &body) == 200 && body != NULL &&
+              strstr(body, "sluice_migrator_leads 1") != NULL;
+    mem_free(body);
+    return ok;
+}
+
+static void the_reserve_goes_on_within_seconds(void **state)
+{
+    (void)state;
+    uint16_t first = cluster_migrator_admin_port(cluster);
+    uint16_t second = cluster_reserve_admin_port(cluster);
+    struct bank_run *bank = bank_run_start(cluster, ACCOUNTS, RATE);
+    assert_true(leads(first));
+    assert_false(leads(second));
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --manual-switch");
+    WAIT_UNTIL(migration_is_in(cluster, id, "dual-write"), LONG_MS);
+    process_signal(cluster_migrator(cluster), SIGSTOP);
+    WAIT_UNTIL(leads(second), LONG_MS);
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    ctl("switch", id, "--wait");
+    /* It wakes up, and learns that another leads; then that one is killed. */
+    process_signal(cluster_migrator(cluster), SIGCONT);
+    WAIT_UNTIL(!leads(first), LONG_MS);
+    assert_true(leads(second));
+    process_kill(cluster_reserve(cluster));
+    WAIT_UNTIL(leads(first), LONG_MS);
+    ctl("finalize", id, "--wait");
+    struct bank_result result = bank_run_end(bank);
+    assert_int_equal(result.errors, 0);
+    cluster_compare(cluster, "");
+    mem_free(id);
+}
+
+static void two_that_both_lead_do_no_harm(void **state)
+{
+    (void)state;
+    assert_true(leads(cluster_migrator_admin_port(cluster)));
+    assert_true(leads(cluster_reserve_admin_port(cluster)));
+    struct bank_run *bank = bank_run_start(cluster, ACCOUNTS, RATE);
+    struct churn *churn = churn_start(cluster, 4, scratch_seed());
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --wait");
+    ctl("rollback", id, "--wait");
+    mem_free(id);
+    id = migration_open_by_ctl(cluster, "split s2 --to s3 --wait");
+    ctl("finalize", id, "--wait");
+    mem_free(id);
+    uint64_t refused = 0;
+    uint64_t answered = churn_end(churn, &refused);
+    struct bank_result result = bank_run_end(bank);
+    print_message("%llu operations, %llu errors\n", (unsigned long long)result.operations,
+                  (unsigned long long)result.errors);
+    assert_true(answered > 100 && result.operations > 100);
+    assert_int_equal(result.errors, 0);
+    cluster_compare(cluster, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_reserve_goes_on_within_seconds, start, stop),
+        cmocka_unit_test_setup_teardown(two_that_both_lead_do_no_harm, start_with_two_leaders,
+                                        stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
