@@ -134,11 +134,15 @@ integration-programs: all $(INTEGRATION) $(TOOLS)
 
 tools: $(TOOLS) ## build the helper programs of tests and scripts
 
+# All of them, whatever fails; then says which did.
+run_all = failed=; for t in $(1); do SLUICE_BIN=$(abspath $(B)) $$t || failed="$$failed $$t"; done; \
+          [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
 test: $(UNIT) ## run the unit tests (ONLY=word: those whose path has it)
-	@for t in $(call chosen,$(UNIT)); do $$t || exit 1; done
+	@$(call run_all,$(call chosen,$(UNIT)))
 
 integration: all $(INTEGRATION) $(TOOLS) ## run the tests against real redis-servers
-	@for t in $(call chosen,$(INTEGRATION)); do SLUICE_BIN=$(abspath $(B)) $$t || exit 1; done
+	@$(call run_all,$(call chosen,$(INTEGRATION)))
 
 chaos: ## every step under every fault, and a storm; CHAOS_OPTIONS="--seconds 300 --seed 1" (90 minutes)
 	scripts/chaos $(CHAOS_OPTIONS)
