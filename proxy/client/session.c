@@ -175,6 +175,9 @@ static void dispatch(struct client *client, struct request *request, const struc
     case HANDLER_ALL_SHARDS:
         fanout_all_shards(router, request, session_wire_bytes(request, command));
         break;
+    case HANDLER_TEXTS:
+        fanout_texts(router, request, session_wire_bytes(request, command));
+        break;
     case HANDLER_DBSIZE:
         fanout_dbsize(router, request);
         break;

@@ -49,7 +49,11 @@ static const char *how(const struct command_info *info)
     case HANDLER_SPLIT:
         return "split by shard";
     case HANDLER_SCRIPT:
+    case HANDLER_BLOCK:
+    case HANDLER_WATCH:
         return "routed";
+    case HANDLER_EXEC:
+        return "routed as one";
     case HANDLER_ANY_SHARD:
         return "sent to any shard";
     case HANDLER_PUBLISH:
@@ -57,6 +61,7 @@ static const char *how(const struct command_info *info)
     case HANDLER_SUBSCRIBE:
     case HANDLER_UNSUBSCRIBE:
     case HANDLER_ALL_SHARDS:
+    case HANDLER_TEXTS:
     case HANDLER_DBSIZE:
     case HANDLER_KEYS:
     case HANDLER_RANDOMKEY:
@@ -93,6 +98,9 @@ static const char *merging(const struct command_info *info)
         [RESPONSE_AGG_MAX] = "the largest number counts",
         [RESPONSE_AGG_SUM] = "the numbers are added",
         [RESPONSE_SPECIAL] = NULL};
+    if (info->handler == HANDLER_ALL_SHARDS && info->response_policy == RESPONSE_DEFAULT) {
+        return "lists are joined";
+    }
     bool is_by_policy = info->handler == HANDLER_SPLIT || info->handler == HANDLER_ALL_SHARDS;
     return is_by_policy ? words[info->response_policy] : NULL;
 }
