@@ -36,8 +36,15 @@ static const char protocols[] =
     "has one connection to each shard for each protocol (RESP3's from the first request that needs\n"
     "it), so in both a reply is the shard's own bytes. `HELLO` and `RESET` wait until all that the\n"
     "client sent before them is answered: its commands never overtake each other. Two things differ\n"
-    "from one Redis: `HELLO` inside `MULTI` is refused, and a `WATCH` does not outlive a change of\n"
-    "protocol: its `EXEC` answers null.\n";
+    "from one Redis: a `HELLO` inside `MULTI` that would change it is refused, and a `WATCH` does\n"
+    "not outlive a change of protocol: its `EXEC` answers null.\n"
+    "\n## Inside MULTI\n"
+    "\n"
+    "What is routed, split or sent to any shard is executed by the shard of the transaction's keys,\n"
+    "all or nothing. What the proxy answers (`SELECT AUTH HELLO INFO ROLE`, `CLIENT`, `CONFIG`, `ACL`)\n"
+    "has its place in the array, and is executed when the shard has executed the rest; at most 1024\n"
+    "of them. What concerns all shards or other clients, `SUBSCRIBE` and its kin and `CLIENT REPLY`\n"
+    "are refused when they are to be queued; `EXEC` is then aborted, as in Redis.\n";
 
 static const char *how(const struct command_info *info)
 {
