@@ -30,6 +30,7 @@
     X(HANDLER_SCRIPT, "script")         /* EVAL and its kin: by its keys, loaded where missing */ \
     X(HANDLER_SCRIPT_LOAD, "script-load")                                                         \
     X(HANDLER_SCRIPT_EXISTS, "script-exists")                                                     \
+    X(HANDLER_SCRIPT_KILL, "script-kill") /* on connections of their own */                       \
     X(HANDLER_SCRIPT_FLUSH, "script-flush")                                                       \
     X(HANDLER_SCAN, "scan")                                                                       \
     X(HANDLER_PING, "ping")                                                                       \

@@ -77,6 +77,7 @@ static const char *how(const struct command_info *info)
     case HANDLER_SCRIPT_LOAD:
     case HANDLER_SCRIPT_EXISTS:
     case HANDLER_SCRIPT_FLUSH:
+    case HANDLER_SCRIPT_KILL:
     case HANDLER_SCAN:
         return "sent to all shards";
     default:
