@@ -51,6 +51,9 @@ static json_t *shard_to_json(const struct topology_shard *shard)
     char *address = mem_printf(has_colon ? "[%s]:%u" : "%s:%u", shard->host, shard->port);
     put_text(object, "name", shard->name);
     put_text(object, "address", address);
+    if (shard->sentinels[0] != '\0') {
+        put_text(object, "sentinels", shard->sentinels);
+    }
     put_number(object, "weight", shard->weight);
     put_text(object, "run_id", shard->identity.run_id);
     put_text(object, "replid", shard->identity.replid);
