@@ -8,6 +8,7 @@
 #include "proxy/client/client_internal.h"
 #include "proxy/pubsub/keyspace_event.h"
 #include "proxy/routing/private_lane.h"
+#include "proxy/routing/script_call.h"
 
 #define CROSSSLOT             "CROSSSLOT Keys in request don't hash to the same slot"
 #define TRANSACTION_BYTES_MAX ((size_t)64 << 20)
@@ -151,9 +152,8 @@ static bool can_be_queued(const struct command_info *info)
 {
     switch (info->handler) {
     case HANDLER_ROUTE:
-    case HANDLER_MGET:
-    case HANDLER_MSET:
-    case HANDLER_SUM_KEYS:
+    case HANDLER_SPLIT:
+    case HANDLER_SCRIPT:
     case HANDLER_ANY_SHARD:
     case HANDLER_PING:
     case HANDLER_ECHO:
@@ -190,7 +190,7 @@ static void note_publish(const struct client *client, const struct request *requ
 }
 
 static bool keep(struct transaction *transaction, const struct command_info *info,
-                 const struct command *command)
+                 const struct command *command, bool has_keys)
 {
     struct unit *unit = transaction->unit;
     if (command->raw.len > TRANSACTION_BYTES_MAX / 2 ||
@@ -203,7 +203,9 @@ static bool keep(struct transaction *transaction, const struct command_info *inf
             mem_realloc(unit->commands, unit->capacity * sizeof(struct command_info *));
     }
     unit->commands[unit->count++] = info;
-    if (command->is_inline) {
+    if (info->handler == HANDLER_SCRIPT) {
+        script_write(&transaction->bytes, info, command, has_keys);
+    } else if (command->is_inline) {
         write_command(&transaction->bytes, command->argv, command->argc);
     } else {
         buffer_add(&transaction->bytes, command->raw.data, command->raw.len);
@@ -227,7 +229,7 @@ void transaction_queue(struct client *client, struct request *request,
         refuse(client, request, CROSSSLOT);
         return;
     }
-    if (!keep(transaction, request->command, command)) {
+    if (!keep(transaction, request->command, command, request->slot != SLOT_NONE)) {
         refuse(client, request, "ERR the transaction is too large");
         return;
     }
@@ -260,7 +262,7 @@ static void dispatch(struct client *client, struct request *request)
         client->blocked = request;
     }
     transaction_forget(client);
-    router_dispatch(router, request, buffer_slice(&request->bytes));
+    script_dispatch_unit(router, request);
 }
 
 void transaction_exec(struct client *client, struct request *request)
