@@ -476,7 +476,11 @@ static void on_connected(void *context)
     }
     set_state(backend, BACKEND_GREETING);
     counter_add(&counters_of(backend)->connects, 1);
-    backend_greet(backend);
+    if (backend->is_unfenced) {
+        backend_become_ready(backend);
+    } else {
+        backend_greet(backend);
+    }
 }
 
 static void connect_now(struct backend *backend)
@@ -585,6 +589,12 @@ void backend_set_protocol(struct backend *backend, unsigned char protocol)
 void backend_set_patient(struct backend *backend)
 {
     backend->is_patient = true;
+}
+
+void backend_set_unfenced(struct backend *backend)
+{
+    ASSERT(!backend->is_targeted);
+    backend->is_unfenced = true;
 }
 
 void backend_set_listening(struct backend *backend, backend_value_fn *on_value, size_t value_max)

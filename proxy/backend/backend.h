@@ -70,6 +70,9 @@ void backend_set_target(struct backend *backend, unsigned index, const char *nam
 void backend_set_protocol(struct backend *backend, unsigned char protocol);
 /* Its requests may wait for hours: no time-out for their replies. */
 void backend_set_patient(struct backend *backend);
+/* Nothing is said on it before its requests, not even hello: for what a shard answers that answers
+ * nothing else. Before the first target. */
+void backend_set_unfenced(struct backend *backend);
 /* For publish/subscribe: once ready it carries no requests. What is said on it is not in flight,
  * and each value that the shard sends is handed over whole; one of more than `value_max` bytes
  * loses the connection. Before the first target. */

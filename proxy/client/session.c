@@ -13,6 +13,7 @@
 #include "proxy/routing/scan.h"
 #include "proxy/routing/script_admin.h"
 #include "proxy/routing/script_call.h"
+#include "proxy/routing/script_kill.h"
 #include "proxy/routing/split.h"
 #include "proxy/routing/wait.h"
 
@@ -175,6 +176,9 @@ static void dispatch(struct client *client, struct request *request, const struc
     case HANDLER_ALL_SHARDS:
         fanout_all_shards(router, request, session_wire_bytes(request, command));
         break;
+    case HANDLER_TEXTS:
+        fanout_texts(router, request, session_wire_bytes(request, command));
+        break;
     case HANDLER_DBSIZE:
         fanout_dbsize(router, request);
         break;
@@ -201,6 +205,10 @@ static void dispatch(struct client *client, struct request *request, const struc
     case HANDLER_SCRIPT_EXISTS:
     case HANDLER_SCRIPT_FLUSH:
         script_admin_dispatch(router, request, command);
+        break;
+    case HANDLER_SCRIPT_KILL:
+        client->blocked = request; /* it takes connections: one at a time */
+        script_kill_dispatch(router, request, session_wire_bytes(request, command));
         break;
     case HANDLER_MULTI:
         transaction_begin(client, request);

@@ -198,6 +198,7 @@ static void adopt(struct control *control, struct topology *topology)
     }
     adopt_publishers(control);
     adopt_holds(control);
+    sentinel_watch_adopt(control->sentinel_watch, topology);
     log_info("epoch adopted epoch=%llu shards=%u migrations=%u",
              (unsigned long long)topology->epoch, topology->nshards, topology->nmigrations);
 }
@@ -410,6 +411,7 @@ static bool open_store(struct control *control, struct topology **topology, stru
         topology_free(*topology);
         return false;
     }
+    control->sentinel_watch = sentinel_watch_start(control->rescuer);
     return true;
 }
 
@@ -512,6 +514,9 @@ void control_free(struct control *control)
     stop_workers(control);
     for (unsigned i = 0; i < control->npublishers; i++) {
         publisher_free(control->publishers[i]);
+    }
+    if (control->sentinel_watch != NULL) {
+        sentinel_watch_stop(control->sentinel_watch); /* it tells the rescuer */
     }
     if (control->steward != NULL) {
         steward_stop(control->steward);
