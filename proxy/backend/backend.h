@@ -109,6 +109,10 @@ void backend_go_on(struct backend *backend);
 
 /* Bytes that wait to be written: above a mark the senders' clients are not read any more. */
 size_t backend_backlog(const struct backend *backend);
+/* Requests that were committed and have not ended, on the present connection. */
+unsigned backend_in_flight(const struct backend *backend);
+/* The oldest request has got no further for so long. */
+bool backend_is_stuck(const struct backend *backend, uint64_t limit_us);
 
 /* The number of requests sent so far; and whether all up to such a number have ended. A given-up
  * connection holds that back until backend_killed, once for each on_given_up. */
