@@ -37,8 +37,8 @@ bool engine_connect(struct engine *engine, enum side side, enum step_result *res
         return true;
     }
     engine_disconnect(engine, side);
-    struct shard_link *link =
-        shard_open(shard->host, shard->port, "migrator", engine->settings->shard_timeout_ms, &err);
+    struct shard_link *link = shard_open(shard->host, shard->port, "migrator",
+                                         option_number(&engine->settings->shard_timeout_ms), &err);
     if (link == NULL) {
         /* Its Sentinels may know of another process: else proxies alone would ask them. */
         *result =
@@ -170,7 +170,7 @@ static void note_room(struct engine *engine, enum side side, uint64_t used, uint
                     "waits for memory on shard \"%s\": %llu of maxmemory's %llu bytes are in use, "
                     "copy-memory-limit is %llu percent",
                     name, (unsigned long long)used, (unsigned long long)maximum,
-                    (unsigned long long)engine->settings->copy_memory_limit);
+                    (unsigned long long)option_number(&engine->settings->copy_memory_limit));
     log_warn("%s migration=m%llu", text.text, (unsigned long long)engine->id);
     ENGINE_NOTE(engine, "error", "{s:s}", "text", text.text);
 }
@@ -193,9 +193,9 @@ bool engine_copy_has_room(struct engine *engine)
         !read_memory(engine, copy, "maxmemory", &maximum)) {
         return true; /* whoever uses the link next finds out what is wrong with it */
     }
-    bool is_short =
-        maximum > 0 &&
-        (double)used * 100 > (double)maximum * (double)engine->settings->copy_memory_limit;
+    bool is_short = maximum > 0 && (double)used * 100 >
+                                       (double)maximum * (double)option_number(
+                                                             &engine->settings->copy_memory_limit);
     if (is_short != engine->is_short_of_room) {
         engine->is_short_of_room = is_short;
         note_room(engine, copy, used, maximum);
