@@ -1,7 +1,8 @@
 #include "migrator/options.h"
 
-#define FIELD(name) offsetof(struct migrator_settings, name)
-#define HOUR_MS     UINT64_C(3600000)
+#define FIELD(name)                     offsetof(struct migrator_settings, name)
+#define FILE_OPTION(name, offset, text) {name, OPTION_TEXT, offset, NULL, 0, 0, false, text},
+#define HOUR_MS                         UINT64_C(3600000)
 
 // clang-format off
 static const struct option_spec specs[] = {
@@ -23,6 +24,7 @@ static const struct option_spec specs[] = {
      "shortest time between two progress records in the journal"},
     {"full-rate", OPTION_FLAG, FIELD(is_full_rate), NULL, 0, 0, false,
      "copy as fast as the shards can; without it copying rests while they answer slower than before"},
+    SHARD_TLS_OPTIONS(FILE_OPTION, FIELD(shard_tls))
     {"list-fail-points", OPTION_FLAG, FIELD(list_fail_points), NULL, 0, 0, true,
      "print the names of the fail points (builds for tests), then exit"},
 };

@@ -3,8 +3,6 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "lib/base/number.h"
-
 static bool is_name(const char *name, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
@@ -13,31 +11,6 @@ static bool is_name(const char *name, size_t length)
         }
     }
     return length > 0 && length <= SHARD_NAME_MAX;
-}
-
-/* "HOST:PORT" or "[HOST]:PORT". */
-static bool parse_address(const char *text, struct topology_shard *shard)
-{
-    const char *colon = strrchr(text, ':');
-    uint64_t port;
-    if (colon == NULL || !number_parse_u64(slice_of(colon + 1), &port) || port == 0 ||
-        port > 65535) {
-        return false;
-    }
-    size_t length = (size_t)(colon - text);
-    if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
-        text++;
-        length -= 2;
-    } else if (memchr(text, ':', length) != NULL) {
-        return false; /* which colon would begin the port? */
-    }
-    if (length == 0 || length >= sizeof(shard->host)) {
-        return false;
-    }
-    memcpy(shard->host, text, length);
-    shard->host[length] = '\0';
-    shard->port = (uint16_t)port;
-    return true;
 }
 
 bool place_parse(const char *text, struct topology_shard *shard, struct error *err)
@@ -54,8 +27,10 @@ bool place_parse(const char *text, struct topology_shard *shard, struct error *e
                          (int)length, text, SHARD_NAME_MAX);
     }
     memcpy(shard->name, text, length);
-    if (!parse_address(equals + 1, shard)) {
-        return error_set(err, "\"%s\" is not of the form HOST:PORT (an IPv6 HOST in brackets)",
+    if (!shard_address_parse(slice_of(equals + 1), shard) || shard->port == 0) {
+        return error_set(err,
+                         "\"%s\" is not of the form HOST:PORT (an IPv6 HOST in brackets), or "
+                         "tls:HOST:PORT",
                          equals + 1);
     }
     return true;

@@ -84,7 +84,7 @@ static bool look(struct takeover *takeover, struct error *err)
     if (!read_topology(takeover, err)) {
         return false;
     }
-    takeover->link = probe_open(takeover->shard.host, takeover->shard.port, err);
+    takeover->link = probe_open(&takeover->shard, err);
     if (takeover->link == NULL || !fence_read(takeover->link, &takeover->fence, err)) {
         return false;
     }
@@ -143,7 +143,7 @@ static enum change_verdict name_process(struct topology *next, void *context, st
         return CHANGE_REFUSED;
     }
     const struct topology_shard *shard = &next->shards[index];
-    if (strcmp(shard->host, takeover->shard.host) != 0 || shard->port != takeover->shard.port) {
+    if (!topology_same_place(shard, &takeover->shard)) {
         (void)error_set(err, "shard \"%s\" got another address meanwhile", takeover->name);
         return CHANGE_REFUSED;
     }

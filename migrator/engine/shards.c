@@ -24,7 +24,7 @@ bool engine_connect(struct engine *engine, enum side side, enum step_result *res
     }
     engine_disconnect(engine, side);
     struct shard_link *link =
-        shard_open(shard->host, shard->port, "migrator", engine->settings->shard_timeout_ms, &err);
+        shard_open(shard, "migrator", engine->settings->shard_timeout_ms, &err);
     if (link == NULL) {
         *result = engine_retry(engine, &err);
         return false;

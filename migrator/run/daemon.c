@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/random.h"
 #include "lib/cluster/feed.h"
+#include "lib/shard/shard.h"
 #include "migrator/run/admin.h"
 #include "migrator/run/debts.h"
 #include "migrator/run/lease.h"
@@ -29,6 +30,7 @@ struct daemon {
     struct admin *admin;
     struct admin_view view;
     atomic_bool is_stopping; /* read by the debts' thread */
+    struct tls_context *tls; /* for shards */
     int signal_fd;
     struct io signal_io;
     struct io feed_io;
@@ -77,14 +79,29 @@ static void on_news(void *context)
     look(daemon);
 }
 
+static void reload_certificates(struct daemon *daemon)
+{
+    struct error err;
+    if (tls_context_reload(daemon->tls, &err)) {
+        log_info("certificates read again");
+    } else {
+        log_error("certificates cannot be read again, the old ones stay why=\"%s\"", err.text);
+    }
+}
+
 static void on_signal(void *context)
 {
     struct daemon *daemon = context;
     struct signalfd_siginfo info;
-    if (read(daemon->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        log_info("stopping signal=%u", info.ssi_signo);
-        loop_stop(daemon->loop);
+    if (read(daemon->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info)) {
+        return;
     }
+    if (info.ssi_signo == SIGHUP) {
+        reload_certificates(daemon);
+        return;
+    }
+    log_info("stopping signal=%u", info.ssi_signo);
+    loop_stop(daemon->loop);
 }
 
 static void never(void *context)
@@ -98,8 +115,16 @@ static bool open_signals(struct daemon *daemon, struct error *err)
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
     daemon->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     return daemon->signal_fd >= 0 || error_set(err, "cannot watch for signals");
+}
+
+static bool open_tls(struct daemon *daemon, struct error *err)
+{
+    daemon->tls = shard_tls_new(&daemon->settings->shard_tls, err);
+    shard_use_tls(daemon->tls);
+    return daemon->tls != NULL;
 }
 
 /* Reads the topology once, so that the start fails when there is none. */
@@ -132,7 +157,7 @@ static bool open_all(struct daemon *daemon, struct error *err)
 {
     const struct migrator_settings *settings = daemon->settings;
     struct store_member member;
-    if (!open_signals(daemon, err) || !open_feed(daemon, err)) {
+    if (!open_signals(daemon, err) || !open_tls(daemon, err) || !open_feed(daemon, err)) {
         return false;
     }
     daemon->loop = loop_new();
@@ -193,6 +218,8 @@ static void close_all(struct daemon *daemon)
         feed_stop(daemon->feed);
     }
     topology_free(daemon->topology);
+    shard_use_tls(NULL);
+    tls_context_free(daemon->tls);
 }
 
 bool daemon_run(const struct migrator_settings *settings, struct error *err)

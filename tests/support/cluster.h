@@ -21,6 +21,7 @@ struct cluster_options {
     unsigned proxies; /* 0 means 1 */
     bool has_migrator;
     bool has_reserve;                 /* and a second migrator, m2 */
+    bool has_tls;                     /* on all links but those of the test itself to shards */
     const char *store;                /* a URL; null: files in the cluster's folder */
     bool has_links;                   /* a forwarder before each shard, which the topology names */
     unsigned nslots;                  /* 0 means 1024 */
@@ -55,6 +56,9 @@ uint16_t cluster_migrator_admin_port(struct cluster *cluster);
 struct process *cluster_reserve(struct cluster *cluster);
 uint16_t cluster_reserve_admin_port(struct cluster *cluster);
 const char *cluster_store(struct cluster *cluster); /* the URL */
+/* With has_tls: where proxies listen for TLS, and the folder with ca.crt, node.crt and node.key. */
+uint16_t cluster_proxy_tls_port(struct cluster *cluster, unsigned i);
+const char *cluster_certificates(struct cluster *cluster);
 const char *cluster_folder(struct cluster *cluster);
 
 /* --- what a test does to it ----------------------------------------------------------------- */
