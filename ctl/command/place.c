@@ -3,6 +3,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "lib/cluster/sentinel.h"
+
 static bool is_name(const char *name, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
@@ -11,6 +13,20 @@ static bool is_name(const char *name, size_t length)
         }
     }
     return length > 0 && length <= SHARD_NAME_MAX;
+}
+
+static bool parse_sentinels(const char *text, struct topology_shard *shard, struct error *err)
+{
+    struct sentinels *sentinels = sentinels_new(text, err);
+    if (sentinels == NULL) {
+        return false;
+    }
+    sentinels_free(sentinels);
+    if (strlen(text) > SENTINELS_TEXT_MAX) {
+        return error_set(err, "\"%s\" is longer than %d bytes", text, SENTINELS_TEXT_MAX);
+    }
+    memcpy(shard->sentinels, text, strlen(text) + 1);
+    return true;
 }
 
 bool place_parse(const char *text, struct topology_shard *shard, struct error *err)
@@ -27,11 +43,15 @@ bool place_parse(const char *text, struct topology_shard *shard, struct error *e
                          (int)length, text, SHARD_NAME_MAX);
     }
     memcpy(shard->name, text, length);
-    if (!shard_address_parse(slice_of(equals + 1), shard) || shard->port == 0) {
+    const char *place = equals + 1;
+    if (strncmp(place, SENTINEL_SCHEME, strlen(SENTINEL_SCHEME)) == 0) {
+        return parse_sentinels(place + strlen(SENTINEL_SCHEME), shard, err);
+    }
+    if (!shard_address_parse(slice_of(place), shard) || shard->port == 0) {
         return error_set(err,
                          "\"%s\" is not of the form HOST:PORT (an IPv6 HOST in brackets), or "
                          "tls:HOST:PORT",
-                         equals + 1);
+                         place);
     }
     return true;
 }

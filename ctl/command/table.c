@@ -12,7 +12,7 @@ const struct command *const commands[] = {
 const unsigned command_count = sizeof(commands) / sizeof(commands[0]);
 
 #define FILE_OPTION(name, offset, text) \
-    {{(name), OPTION_TEXT, (offset), NULL, 0, 0, true, (text)}, "FILE"},
+    {{(name), OPTION_TEXT, (offset), NULL, 0, 0, OPTION_ON_COMMAND_LINE, (text)}, "FILE"},
 
 const struct command_option global_options[] = {
     CTL_OPTION(

@@ -21,6 +21,7 @@
     X(HANDLER_SPLIT, "split")           /* by its keys over shards, and back by its policy */     \
     X(HANDLER_ANY_SHARD, "any-shard")   /* sent to one shard as it is: COMMAND LOLWUT */          \
     X(HANDLER_ALL_SHARDS, "all-shards") /* sent to every shard, and back by its policy */         \
+    X(HANDLER_TEXTS, "texts")           /* all shards, each one's text below its name */          \
     X(HANDLER_DBSIZE, "dbsize")         /* all shards, less what is Sluice's own */               \
     X(HANDLER_KEYS, "keys")             /* all shards, names that are no client's left out */     \
     X(HANDLER_RANDOMKEY, "randomkey")   /* drawn by the sizes of the shards */                    \
@@ -29,6 +30,7 @@
     X(HANDLER_SCRIPT, "script")         /* EVAL and its kin: by its keys, loaded where missing */ \
     X(HANDLER_SCRIPT_LOAD, "script-load")                                                         \
     X(HANDLER_SCRIPT_EXISTS, "script-exists")                                                     \
+    X(HANDLER_SCRIPT_KILL, "script-kill") /* on connections of their own */                       \
     X(HANDLER_SCRIPT_FLUSH, "script-flush")                                                       \
     X(HANDLER_SCAN, "scan")                                                                       \
     X(HANDLER_PING, "ping")                                                                       \

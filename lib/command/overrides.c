@@ -11,6 +11,7 @@
 #define LIMIT(...)
 #define WRITES(...)
 #define SMALL(...)
+#define MERGE(...)
 
 struct decision {
     const char *name;
@@ -64,6 +65,14 @@ static const struct special writers[] = {
 static const struct special smalls[] = {
 #undef SMALL
 #define SMALL(name) {name, COMMAND_SMALL_RESULT, NULL},
+#include "lib/command/overrides.def"
+#undef SMALL
+#define SMALL(...)
+    {NULL, 0, NULL}};
+
+static const struct special merges[] = {
+#undef MERGE
+#define MERGE(name, policy) {name, policy, NULL},
 #include "lib/command/overrides.def"
     {NULL, 0, NULL}};
 
@@ -175,6 +184,10 @@ void command_override(struct command_info *info, const struct command_info *cont
     info->form = (enum command_form)find_special(limits, info->name)->value;
     info->limit = find_special(limits, info->name)->why;
     info->flags |= find_special(smalls, info->name)->value;
+    const struct special *merge = find_special(merges, info->name);
+    if (merge->name != NULL) {
+        info->response_policy = (enum response_policy)merge->value;
+    }
     if (find_special(writers, info->name)->value != 0) {
         write_all_keys(info, arena);
     }

@@ -148,8 +148,8 @@ static bool read_identity(struct shard_link *link, struct error *err)
                       sizeof(identity->replid), err);
 }
 
-struct shard_link *shard_open(const struct topology_shard *place, const char *role,
-                              uint64_t timeout_ms, struct error *err)
+struct shard_link *shard_open_other(const struct topology_shard *place, const char *role,
+                                    uint64_t timeout_ms, struct error *err)
 {
     struct shard_link *link = mem_zalloc(sizeof(*link));
     shard_address_format(place, link->address);
@@ -166,13 +166,21 @@ struct shard_link *shard_open(const struct topology_shard *place, const char *ro
         goto fail;
     }
     shard_reply_free(named);
-    if (!read_identity(link, err)) {
-        goto fail;
-    }
     return link;
 fail:
     shard_close(link);
     return NULL;
+}
+
+struct shard_link *shard_open(const struct topology_shard *place, const char *role,
+                              uint64_t timeout_ms, struct error *err)
+{
+    struct shard_link *link = shard_open_other(place, role, timeout_ms, err);
+    if (link != NULL && !read_identity(link, err)) {
+        shard_close(link);
+        return NULL;
+    }
+    return link;
 }
 
 void shard_close(struct shard_link *link)
@@ -184,6 +192,11 @@ void shard_close(struct shard_link *link)
     buffer_fini(&link->out);
     redisReaderFree(link->reader);
     mem_free(link);
+}
+
+int shard_fd(const struct shard_link *link)
+{
+    return link->stream.fd;
 }
 
 const char *shard_address(const struct shard_link *link)

@@ -9,6 +9,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/random.h"
+#include "lib/base/service.h"
 #include "lib/cluster/feed.h"
 #include "lib/shard/shard.h"
 #include "migrator/run/admin.h"
@@ -20,7 +21,8 @@
 #define STOP_TIMEOUT_US UINT64_C(900000)
 
 struct daemon {
-    const struct migrator_settings *settings;
+    struct migrator_settings *settings;
+    reload_fn *reload;
     struct loop *loop;
     struct feed *feed;
     struct topology *topology; /* the newest that was read */
@@ -33,6 +35,8 @@ struct daemon {
     struct tls_context *tls; /* for shards */
     int signal_fd;
     struct io signal_io;
+    uint64_t alive_period_us; /* 0: no service manager watches */
+    uint64_t said_alive_us;
     struct io feed_io;
     struct timer tick;
 };
@@ -48,10 +52,20 @@ static void look(struct daemon *daemon)
     }
 }
 
+static void say_alive(struct daemon *daemon)
+{
+    uint64_t now_us = loop_update_now(daemon->loop);
+    if (daemon->alive_period_us > 0 && now_us >= daemon->said_alive_us + daemon->alive_period_us) {
+        service_alive();
+        daemon->said_alive_us = now_us;
+    }
+}
+
 static void on_tick(void *context)
 {
     struct daemon *daemon = context;
     look(daemon);
+    say_alive(daemon);
     timer_start(&daemon->tick, TICK_MS);
 }
 
@@ -89,19 +103,32 @@ static void reload_certificates(struct daemon *daemon)
     }
 }
 
+static void reload_settings(struct daemon *daemon)
+{
+    struct error err;
+    service_reloading();
+    if (daemon->reload(daemon->settings, &err)) {
+        log_info("configuration reloaded");
+    } else {
+        log_error("configuration left as it was why=\"%s\"", err.text);
+    }
+    reload_certificates(daemon);
+    service_ready();
+}
+
 static void on_signal(void *context)
 {
     struct daemon *daemon = context;
     struct signalfd_siginfo info;
-    if (read(daemon->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info)) {
-        return;
+    while (read(daemon->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP) {
+            reload_settings(daemon);
+            continue;
+        }
+        log_info("stopping signal=%u", info.ssi_signo);
+        service_stopping();
+        loop_stop(daemon->loop);
     }
-    if (info.ssi_signo == SIGHUP) {
-        reload_certificates(daemon);
-        return;
-    }
-    log_info("stopping signal=%u", info.ssi_signo);
-    loop_stop(daemon->loop);
 }
 
 static void never(void *context)
@@ -182,6 +209,8 @@ static void begin(struct daemon *daemon)
     log_info("started store=%s admin=%s id=%s epoch=%llu", daemon->settings->store_url,
              admin_address(daemon->admin), daemon->settings->id,
              (unsigned long long)daemon->topology->epoch);
+    daemon->alive_period_us = service_alive_period_us();
+    service_ready();
     on_tick(daemon);
 }
 
@@ -222,9 +251,9 @@ static void close_all(struct daemon *daemon)
     tls_context_free(daemon->tls);
 }
 
-bool daemon_run(const struct migrator_settings *settings, struct error *err)
+bool daemon_run(struct migrator_settings *settings, reload_fn *reload, struct error *err)
 {
-    struct daemon daemon = {.settings = settings, .signal_fd = -1};
+    struct daemon daemon = {.settings = settings, .reload = reload, .signal_fd = -1};
     roster_init(&daemon.roster);
     bool ok = open_all(&daemon, err);
     if (ok) {

@@ -318,6 +318,7 @@ static bool write_out(struct client *client)
             break;
         }
         counter_add(&client->host->counters->bytes_out, count);
+        client->active_us = loop_now_us(client->host->loop);
         buffer_consume(&client->out, count);
     }
     if (reads_too_slowly(client)) {
@@ -368,6 +369,13 @@ static bool has_enough_under_way(const struct client *client)
            unread_bytes(client) >= OUT_HIGH_BYTES;
 }
 
+/* Some shard takes less than it is sent. Who waits for no answer may go on: it may be another shard
+ * that is asked next. */
+static bool is_held_back(const struct client *client, bool is_congested)
+{
+    return has_enough_under_way(client) || (is_congested && client->pending > 0);
+}
+
 bool client_waits_for_an_element(const struct client *client)
 {
     return client->blocked != NULL && client->blocked->cancel != NULL &&
@@ -409,7 +417,7 @@ static size_t handle_commands(struct client *client, const char *data, size_t si
             leave_backlog(client, size - used);
             break;
         }
-        if (is_congested || has_enough_under_way(client)) {
+        if (is_held_back(client, is_congested)) {
             pause_reading(client);
             break;
         }
@@ -518,8 +526,8 @@ static void on_readable(void *context)
 static void go_on(struct client *client)
 {
     bool has_reason = client->is_paused || client->has_backlog;
-    if (!has_reason || must_wait(client) || has_enough_under_way(client) ||
-        router_is_congested(client->host->router)) {
+    if (!has_reason || must_wait(client) ||
+        is_held_back(client, router_is_congested(client->host->router))) {
         return;
     }
     client->has_backlog = false;

@@ -44,7 +44,7 @@ struct client {
     struct transaction *transaction;     /* between MULTI and EXEC; else null */
     enum reply_mode reply_mode;
     bool is_kept_from_eviction, is_untouching; /* CLIENT NO-EVICT, NO-TOUCH: shown, no more */
-    uint64_t active_us;                        /* when it last sent something */
+    uint64_t active_us;                        /* when it last sent or took something */
     uint64_t above_soft_us;                    /* since when; 0: it is below its soft limit */
     const struct command_info *last_command;   /* null: none yet */
     char name[64];
@@ -126,6 +126,10 @@ void subscription_describe(const struct client *client, struct buffer *text);
 
 /* local.c: answers commands that no shard is asked for. */
 void local_answer(struct client *client, struct request *request, const struct command *command);
+
+/* The same, to whoever wants the answer. */
+void local_write(struct client *client, const struct command_info *info, struct buffer *out,
+                 const struct command *command);
 
 /* Writes the answer to `out`. */
 typedef void local_fn(struct client *client, struct buffer *out, const struct command *command);

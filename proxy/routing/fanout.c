@@ -80,6 +80,57 @@ void fanout_all_shards(struct router *router, struct request *request, struct sl
     scatter_send(router, request, &bytes, 1, on_all_shards, fanout_new(router, request));
 }
 
+/* --- texts ----------------------------------------------------------------------------------- */
+
+static void on_texts(void *context, const struct scatter *scatter);
+
+static void ask_texts(struct fanout *fanout)
+{
+    struct slice bytes = buffer_slice(&fanout->request->bytes);
+    scatter_send(fanout->router, fanout->request, &bytes, 1, on_texts, fanout);
+}
+
+/* A shard that has nothing to tell says so with an error, which is its text. */
+static void add_text(struct buffer *texts, const char *shard, struct slice reply)
+{
+    struct slice text = reply_error(reply);
+    if (text.len == 0 && !reply_bulk(reply, &text) && !reply_verbatim(reply, &text)) {
+        text = SLICE("(not a text)");
+    }
+    buffer_printf(texts, "%s# shard %s\n", buffer_length(texts) > 0 ? "\n" : "", shard);
+    buffer_add(texts, text.data, text.len);
+    bool ends_line = text.len > 0 && text.data[text.len - 1] == '\n';
+    buffer_add_text(texts, ends_line ? "" : "\n");
+}
+
+static void on_texts(void *context, const struct scatter *scatter)
+{
+    struct fanout *fanout = context;
+    const struct topology *topology = router_snapshot(fanout->router)->topology;
+    struct buffer texts;
+    if (scatter_is_outdated(scatter)) {
+        ask_texts(fanout); /* each time needs another change */
+        return;
+    }
+    if (fails(fanout, scatter, 0, RESPONSE_ONE_SUCCEEDED)) {
+        return;
+    }
+    buffer_init(&texts, SIZE_MAX);
+    for (unsigned i = 0; i < scatter_shards(scatter); i++) {
+        add_text(&texts, topology->shards[i].name, scatter_answer(scatter, i, 0).reply);
+    }
+    write_verbatim(request_answer(fanout->request), fanout->request->protocol,
+                   buffer_slice(&texts));
+    buffer_fini(&texts);
+    finish(fanout);
+}
+
+void fanout_texts(struct router *router, struct request *request, struct slice bytes)
+{
+    router_keep_bytes(request, bytes);
+    ask_texts(fanout_new(router, request));
+}
+
 /* --- KEYS ------------------------------------------------------------------------------------ */
 
 static void on_keys(void *context, const struct scatter *scatter);

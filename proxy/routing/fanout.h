@@ -9,6 +9,8 @@
 void fanout_any_shard(struct router *router, struct request *request, struct slice bytes);
 /* To every shard; the replies become one by the command's response policy. */
 void fanout_all_shards(struct router *router, struct request *request, struct slice bytes);
+/* LATENCY DOCTOR and the like, for people to read: each shard's text below its name. */
+void fanout_texts(struct router *router, struct request *request, struct slice bytes);
 /* KEYS: lists joined, without Sluice's own keys and without copies. */
 void fanout_keys(struct router *router, struct request *request, struct slice bytes);
 /* DBSIZE: numbers added, less what Sluice keeps there. */

@@ -12,6 +12,7 @@ struct supply {
     struct supply_order order;
     char sha[SHA1_HEX_LENGTH + 1];
     struct buffer text; /* the body, or the function's name */
+    bool is_there;      /* the shard has the script, though it does not keep the body */
 };
 
 static struct supply *supply_new(const struct supply_order *order)
@@ -112,6 +113,12 @@ static bool take_body(struct supply *supply, struct shard_answer answer)
     return true;
 }
 
+static void note_there(struct supply *supply)
+{
+    script_note_loaded(supply->order.router, supply->order.shard, slice_of(supply->sha));
+    finish(supply, SUPPLY_THERE);
+}
+
 static void on_bodies(void *context, const struct scatter *scatter)
 {
     struct supply *supply = context;
@@ -121,16 +128,22 @@ static void on_bodies(void *context, const struct scatter *scatter)
             return;
         }
     }
-    finish(supply, SUPPLY_MISSING);
+    if (supply->is_there) {
+        note_there(supply);
+    } else {
+        finish(supply, SUPPLY_MISSING);
+    }
 }
 
-/* The shard itself first: nobody waits for a slow shard for what is here. */
+/* The shard itself first: nobody waits for a slow shard for what is here. It must have the body
+ * too: marked_script.lua runs the script from there. */
 static void on_exists(void *context, const struct scatter *scatter)
 {
     struct supply *supply = context;
-    if (is_one(scatter_answer(scatter, 0, 0)) && !supply->order.is_wary) {
-        script_note_loaded(supply->order.router, supply->order.shard, slice_of(supply->sha));
-        finish(supply, SUPPLY_THERE);
+    struct slice body;
+    supply->is_there = is_one(scatter_answer(scatter, 0, 0)) && !supply->order.is_wary;
+    if (supply->is_there && reply_bulk(scatter_answer(scatter, 0, 1).reply, &body)) {
+        note_there(supply);
         return;
     }
     if (take_body(supply, scatter_answer(scatter, 0, 1))) {

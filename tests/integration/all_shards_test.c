@@ -5,7 +5,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -13,6 +16,7 @@
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
 #include "tests/support/duel.h"
+#include "tests/support/raw.h"
 #include "tests/support/wait.h"
 
 #define WAIT_MS 30000
@@ -85,6 +89,17 @@ static void scan_refuses_what_redis_refuses(void **state)
          "A: SCAN 0 NOSUCH 1", "A: SCAN 0 MATCH", "A: SCAN -1 COUNT 0", "A: SCAN \" 1\"",
          "A: SCAN 1x", "A: SCAN 99999999999999999999", "A: SCAN +0 COUNT x",
          "A: SCAN 0 TYPE nosuch COUNT 0", "A: KEYS", "A: KEYS a b", "A: DBSIZE 1");
+}
+
+static void an_operator_is_answered_in_redis_words(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: SLOWLOG RESET", "A: SLOWLOG HELP", "A: SLOWLOG GET x", "A: SLOWLOG GET -2",
+         "A: SLOWLOG LEN x", "A: SLOWLOG", "A: LATENCY RESET", "A: LATENCY HELP",
+         "A: LATENCY LATEST", "A: LATENCY HISTORY nosuch", "A: LATENCY GRAPH nosuch",
+         "A: LATENCY GRAPH", "A: MEMORY PURGE", "A: MEMORY PURGE x", "A: MEMORY HELP",
+         "A: MEMORY USAGE nosuch", "A: CONFIG RESETSTAT", "A: CONFIG RESETSTAT x", "A: LASTSAVE x",
+         "A: BGSAVE NOW", "A: PING");
 }
 
 /* --- not as one ------------------------------------------------------------------------------ */
@@ -167,6 +182,142 @@ static void a_flush_keeps_the_fence_and_every_connection(void **state)
     }
     client_close(client);
     client_close(other);
+}
+
+/* --- what an operator asks ------------------------------------------------------------------- */
+
+static void on_every_shard(const char *command, const char *expected)
+{
+    for (unsigned i = 0; i < SHARDS; i++) {
+        struct client *shard = client_connect(cluster_shard_port(cluster, i));
+        expect(shard, command, expected);
+        client_close(shard);
+    }
+}
+
+static long long number_of(struct client *client, const char *command)
+{
+    char *reply = client_ask(client, command);
+    assert_int_equal(reply[0], ':');
+    long long number = strtoll(reply + 1, NULL, 10);
+    mem_free(reply);
+    return number;
+}
+
+static void the_slow_logs_of_all_shards_are_one(void **state)
+{
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    (void)state;
+    on_every_shard("CONFIG SET slowlog-log-slower-than 0", "+OK");
+    expect(client, "SLOWLOG RESET", "+OK");
+    fill(client, 32);
+    assert_true(number_of(client, "SLOWLOG LEN") >= 32);
+    for (unsigned i = 0; i < SHARDS; i++) {
+        struct client *shard = client_connect(cluster_shard_port(cluster, i));
+        assert_true(number_of(shard, "SLOWLOG LEN") < number_of(client, "SLOWLOG LEN"));
+        client_close(shard);
+    }
+    redisReply *reply = redisCommand(client_context(client), "SLOWLOG GET 3");
+    assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
+    assert_int_equal(reply->elements, 3 * SHARDS);
+    freeReplyObject(reply);
+    on_every_shard("CONFIG SET slowlog-log-slower-than 10000", "+OK");
+    expect(client, "SLOWLOG RESET", "+OK");
+    client_close(client);
+}
+
+static void has_parts(const char *text)
+{
+    for (unsigned i = 1; i <= SHARDS; i++) {
+        char heading[32];
+        (void)snprintf(heading, sizeof(heading), "# shard s%u\n", i);
+        const char *part = strstr(text, heading);
+        assert_non_null(part);
+        assert_true(strlen(part) > 40); /* which has something to say */
+    }
+    assert_null(strstr(text, "(not a text)"));
+}
+
+static void a_text_has_a_part_of_every_shard(void **state)
+{
+    static const char *const commands[] = {"MEMORY DOCTOR", "MEMORY MALLOC-STATS",
+                                           "LATENCY DOCTOR"};
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    (void)state;
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        char *text = client_ask(client, commands[i]);
+        assert_int_equal(strncmp(text, "# shard s1\n", 11), 0);
+        has_parts(text);
+        mem_free(text);
+    }
+    client_close(client);
+}
+
+static void in_resp3_a_text_is_one(void **state)
+{
+    int fd = raw_connect(cluster_proxy_port(cluster, 0));
+    struct buffer pending, reply;
+    (void)state;
+    buffer_init(&pending, SIZE_MAX);
+    buffer_init(&reply, SIZE_MAX);
+    assert_true(raw_send(fd, SLICE("HELLO 3\r\nMEMORY DOCTOR\r\n")));
+    assert_true(raw_read_reply(fd, &pending, &reply));
+    buffer_clear(&reply);
+    assert_true(raw_read_reply(fd, &pending, &reply));
+    assert_int_equal(buffer_slice(&reply).data[0], '=');
+    buffer_add(&reply, "", 1);
+    has_parts(buffer_slice(&reply).data);
+    buffer_fini(&pending);
+    buffer_fini(&reply);
+    (void)close(fd);
+}
+
+/* Only one of the shards has a sample. */
+static void what_one_shard_has_to_tell_is_told(void **state)
+{
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    struct client *shard = client_connect(cluster_shard_port(cluster, 1));
+    (void)state;
+    expect(shard, "CONFIG SET latency-monitor-threshold 1", "+OK");
+    mem_free(client_ask(shard, "EVAL \"for i = 1, 3000000 do end\" 0"));
+    redisReply *latest = redisCommand(client_context(client), "LATENCY LATEST");
+    assert_true(latest->elements >= 1);
+    freeReplyObject(latest);
+    redisReply *history = redisCommand(client_context(client), "LATENCY HISTORY command");
+    assert_true(history->elements >= 1);
+    freeReplyObject(history);
+    char *graph = client_ask(client, "LATENCY GRAPH command");
+    assert_non_null(strstr(graph, "# shard s1\nERR No samples available"));
+    assert_non_null(strstr(graph, "# shard s2\ncommand - high"));
+    mem_free(graph);
+    expect(shard, "CONFIG SET latency-monitor-threshold 0", "+OK");
+    mem_free(client_ask(client, "LATENCY RESET"));
+    expect(client, "LATENCY LATEST", "[]");
+    client_close(shard);
+    client_close(client);
+}
+
+static bool has_saved_since(struct client *client, long long since)
+{
+    return number_of(client, "LASTSAVE") > since;
+}
+
+static void a_save_is_one_of_every_shard(void **state)
+{
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    struct client *first = client_connect(cluster_shard_port(cluster, 0));
+    (void)state;
+    long long before = number_of(client, "LASTSAVE");
+    WAIT_UNTIL(time(NULL) > before + 1, WAIT_MS);
+    expect(first, "SAVE", "+OK");
+    assert_true(number_of(first, "LASTSAVE") > before);
+    assert_int_equal(number_of(client, "LASTSAVE"), before); /* the other has not */
+    expect(client, "BGSAVE", "+Background saving started");
+    WAIT_UNTIL(has_saved_since(client, before), WAIT_MS);
+    expect(client, "BGREWRITEAOF", "+Background append only file rewriting started");
+    expect_prefix(client, "SAVE", "-ERR not supported by this Sluice: SAVE; use BGSAVE");
+    client_close(first);
+    client_close(client);
 }
 
 /* A replica of each shard, so that there is something to wait for. */
@@ -257,6 +408,7 @@ static int run_duel(void)
         cmocka_unit_test(the_only_key_is_the_random_one),
         cmocka_unit_test(wait_answers_what_redis_answers),
         cmocka_unit_test(scan_refuses_what_redis_refuses),
+        cmocka_unit_test(an_operator_is_answered_in_redis_words),
         cmocka_unit_test(every_key_is_drawn_at_some_time),
     };
     return cmocka_run_group_tests_name("all shards, as Redis", tests, start_duel, stop_duel);
@@ -268,6 +420,11 @@ int main(void)
         cmocka_unit_test(a_flush_keeps_the_fence_and_every_connection),
         cmocka_unit_test(a_flush_is_refused_while_a_migration_is_open),
         cmocka_unit_test(a_flush_that_did_not_reach_every_shard_is_no_success),
+        cmocka_unit_test(the_slow_logs_of_all_shards_are_one),
+        cmocka_unit_test(a_text_has_a_part_of_every_shard),
+        cmocka_unit_test(in_resp3_a_text_is_one),
+        cmocka_unit_test(what_one_shard_has_to_tell_is_told),
+        cmocka_unit_test(a_save_is_one_of_every_shard),
         cmocka_unit_test(wait_counts_the_replicas_of_every_shard), /* changes the identities */
     };
     int failed = run_duel();

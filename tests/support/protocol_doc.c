@@ -26,8 +26,9 @@ static const char introduction[] =
     "\n"
     "A script or function that names no keys runs on any shard in the read-only form of its command:\n"
     "a key that it wrote without naming it could be on the wrong shard, so Redis refuses the write.\n"
-    "As on Redis Cluster, a script must name all keys that it touches; what it touches beside them\n"
-    "is neither routed nor, while slots move, mirrored.\n";
+    "What a script touches beside its keys is not routed: all of it must have one hash tag. While\n"
+    "slots move, a key that `EVAL` or `EVALSHA` writes without naming it is copied all the same;\n"
+    "one that `FCALL` writes so is not, and may be lost: functions must name all keys they write.\n";
 
 static const char protocols[] =
     "\n## RESP2 and RESP3\n"
@@ -36,8 +37,15 @@ static const char protocols[] =
     "has one connection to each shard for each protocol (RESP3's from the first request that needs\n"
     "it), so in both a reply is the shard's own bytes. `HELLO` and `RESET` wait until all that the\n"
     "client sent before them is answered: its commands never overtake each other. Two things differ\n"
-    "from one Redis: `HELLO` inside `MULTI` is refused, and a `WATCH` does not outlive a change of\n"
-    "protocol: its `EXEC` answers null.\n";
+    "from one Redis: a `HELLO` inside `MULTI` that would change it is refused, and a `WATCH` does\n"
+    "not outlive a change of protocol: its `EXEC` answers null.\n"
+    "\n## Inside MULTI\n"
+    "\n"
+    "What is routed, split or sent to any shard is executed by the shard of the transaction's keys,\n"
+    "all or nothing. What the proxy answers (`SELECT AUTH HELLO INFO ROLE`, `CLIENT`, `CONFIG`, `ACL`)\n"
+    "has its place in the array, and is executed when the shard has executed the rest; at most 1024\n"
+    "of them. What concerns all shards or other clients, `SUBSCRIBE` and its kin and `CLIENT REPLY`\n"
+    "are refused when they are to be queued; `EXEC` is then aborted, as in Redis.\n";
 
 static const char *how(const struct command_info *info)
 {
@@ -49,7 +57,11 @@ static const char *how(const struct command_info *info)
     case HANDLER_SPLIT:
         return "split by shard";
     case HANDLER_SCRIPT:
+    case HANDLER_BLOCK:
+    case HANDLER_WATCH:
         return "routed";
+    case HANDLER_EXEC:
+        return "routed as one";
     case HANDLER_ANY_SHARD:
         return "sent to any shard";
     case HANDLER_PUBLISH:
@@ -57,6 +69,7 @@ static const char *how(const struct command_info *info)
     case HANDLER_SUBSCRIBE:
     case HANDLER_UNSUBSCRIBE:
     case HANDLER_ALL_SHARDS:
+    case HANDLER_TEXTS:
     case HANDLER_DBSIZE:
     case HANDLER_KEYS:
     case HANDLER_RANDOMKEY:
@@ -65,6 +78,7 @@ static const char *how(const struct command_info *info)
     case HANDLER_SCRIPT_LOAD:
     case HANDLER_SCRIPT_EXISTS:
     case HANDLER_SCRIPT_FLUSH:
+    case HANDLER_SCRIPT_KILL:
     case HANDLER_SCAN:
         return "sent to all shards";
     default:
@@ -93,6 +107,9 @@ static const char *merging(const struct command_info *info)
         [RESPONSE_AGG_MAX] = "the largest number counts",
         [RESPONSE_AGG_SUM] = "the numbers are added",
         [RESPONSE_SPECIAL] = NULL};
+    if (info->handler == HANDLER_ALL_SHARDS && info->response_policy == RESPONSE_DEFAULT) {
+        return "lists are joined";
+    }
     bool is_by_policy = info->handler == HANDLER_SPLIT || info->handler == HANDLER_ALL_SHARDS;
     return is_by_policy ? words[info->response_policy] : NULL;
 }
