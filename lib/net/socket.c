@@ -29,7 +29,8 @@ bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port
 
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
-    return a->length == b->length && memcmp(&a->address, &b->address, a->length) == 0;
+    return a->length == b->length && memcmp(&a->address, &b->address, a->length) == 0 &&
+           strcmp(a->tls_host, b->tls_host) == 0;
 }
 
 static int new_socket(int family)

@@ -7,12 +7,14 @@
 #include <stdint.h>
 
 #include "lib/base/options.h"
+#include "lib/net/tls_files.h"
 
 struct migrator_settings {
     char *store_url;
     char *admin;
     char *id;
     char *log_level;
+    struct tls_files shard_tls;
     uint64_t shard_timeout_ms;   /* a shard that does not answer for so long is unreachable */
     uint64_t purge_patience_ms;  /* then a purge that cannot be done becomes a debt */
     uint64_t copy_memory_limit;  /* percent of the copy's maxmemory; above, copying waits */

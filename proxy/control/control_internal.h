@@ -70,8 +70,9 @@ struct control {
     char **versions; /* likewise */
     unsigned nversions;
     /* Clients and operators. */
-    char listen_address[300];
+    char listen_address[300], tls_address[300]; /* tls: "none" without such a listener */
     uint16_t port;
+    struct tls_context *client_tls, *shard_tls; /* client_tls null: all clients are plain */
     struct http_server *http;
     struct store_member member;
     bool is_draining;
@@ -101,6 +102,19 @@ struct worker_reports reports_of(struct control *control);
 void learning_take(struct control *control, struct slice command_reply, struct slice info_reply);
 void learning_survey(struct control *control, uint64_t now);
 void learning_fini(struct control *control);
+
+/* listening.c: the listeners, by worker. Null with a message; the caller's to close
+ * until the workers have them, and to free with mem_free. */
+struct listeners *listening_open(struct control *control, struct error *err)
+    __attribute__((warn_unused_result));
+void listening_close(const struct control *control,
+                     const struct listeners *listeners); /* or null */
+
+/* certificates.c: the TLS contexts, from files. */
+bool certificates_load(struct control *control, struct error *err)
+    __attribute__((warn_unused_result));
+void certificates_reload(struct control *control); /* what is wrong is logged, and the old kept */
+void certificates_free(struct control *control);
 
 /* admin.c */
 bool admin_open(struct control *control, struct error *err) __attribute__((warn_unused_result));

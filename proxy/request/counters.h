@@ -37,9 +37,10 @@ struct counters {
     struct counter clients; /* gauge */
     struct counter blocked; /* gauge: clients that wait for an element */
     struct counter accepted;
-    struct counter rejected;  /* connections above maxclients */
-    struct counter timed_out; /* idle clients closed */
-    struct counter bytes_in;  /* from clients */
+    struct counter rejected;          /* connections above maxclients */
+    struct counter handshakes_failed; /* of TLS, by clients */
+    struct counter timed_out;         /* idle clients closed */
+    struct counter bytes_in;          /* from clients */
     struct counter bytes_out;
     struct counter slow_readers; /* clients cut off */
     struct counter dual_writes;
