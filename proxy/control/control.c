@@ -388,6 +388,7 @@ static void start_worker(struct control *control, unsigned index, int listener)
         .mirror_timeout_us = config->mirror_timeout_ms * 1000,
         .ack = strcmp(config->dual_write_ack, "both") == 0 ? ACK_BOTH : ACK_SOURCE,
         .limits = config->limits,
+        .acl = acl_ref(control->acl),
         .all_counters = control->worker_counters,
     };
     memcpy(settings.peer, control->shared.peer, sizeof(settings.peer));
@@ -460,8 +461,8 @@ static bool start_all(struct control *control, struct error *err)
     struct topology *topology = NULL;
     int *listeners = mem_alloc(control->nworkers * sizeof(*listeners));
     memset(listeners, -1, control->nworkers * sizeof(*listeners));
-    bool ok = listen_all(control, listeners, err) && admin_open(control, err) &&
-              open_store(control, &topology, err);
+    bool ok = users_load(control, err) && listen_all(control, listeners, err) &&
+              admin_open(control, err) && open_store(control, &topology, err);
     if (ok) {
         set_up_member(control);
         announce(control, topology);
@@ -492,6 +493,7 @@ struct control *control_start(const struct proxy_config *config, struct error *e
     control->worker_counters = mem_zalloc(control->nworkers * sizeof(struct counters));
     control->table = command_table_builtin();
     timer_init(&control->tick, control->loop, on_tick, control);
+    buffer_init(&control->acl_text, ACL_TEXT_MAX);
     set_up_shared(control);
     watch_signals(control);
     if (!start_all(control, err)) {
@@ -552,6 +554,7 @@ void control_free(struct control *control)
     }
     snapshot_unref(control->snapshot);
     learning_fini(control);
+    users_fini(control);
     request_pool_fini(&control->pool);
     mailbox_free(control->mailbox);
     loop_free(control->loop);

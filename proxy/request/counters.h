@@ -37,6 +37,7 @@ struct counters {
     struct counter accepted;
     struct counter rejected;  /* connections above maxclients */
     struct counter timed_out; /* idle clients closed */
+    struct counter denied;    /* commands and log-ins, by the rules about users */
     struct counter bytes_in;  /* from clients */
     struct counter bytes_out;
     struct counter slow_readers; /* clients cut off */
