@@ -134,11 +134,15 @@ integration-programs: all $(INTEGRATION) $(TOOLS)
 
 tools: $(TOOLS) ## build the helper programs of tests and scripts
 
+# All of them, whatever fails; then says which did.
+run_all = failed=; for t in $(1); do SLUICE_BIN=$(abspath $(B)) $$t || failed="$$failed $$t"; done; \
+          [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
 test: $(UNIT) ## run the unit tests (ONLY=word: those whose path has it)
-	@for t in $(call chosen,$(UNIT)); do $$t || exit 1; done
+	@$(call run_all,$(call chosen,$(UNIT)))
 
 integration: all $(INTEGRATION) $(TOOLS) ## run the tests against real redis-servers
-	@for t in $(call chosen,$(INTEGRATION)); do SLUICE_BIN=$(abspath $(B)) $$t || exit 1; done
+	@$(call run_all,$(call chosen,$(INTEGRATION)))
 
 chaos: ## every step under every fault, and a storm; CHAOS_OPTIONS="--seconds 300 --seed 1" (90 minutes)
 	scripts/chaos $(CHAOS_OPTIONS)
@@ -157,10 +161,10 @@ fuzz-run: $(FUZZ)
 	    -artifact_prefix=$(B)/ $(B)/corpus/$$name $(wildcard tests/fuzz/corpus) || exit 1; done
 
 model: ## search the protocol's model, the quick cases (scripts/install-deps --model)
-	@tests/model/check quick $(ONLY)
+	@tests/model/check quick '$(ONLY)'
 
 model-full: ## all cases of the model: an hour
-	@tests/model/check full $(ONLY)
+	@tests/model/check full '$(ONLY)'
 
 bench: all $(BENCH) ## compare with nutcracker in the same run
 	scripts/bench --syscalls $(BENCH_OPTIONS)

@@ -38,6 +38,7 @@ static void block_signals(void)
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
     (void)sigprocmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
 }
@@ -55,16 +56,15 @@ static int run(struct migrator_settings *settings)
 {
     struct error err;
     enum log_level level;
-    if (!log_level_parse(settings->log_level, &level)) {
-        (void)error_set(&err, "log-level \"%s\" is none of error, warn, info, debug",
-                        settings->log_level);
+    if (!migrator_log_level(settings, &level, &err)) {
         return complain(&err, 2);
     }
     log_init("sluice-migrator", level);
     block_signals();
     script_init();
     name_itself(settings);
-    return daemon_run(settings, &err) ? EXIT_SUCCESS : complain(&err, EXIT_FAILURE);
+    return daemon_run(settings, migrator_reload, &err) ? EXIT_SUCCESS
+                                                       : complain(&err, EXIT_FAILURE);
 }
 
 static int act(struct migrator_settings *settings, enum options_action action)
@@ -90,7 +90,7 @@ static int act(struct migrator_settings *settings, enum options_action action)
 
 int main(int argc, char **argv)
 {
-    struct migrator_settings settings = {.store_url = NULL};
+    struct migrator_settings settings = {.argc = argc, .argv = argv};
     enum options_action action;
     struct error err;
     bool ok = options_load(&migrator_options, &settings, argc, argv, &action, &err);

@@ -13,7 +13,7 @@ static int fail(const struct error *err)
     return EXIT_FAILURE;
 }
 
-static int serve(const struct proxy_config *config)
+static int serve(struct proxy_config *config)
 {
     struct error err;
     script_init();
@@ -66,7 +66,7 @@ static int act(enum options_action action, struct proxy_config *config)
 
 int main(int argc, char **argv)
 {
-    struct proxy_config config = {.store = NULL};
+    struct proxy_config config = {.argc = argc, .argv = argv};
     enum options_action action;
     struct error err;
     block_signals();

@@ -73,11 +73,13 @@ static const struct command_option options[] = {
 
 const struct command command_init = {
     .name = "init",
-    .arguments = "NAME=HOST:PORT...",
+    .arguments = "NAME=PLACE...",
     .text = "write the first topology",
-    .about = "Writes the first topology over the shards that are named, and the first fence on "
-             "each of them.\nThe slots are placed by the ring. Shards that belong to another "
-             "cluster are refused, and shards that\nhold keys, unless --adopt.",
+    .about =
+        "Writes the first topology over the shards that are named, and the first fence on "
+        "each of them.\nPLACE is HOST:PORT, or sentinel://MASTER@HOST:PORT,... for a primary "
+        "that Sentinels watch. The slots are placed by the ring. Shards that belong to another "
+        "cluster are refused, and shards that\nhold keys, unless --adopt.",
     COMMAND_OPTIONS(options),
     .min_arguments = 1,
     .max_arguments = TOPOLOGY_SHARDS_MAX,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/number.h"
+#include "lib/cluster/sentinel.h"
 
 static bool is_name(const char *name, size_t length)
 {
@@ -40,6 +41,20 @@ static bool parse_address(const char *text, struct topology_shard *shard)
     return true;
 }
 
+static bool parse_sentinels(const char *text, struct topology_shard *shard, struct error *err)
+{
+    struct sentinels *sentinels = sentinels_new(text, err);
+    if (sentinels == NULL) {
+        return false;
+    }
+    sentinels_free(sentinels);
+    if (strlen(text) > SENTINELS_TEXT_MAX) {
+        return error_set(err, "\"%s\" is longer than %d bytes", text, SENTINELS_TEXT_MAX);
+    }
+    memcpy(shard->sentinels, text, strlen(text) + 1);
+    return true;
+}
+
 bool place_parse(const char *text, struct topology_shard *shard, struct error *err)
 {
     memset(shard, 0, sizeof(*shard));
@@ -54,9 +69,13 @@ bool place_parse(const char *text, struct topology_shard *shard, struct error *e
                          (int)length, text, SHARD_NAME_MAX);
     }
     memcpy(shard->name, text, length);
-    if (!parse_address(equals + 1, shard)) {
+    const char *place = equals + 1;
+    if (strncmp(place, SENTINEL_SCHEME, strlen(SENTINEL_SCHEME)) == 0) {
+        return parse_sentinels(place + strlen(SENTINEL_SCHEME), shard, err);
+    }
+    if (!parse_address(place, shard)) {
         return error_set(err, "\"%s\" is not of the form HOST:PORT (an IPv6 HOST in brackets)",
-                         equals + 1);
+                         place);
     }
     return true;
 }

@@ -1,4 +1,5 @@
-/* "NAME=HOST:PORT": a shard as the command line names it. Pure. */
+/* "NAME=HOST:PORT" or "NAME=sentinel://MASTER@HOST:PORT,...": a shard as the command line names it.
+ * Pure. */
 #ifndef CTL_COMMAND_PLACE_H
 #define CTL_COMMAND_PLACE_H
 
@@ -6,7 +7,8 @@
 
 #define WEIGHT_DEFAULT 100
 
-/* Fills name, host, port and a weight of WEIGHT_DEFAULT; an IPv6 host stands in brackets. */
+/* Fills name, host and port or sentinels, and a weight of WEIGHT_DEFAULT; an IPv6 host stands in
+ * brackets. */
 bool place_parse(const char *text, struct topology_shard *shard, struct error *err)
     __attribute__((warn_unused_result));
 

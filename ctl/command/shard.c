@@ -37,11 +37,13 @@ static const struct command_option add_options[] = {
 
 const struct command command_shard_add = {
     .name = "shard add",
-    .arguments = "NAME=HOST:PORT",
+    .arguments = "NAME=PLACE",
     .text = "add a shard that owns no slots yet",
-    .about = "Writes the shard's first fence and adds it to the topology. It owns no slots until "
-             "some are moved to it.\nA shard of another cluster is refused, and one that holds "
-             "keys, unless --adopt.",
+    .about =
+        "Writes the shard's first fence and adds it to the topology. It owns no slots until "
+        "some are moved to it. PLACE is HOST:PORT, or sentinel://MASTER@HOST:PORT,... for a "
+        "primary that Sentinels watch.\nA shard of another cluster is refused, and one that holds "
+        "keys, unless --adopt.",
     COMMAND_OPTIONS(add_options),
     .min_arguments = 1,
     .max_arguments = 1,

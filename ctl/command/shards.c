@@ -14,6 +14,9 @@ static json_t *shard_view(const struct topology *topology, unsigned index)
     json_t *view = json_object();
     set_text(view, "name", shard->name);
     set_text(view, "address", address);
+    if (shard->sentinels[0] != '\0') {
+        set_text(view, "sentinels", shard->sentinels);
+    }
     set_number(view, "weight", shard->weight);
     set_number(view, "slots", topology_slots_owned(topology, index));
     set_text(view, "state", health_state_name(health.state));

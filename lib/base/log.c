@@ -1,21 +1,51 @@
 #include "lib/base/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
+
+#define MESSAGES  256u /* there are fewer formats in a program */
+#define PROBES    8u
+#define WINDOW_US UINT64_C(1000000)
+
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 /* Written once by log_init, before other threads start. */
 static const char *log_program = "sluice";
-static enum log_level log_level = LOG_INFO;
+static _Atomic(enum log_level) log_level = LOG_INFO;
+
+/* How often a message has come of late. Found by the address of its format. */
+struct message {
+    const char *format; /* null: a free place */
+    uint64_t since_us;  /* its second */
+    uint64_t lines;     /* in its second */
+    uint64_t suppressed;
+};
+
+static pthread_mutex_t messages_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct message messages[MESSAGES];
+static atomic_uint_fast64_t suppressed_total;
 
 void log_init(const char *program, enum log_level level)
 {
     log_program = program;
-    log_level = level;
+    log_set_level(level);
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&log_level, level, memory_order_relaxed);
+}
+
+uint64_t log_suppressed(void)
+{
+    return atomic_load_explicit(&suppressed_total, memory_order_relaxed);
 }
 
 bool log_level_parse(const char *text, enum log_level *level)
@@ -51,9 +81,60 @@ static void replace_control_bytes(char *text, size_t length)
     }
 }
 
+/* Its place, or one that is given to it: a message that loses its place only begins to count anew.
+ */
+static struct message *find_message(const char *format)
+{
+    size_t home = ((uintptr_t)format >> 3) % MESSAGES;
+    for (size_t i = 0; i < PROBES; i++) {
+        struct message *message = &messages[(home + i) % MESSAGES];
+        if (message->format == format || message->format == NULL) {
+            message->format = format;
+            return message;
+        }
+    }
+    messages[home] = (struct message){.format = format};
+    return &messages[home];
+}
+
+/* Whether the message may be written now; how many have been left out before it. */
+static bool may_write(const char *format, uint64_t *suppressed)
+{
+    uint64_t now_us = clock_now_us();
+    (void)pthread_mutex_lock(&messages_lock);
+    struct message *message = find_message(format);
+    if (now_us - message->since_us >= WINDOW_US) {
+        message->since_us = now_us;
+        message->lines = 0;
+    }
+    bool may = message->lines++ < LOG_LINES_MAX;
+    if (!may) {
+        message->suppressed++;
+        atomic_fetch_add_explicit(&suppressed_total, 1, memory_order_relaxed);
+    } else {
+        *suppressed = message->suppressed;
+        message->suppressed = 0;
+    }
+    (void)pthread_mutex_unlock(&messages_lock);
+    return may;
+}
+
+/* Behind the text, which is cut where the line is too long. */
+static size_t add_suppressed(char *line, size_t size, size_t used, uint64_t suppressed)
+{
+    char note[40];
+    int length = snprintf(note, sizeof(note), " suppressed=%llu", (unsigned long long)suppressed);
+    size_t most = size - 2 - (size_t)length;
+    used = used < most ? used : most;
+    memcpy(line + used, note, (size_t)length);
+    return used + (size_t)length;
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
-    if (level > log_level) {
+    uint64_t suppressed = 0;
+    if (level > atomic_load_explicit(&log_level, memory_order_relaxed) ||
+        (level != LOG_DEBUG && !may_write(format, &suppressed))) {
         return;
     }
     char line[2048];
@@ -63,8 +144,9 @@ void log_line(enum log_level level, const char *format, ...)
     int more = vsnprintf(line + used, sizeof(line) - used - 1, format, args);
     va_end(args);
     used += more > 0 ? (size_t)more : 0;
-    if (used > sizeof(line) - 2) {
-        used = sizeof(line) - 2;
+    used = used < sizeof(line) - 2 ? used : sizeof(line) - 2;
+    if (suppressed > 0) {
+        used = add_suppressed(line, sizeof(line), used, suppressed);
     }
     replace_control_bytes(line, used);
     line[used++] = '\n';

@@ -1,10 +1,16 @@
 /* One line per event that an operator acts on: time, level, program, then `event key=value ...`.
  * error = act now; warn = look; info = a state changed; debug = per connection.
- * No secrets, no values of keys. Written with one write(2) to stderr; any thread. */
+ * No secrets, no values of keys. Written with one write(2) to stderr; any thread.
+ *
+ * A message (a format) that comes more often than LOG_LINES_MAX times a second is left out for the
+ * rest of that second, debug excepted; its next line ends with suppressed=N. */
 #ifndef LIB_BASE_LOG_H
 #define LIB_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#define LOG_LINES_MAX 20 /* of one message, a second */
 
 enum log_level {
     LOG_ERROR,
@@ -15,8 +21,13 @@ enum log_level {
 
 /* Once, before other threads start. `program` must outlive the process. */
 void log_init(const char *program, enum log_level level);
+/* Any thread, later. */
+void log_set_level(enum log_level level);
 /* "error", "warn", "info", "debug"; false for any other word. */
 bool log_level_parse(const char *text, enum log_level *level) __attribute__((warn_unused_result));
+
+/* Lines left out so far, of all messages. */
+uint64_t log_suppressed(void);
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

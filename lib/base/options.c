@@ -164,7 +164,7 @@ static int on_file_value(void *user, const char *section, const char *name, cons
     bool ok;
     if (section[0] != '\0') {
         ok = error_set(&why, "sections like [%s] are not used here", section);
-    } else if (spec == NULL || spec->is_command_line_only) {
+    } else if (spec == NULL || spec->scope == OPTION_ON_COMMAND_LINE) {
         ok = error_set(&why, "\"%s\" is not an option of %s's file; see %s --help", name,
                        reading->table->program, reading->table->program);
     } else {
@@ -312,6 +312,60 @@ void options_free(const struct option_table *table, void *settings)
     }
 }
 
+static bool is_same_value(enum option_type type, const void *a, const void *b)
+{
+    if (type == OPTION_FLAG) {
+        return *(const bool *)a == *(const bool *)b;
+    }
+    if (type != OPTION_TEXT) {
+        return *(const uint64_t *)a == *(const uint64_t *)b;
+    }
+    const char *const *left = a;
+    const char *const *right = b;
+    return *left == NULL || *right == NULL ? *left == *right : strcmp(*left, *right) == 0;
+}
+
+static void exchange_text(char **field, char **newer)
+{
+    char *older = *field;
+    *field = *newer;
+    *newer = older;
+}
+
+static void exchange(enum option_type type, void *field, void *newer)
+{
+    if (type == OPTION_TEXT) {
+        exchange_text(field, newer);
+    } else if (type == OPTION_FLAG) {
+        __atomic_store_n((bool *)field, *(const bool *)newer, __ATOMIC_RELAXED);
+    } else {
+        __atomic_store_n((uint64_t *)field, *(const uint64_t *)newer, __ATOMIC_RELAXED);
+    }
+}
+
+static void name_also(struct error *err, const char *name, bool is_first)
+{
+    size_t used = is_first ? 0 : strlen(err->text);
+    (void)snprintf(err->text + used, sizeof(err->text) - used, "%s%s", is_first ? "" : ", ", name);
+}
+
+bool options_adopt(const struct option_table *table, void *settings, void *fresh, struct error *err)
+{
+    bool is_whole = true;
+    for (size_t i = 0; i < table->count; i++) {
+        const struct option_spec *spec = &table->specs[i];
+        void *field = (char *)settings + spec->offset;
+        void *newer = (char *)fresh + spec->offset;
+        if (spec->scope == OPTION_RELOADABLE) {
+            exchange(spec->type, field, newer);
+        } else if (!is_same_value(spec->type, field, newer)) {
+            name_also(err, spec->name, is_whole);
+            is_whole = false;
+        }
+    }
+    return is_whole;
+}
+
 static const char *placeholder(enum option_type type)
 {
     static const char *const words[] = {"TEXT", "TEXT", "N", "TIME", "SIZE", ""};
@@ -340,16 +394,20 @@ void options_print_help(const struct option_table *table, FILE *out)
 
 void options_print_sample(const struct option_table *table, FILE *out)
 {
-    (void)fprintf(out, "; %s: every option at its default. Read with --config FILE.\n",
-                  table->program);
+    (void)fprintf(
+        out,
+        "; %s: every option at its default. Read with --config FILE.\n"
+        "; A change of what is marked [reload] is taken on SIGHUP; others need a restart.\n",
+        table->program);
     for (size_t i = 0; i < table->count; i++) {
         const struct option_spec *spec = &table->specs[i];
-        if (spec->is_command_line_only) {
+        if (spec->scope == OPTION_ON_COMMAND_LINE) {
             continue;
         }
         const char *unset = spec->type == OPTION_FLAG ? " no" : "";
         const char *value = spec->default_value;
-        (void)fprintf(out, "\n; %s\n;%s =%s%s\n", spec->text, spec->name,
+        (void)fprintf(out, "\n; %s%s\n;%s =%s%s\n", spec->text,
+                      spec->scope == OPTION_RELOADABLE ? " [reload]" : "", spec->name,
                       value != NULL ? " " : unset, value != NULL ? value : "");
     }
 }

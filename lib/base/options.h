@@ -19,13 +19,20 @@ enum option_type {
     OPTION_FLAG,     /* bool; "yes" or "no" in a file, bare on the command line */
 };
 
+/* Where an option may stand, and whether a change of it in the file is taken on SIGHUP. */
+enum option_scope {
+    OPTION_AT_START, /* file or command line; a change needs a restart */
+    OPTION_ON_COMMAND_LINE,
+    OPTION_RELOADABLE, /* as OPTION_AT_START, but a change is taken on SIGHUP */
+};
+
 struct option_spec {
     const char *name; /* "listen": --listen on the command line, listen = ... in the file */
     enum option_type type;
     size_t offset;             /* of the field in the settings struct */
     const char *default_value; /* as it would be written; null: unset text, or false */
     uint64_t min, max;         /* for numbers, durations and sizes; both 0: no range */
-    bool is_command_line_only;
+    enum option_scope scope;
     const char *text; /* one line of help */
 };
 
@@ -52,6 +59,22 @@ bool options_load(const struct option_table *table, void *settings, int argc, ch
                   enum options_action *action, struct error *err)
     __attribute__((warn_unused_result));
 void options_free(const struct option_table *table, void *settings);
+/* On SIGHUP, once `fresh` was loaded and found good: gives `settings` the new values of what is
+ * reloadable. `fresh` is still to be freed. False when others differ too: those need a restart, and
+ * `err`, never null, names them. */
+bool options_adopt(const struct option_table *table, void *settings, void *fresh, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* A reloadable option, read by another thread than that of options_adopt. Never a text. */
+static inline uint64_t option_number(const uint64_t *field)
+{
+    return __atomic_load_n(field, __ATOMIC_RELAXED);
+}
+
+static inline bool option_flag(const bool *field)
+{
+    return __atomic_load_n(field, __ATOMIC_RELAXED);
+}
 
 void options_print_help(const struct option_table *table, FILE *out);
 /* A commented file with every option that may stand in one, at its default. */

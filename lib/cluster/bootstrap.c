@@ -7,6 +7,7 @@
 #include "lib/base/random.h"
 #include "lib/cluster/change.h"
 #include "lib/cluster/probe.h"
+#include "lib/cluster/sentinel.h"
 #include "lib/cluster/takeover.h"
 #include "lib/shard/fence.h"
 #include "lib/topology/document.h"
@@ -158,12 +159,14 @@ static struct topology *draft(const struct init_options *options, struct error *
     }
     random_hex(cluster, 32);
     struct topology *topology = topology_new(cluster, nslots);
-    for (unsigned i = 0; i < options->nshards; i++) {
+    bool is_good = true;
+    for (unsigned i = 0; is_good && i < options->nshards; i++) {
         struct topology_shard shard = options->shards[i];
         shard.identity = (struct shard_identity){{0}, {0}};
+        is_good = sentinel_locate(&shard, err) || error_prefix(err, "shard \"%s\"", shard.name);
         (void)topology_add_shard(topology, &shard);
     }
-    if (!topology_validate(topology, err)) {
+    if (!is_good || !topology_validate(topology, err)) {
         topology_free(topology);
         return NULL;
     }
@@ -182,13 +185,19 @@ static bool check_servers(struct topology *topology, bool adopt, struct error *e
     return true; /* two names for one server show only now: the store validates what it writes */
 }
 
+/* Where Sentinels say what the address is, it is they who tell a shard from another. */
+static bool is_same_place(const struct topology_shard *a, const struct topology_shard *b)
+{
+    return strcmp(a->sentinels, b->sentinels) == 0 &&
+           (a->sentinels[0] != '\0' || (strcmp(a->host, b->host) == 0 && a->port == b->port));
+}
+
 static bool is_same_list(const struct topology *topology, const struct init_options *options)
 {
     bool is_same = topology->nshards == options->nshards && topology->nslots == slots_of(options);
     for (unsigned i = 0; is_same && i < options->nshards; i++) {
         const struct topology_shard *a = &topology->shards[i], *b = &options->shards[i];
-        is_same = strcmp(a->name, b->name) == 0 && strcmp(a->host, b->host) == 0 &&
-                  a->port == b->port && a->weight == b->weight;
+        is_same = strcmp(a->name, b->name) == 0 && is_same_place(a, b) && a->weight == b->weight;
     }
     return is_same;
 }
@@ -286,11 +295,6 @@ struct addition {
     bool adopt;
 };
 
-static bool is_same_place(const struct topology_shard *a, const struct topology_shard *b)
-{
-    return strcmp(a->host, b->host) == 0 && a->port == b->port;
-}
-
 static enum change_verdict add_shard(struct topology *next, void *context, struct error *err)
 {
     const struct addition *addition = context;
@@ -306,8 +310,9 @@ static enum change_verdict add_shard(struct topology *next, void *context, struc
     }
     struct topology_shard shard = *addition->shard;
     shard.identity = (struct shard_identity){{0}, {0}};
+    bool is_located = sentinel_locate(&shard, err);
     unsigned index = topology_add_shard(next, &shard);
-    if (!topology_validate(next, err) ||
+    if (!is_located || !topology_validate(next, err) ||
         !check_server(next, index, addition->adopt, &next->shards[index].identity, err)) {
         (void)error_prefix(err, "shard \"%s\"", name);
         return CHANGE_REFUSED;

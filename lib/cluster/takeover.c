@@ -7,6 +7,7 @@
 #include "lib/base/random.h"
 #include "lib/cluster/change.h"
 #include "lib/cluster/probe.h"
+#include "lib/cluster/sentinel.h"
 #include "lib/shard/fence.h"
 #include "lib/topology/migration_state.h"
 
@@ -15,14 +16,21 @@
 #define TAKEOVER_TRIES 10
 #define AGAIN_MS       2000ull
 
+/* The former process is mostly dead, and clients wait. */
+#define FORMER_TIMEOUT_MS 500
+
 /* What was seen, before anything is changed. */
 struct takeover {
     struct store *store;
     const char *name;
+    bool operator_accepts;
     struct topology_shard shard; /* as the topology that was read has it */
+    struct topology_shard
+        place; /* the same, but where the process is: elsewhere after a failover */
     char cluster[33];
-    uint64_t epoch;          /* of that topology */
-    struct shard_link *link; /* to the process that is there */
+    uint64_t epoch;                   /* of that topology */
+    struct shard_link *link;          /* to the process that is there */
+    char ancestor[RUN_ID_LENGTH + 1]; /* its master_replid2: whose replica it was when promoted */
     struct fence_state fence;
     bool has_read;   /* the change has seen a topology ... */
     bool was_named;  /* ... and the first it saw named the process */
@@ -56,10 +64,16 @@ static bool fence_is_ours(const struct takeover *takeover)
            strcmp(takeover->fence.shard, takeover->name) == 0;
 }
 
+static bool is_at(const struct topology_shard *shard, const struct topology_shard *place)
+{
+    return shard->port == place->port && strcmp(shard->host, place->host) == 0;
+}
+
 static bool is_in_order(const struct takeover *takeover)
 {
     const struct shard_identity *process = shard_link_identity(takeover->link);
-    return fence_is_ours(takeover) && shard_identity_equal(&takeover->fence.identity, process) &&
+    return fence_is_ours(takeover) && is_at(&takeover->shard, &takeover->place) &&
+           shard_identity_equal(&takeover->fence.identity, process) &&
            shard_identity_equal(&takeover->shard.identity, process);
 }
 
@@ -84,18 +98,43 @@ static bool look(struct takeover *takeover, struct error *err)
     if (!read_topology(takeover, err)) {
         return false;
     }
-    takeover->link = probe_open(takeover->shard.host, takeover->shard.port, err);
-    if (takeover->link == NULL || !fence_read(takeover->link, &takeover->fence, err)) {
+    takeover->place = takeover->shard;
+    if (!sentinel_locate(&takeover->place, err)) {
+        return false; /* without their word a former primary could pass for the shard */
+    }
+    takeover->link = probe_open(takeover->place.host, takeover->place.port, err);
+    if (takeover->link == NULL ||
+        !shard_info(takeover->link, "replication", "master_replid2", takeover->ancestor,
+                    sizeof(takeover->ancestor), err) ||
+        !fence_read(takeover->link, &takeover->fence, err)) {
         return false;
     }
     return is_in_order(takeover) || (read_topology(takeover, err) && check_epoch(takeover, err));
 }
 
-static bool is_allowed(const struct takeover *takeover, bool operator_accepts, struct error *err)
+/* A server at another address is taken by itself only where its history is the beginning of that
+ * of the process which `shard` names: it was its replica when it was promoted. A former primary
+ * that Sentinels put back without a copy of what came after it, say, is none. */
+static bool check_descent(const struct takeover *takeover, const struct topology_shard *shard,
+                          struct error *err)
+{
+    if (is_at(shard, &takeover->place) || takeover->operator_accepts ||
+        shard_identity_equal(&shard->identity, shard_link_identity(takeover->link)) ||
+        strcmp(shard->identity.replid, takeover->ancestor) == 0) {
+        return true;
+    }
+    return error_set(err,
+                     "shard %s: the Sentinels' primary %s was no replica of the process that the "
+                     "topology names when it was promoted, and may lack its writes: look at it, "
+                     "then run sluicectl shard accept %s",
+                     takeover->name, shard_address(takeover->link), takeover->name);
+}
+
+static bool is_allowed(const struct takeover *takeover, struct error *err)
 {
     const struct fence_state *fence = &takeover->fence;
     if (fence_is_ours(takeover)) {
-        return true;
+        return check_descent(takeover, &takeover->shard, err);
     }
     if (fence->exists) {
         return error_set(err,
@@ -104,7 +143,7 @@ static bool is_allowed(const struct takeover *takeover, bool operator_accepts, s
                          takeover->name, shard_address(takeover->link), fence->shard,
                          fence->cluster);
     }
-    if (operator_accepts || takeover->shard.serve_empty) {
+    if (takeover->operator_accepts || takeover->shard.serve_empty) {
         return true;
     }
     return error_set(err,
@@ -142,21 +181,27 @@ static enum change_verdict name_process(struct topology *next, void *context, st
         (void)error_set(err, "shard \"%s\" was removed meanwhile", takeover->name);
         return CHANGE_REFUSED;
     }
-    const struct topology_shard *shard = &next->shards[index];
-    if (strcmp(shard->host, takeover->shard.host) != 0 || shard->port != takeover->shard.port) {
+    struct topology_shard *shard = &next->shards[index];
+    bool is_there = is_at(shard, &takeover->place);
+    if (!is_there && !is_at(shard, &takeover->shard)) {
         (void)error_set(err, "shard \"%s\" got another address meanwhile", takeover->name);
         return CHANGE_REFUSED;
     }
-    bool is_named = shard_identity_equal(&shard->identity, process);
+    bool is_named = is_there && shard_identity_equal(&shard->identity, process);
     if (!takeover->has_read) {
         takeover->has_read = true;
-        takeover->was_named = is_named;
+        takeover->was_named = is_named && is_at(&takeover->shard, &takeover->place);
     }
     /* Another taker-over named it after we had found the loss: one new base is enough. */
     takeover->oldest = oldest_generation(next, (unsigned)index);
     if (is_named && !takeover->was_named) {
         return CHANGE_NOTHING;
     }
+    if (!check_descent(takeover, shard, err)) {
+        return CHANGE_REFUSED; /* of another process than was looked at */
+    }
+    memcpy(shard->host, takeover->place.host, sizeof(shard->host));
+    shard->port = takeover->place.port;
     topology_replace_process(next, (unsigned)index, process);
     takeover->oldest = next->epoch;
     return CHANGE_WRITE;
@@ -192,6 +237,31 @@ static bool look_alone(struct takeover *takeover, struct error *err)
     return !takeover->fence.exists || error_set(err, "somebody else has just written the fence");
 }
 
+/* After a failover the former primary may live: cut off from its Sentinels only, or about to be
+ * told. It is closed to whoever has not heard, before the new one is opened: else a stale proxy
+ * would go on writing there what nobody will read. Where it cannot be reached, nothing is lost by
+ * that which Redis would have kept. */
+static void close_former(const struct takeover *takeover, uint64_t epoch)
+{
+    const struct shard_identity *former = &takeover->shard.identity;
+    struct fence_peer *peers = NULL;
+    unsigned count = 0;
+    struct error err = {{0}};
+    if (is_at(&takeover->shard, &takeover->place)) {
+        return;
+    }
+    struct shard_link *link =
+        shard_open(takeover->shard.host, takeover->shard.port, "control", FORMER_TIMEOUT_MS, &err);
+    bool is_it = link != NULL && shard_identity_equal(shard_link_identity(link), former);
+    if (is_it && fence_raise(link, former, epoch, &peers, &count, &err) == FENCE_OK &&
+        fence_kill_everybody(link, &err)) {
+        log_warn("former primary closed shard=%s address=%s epoch=%llu", takeover->name,
+                 shard_address(link), (unsigned long long)epoch);
+    }
+    mem_free(peers);
+    shard_close(link);
+}
+
 static bool fence_process(struct takeover *takeover, uint64_t epoch, struct error *err)
 {
     enum fence_write_mode mode =
@@ -204,8 +274,7 @@ static bool fence_process(struct takeover *takeover, uint64_t epoch, struct erro
                                    err) == FENCE_OK;
 }
 
-static enum takeover_result take(struct takeover *takeover, bool operator_accepts,
-                                 struct error *err)
+static enum takeover_result take(struct takeover *takeover, struct error *err)
 {
     uint64_t epoch;
     if (!look(takeover, err)) {
@@ -214,7 +283,7 @@ static enum takeover_result take(struct takeover *takeover, bool operator_accept
     if (is_in_order(takeover)) {
         return TAKEOVER_DONE;
     }
-    if (!is_allowed(takeover, operator_accepts, err)) {
+    if (!is_allowed(takeover, err)) {
         return TAKEOVER_NOT_ALLOWED;
     }
     if (!takeover->fence.exists && !look_alone(takeover, err)) {
@@ -230,6 +299,7 @@ static enum takeover_result take(struct takeover *takeover, bool operator_accept
     }
     /* Where another taker-over named it, others may have changed the topology since. */
     epoch = takeover->oldest < epoch ? takeover->oldest : epoch;
+    close_former(takeover, epoch);
     if (!fence_process(takeover, epoch, err)) {
         return TAKEOVER_FAILED;
     }
@@ -245,8 +315,9 @@ enum takeover_result cluster_takeover(struct store *store, const char *shard_nam
     enum takeover_result result = TAKEOVER_FAILED;
     uint64_t deadline_us = clock_now_us() + AGAIN_MS * 1000;
     for (unsigned i = 0; i < TAKEOVER_TRIES; i++) {
-        struct takeover takeover = {.store = store, .name = shard_name};
-        result = take(&takeover, operator_accepts, err);
+        struct takeover takeover = {
+            .store = store, .name = shard_name, .operator_accepts = operator_accepts};
+        result = take(&takeover, err);
         shard_close(takeover.link);
         if (result != TAKEOVER_FAILED || clock_now_us() > deadline_us) {
             break;

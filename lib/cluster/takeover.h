@@ -3,10 +3,14 @@
  * DESIGN.md section 4 "Identity", section 5 point 4. Blocking; any thread with a store handle of
  * its own.
  *
+ * Where Sentinels name the shard's primary, "there" is what their majority says (sentinel.h), and
+ * the same compare-and-swap changes the address. Without a majority nothing is taken over.
+ *
  *   look at the process and its fence
  *     -> if there is none: CLIENT KILL everybody, and look again
  *     -> if the fence names the process already: raise it, CLIENT KILL everybody
  *     -> compare-and-swap: names the process, begins a new base for every migration on the shard
+ *     -> after a failover: close the former process, if it can be reached
  *     -> CLIENT KILL everybody
  *     -> write the fence, in one script, if that is still needed
  *

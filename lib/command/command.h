@@ -16,14 +16,22 @@
 
 /* How the proxy treats a command. X(ENUM, "word in overrides.def and docs") */
 #define COMMAND_HANDLERS(X)                                                                       \
-    X(HANDLER_ROUTE, "route")       /* by its keys, all in one slot; the default with keys */     \
-    X(HANDLER_REFUSE, "refuse")     /* an error that says why; the default without keys */        \
-    X(HANDLER_MGET, "mget")         /* split by shard, values put in order */                     \
-    X(HANDLER_MSET, "mset")         /* split by shard, one OK */                                  \
-    X(HANDLER_SUM_KEYS, "sum-keys") /* split by shard, integers added: DEL UNLINK EXISTS TOUCH */ \
+    X(HANDLER_ROUTE, "route")           /* by its keys, all in one slot; the default with keys */ \
+    X(HANDLER_REFUSE, "refuse")         /* an error that says why; the default without keys */    \
+    X(HANDLER_SPLIT, "split")           /* by its keys over shards, and back by its policy */     \
     X(HANDLER_ANY_SHARD, "any-shard")   /* sent to one shard as it is: COMMAND LOLWUT */          \
-    X(HANDLER_SUM_SHARDS, "sum-shards") /* sent to every shard, integers added: DBSIZE */         \
-    X(HANDLER_KEYS, "keys")             /* sent to every shard, arrays joined */                  \
+    X(HANDLER_ALL_SHARDS, "all-shards") /* sent to every shard, and back by its policy */         \
+    X(HANDLER_TEXTS, "texts")           /* all shards, each one's text below its name */          \
+    X(HANDLER_DBSIZE, "dbsize")         /* all shards, less what is Sluice's own */               \
+    X(HANDLER_KEYS, "keys")             /* all shards, names that are no client's left out */     \
+    X(HANDLER_RANDOMKEY, "randomkey")   /* drawn by the sizes of the shards */                    \
+    X(HANDLER_FLUSH, "flush")           /* all shards, but for what is Sluice's own */            \
+    X(HANDLER_WAIT, "wait")             /* all shards, the fewest replicas */                     \
+    X(HANDLER_SCRIPT, "script")         /* EVAL and its kin: by its keys, loaded where missing */ \
+    X(HANDLER_SCRIPT_LOAD, "script-load")                                                         \
+    X(HANDLER_SCRIPT_EXISTS, "script-exists")                                                     \
+    X(HANDLER_SCRIPT_KILL, "script-kill") /* on connections of their own */                       \
+    X(HANDLER_SCRIPT_FLUSH, "script-flush")                                                       \
     X(HANDLER_SCAN, "scan")                                                                       \
     X(HANDLER_PING, "ping")                                                                       \
     X(HANDLER_ECHO, "echo")                                                                       \
@@ -114,9 +122,42 @@ enum command_finder {
 /* Commands some of whose forms are refused; see command_refused_form. */
 enum command_form {
     FORM_ANY,
-    FORM_COPY,   /* not to another database */
-    FORM_SORT,   /* not BY or GET a pattern: keys that nobody named */
-    FORM_SCRIPT, /* not without keys */
+    FORM_COPY, /* not to another database */
+    FORM_SORT, /* not BY or GET a pattern: keys that nobody named */
+};
+
+/* To whom a command goes that names no key, or keys of several shards; and how their replies become
+ * one: the tips that a server publishes with its commands. X(ENUM, "word of the tip")
+ * (https://redis.io/docs/latest/develop/reference/command-tips). */
+#define REQUEST_POLICIES(X)                                                      \
+    X(REQUEST_DEFAULT, "")                                                       \
+    X(REQUEST_ALL_NODES,                                                         \
+      "all_nodes") /* replicas too, which are no concern of ours: as the next */ \
+    X(REQUEST_ALL_SHARDS, "all_shards")                                          \
+    X(REQUEST_MULTI_SHARD, "multi_shard")                                        \
+    X(REQUEST_SPECIAL, "special")
+
+#define RESPONSE_POLICIES(X)                                                          \
+    X(RESPONSE_DEFAULT, "") /* with keys: elements in their order; without: joined */ \
+    X(RESPONSE_ONE_SUCCEEDED, "one_succeeded")                                        \
+    X(RESPONSE_ALL_SUCCEEDED, "all_succeeded")                                        \
+    X(RESPONSE_AGG_LOGICAL_AND, "agg_logical_and")                                    \
+    X(RESPONSE_AGG_LOGICAL_OR, "agg_logical_or")                                      \
+    X(RESPONSE_AGG_MIN, "agg_min")                                                    \
+    X(RESPONSE_AGG_MAX, "agg_max")                                                    \
+    X(RESPONSE_AGG_SUM, "agg_sum")                                                    \
+    X(RESPONSE_SPECIAL, "special")
+
+enum request_policy {
+#define X(symbol, word) symbol,
+    REQUEST_POLICIES(X)
+#undef X
+};
+
+enum response_policy {
+#define X(symbol, word) symbol,
+    RESPONSE_POLICIES(X)
+#undef X
 };
 
 enum key_begin {
@@ -154,6 +195,8 @@ struct command_info {
     enum command_handler handler;
     enum command_finder finder;
     enum command_form form;
+    enum request_policy request_policy;
+    enum response_policy response_policy;
     const char *reason; /* for HANDLER_REFUSE: what the client is told after "ERR "; else null */
     const char *why;    /* why we decided so, for docs; null where the default rules decided */
     const char *limit;  /* which forms are refused, and why, for docs; else null */
@@ -172,7 +215,8 @@ const struct command_table *command_table_builtin(void);
 /* From the bytes of a server's reply to COMMAND (RESP2 or RESP3). What the server reports wins for
  * arity, flags and key specs; our overrides win for handlers. Commands that the built-in table
  * knows keep their ids, and stay when the server does not report them; new ones come behind: with
- * keys they are routed, without keys refused. Null with a message when the bytes are not such a
+ * keys they are routed, without keys sent to all shards if the server's tips say so, else refused.
+ * Null with a message when the bytes are not such a
  * reply. */
 struct command_table *command_table_learn(struct slice reply, struct error *err)
     __attribute__((warn_unused_result));
@@ -219,7 +263,7 @@ const char *command_refused_form_of(const struct command_info *info, const struc
                                     unsigned argc);
 
 /* Null; or, for a form of a routed command that this proxy does not serve (COPY ... DB, SORT BY
- * pattern, EVAL without keys), what the client is told, as command_info.reason. */
+ * pattern), what the client is told, as command_info.reason. */
 static inline const char *command_refused_form(const struct command_info *info,
                                                const struct slice *argv, unsigned argc)
 {

@@ -306,12 +306,6 @@ static bool sort_reads_other_keys(const struct slice *argv, unsigned argc)
     return false;
 }
 
-static bool script_has_no_keys(const struct slice *argv, unsigned argc)
-{
-    uint64_t number;
-    return argc > 2 && number_parse_u64(argv[2], &number) && number == 0;
-}
-
 const char *command_refused_form_of(const struct command_info *info, const struct slice *argv,
                                     unsigned argc)
 {
@@ -323,10 +317,6 @@ const char *command_refused_form_of(const struct command_info *info, const struc
     case FORM_SORT:
         return sort_reads_other_keys(argv, argc)
                    ? "not supported by this Sluice: SORT with BY or GET of a pattern"
-                   : NULL;
-    case FORM_SCRIPT:
-        return script_has_no_keys(argv, argc)
-                   ? "not supported by this Sluice: scripts and functions without keys"
                    : NULL;
     case FORM_ANY:
         break;

@@ -8,6 +8,7 @@
 #include "lib/resp/value.h"
 
 #define FIELD_CATEGORIES 6
+#define FIELD_TIPS       7
 #define FIELD_SPECS      8
 #define FIELD_SUBS       9
 #define FIELDS           10
@@ -186,6 +187,44 @@ static uint32_t read_categories(const struct resp_value *set)
     return bits;
 }
 
+/* The value of the first tip that begins with `prefix` ("request_policy:"); empty: there is none.
+ */
+static struct slice tip_value(const struct resp_value *tips, struct slice prefix)
+{
+    for (size_t i = 0; i < tips->count; i++) {
+        struct slice tip = tips->elements[i].text;
+        if (slice_starts_with(tip, prefix)) {
+            return (struct slice){tip.data + prefix.len, tip.len - prefix.len};
+        }
+    }
+    return SLICE("");
+}
+
+/* A policy of a newer server is the default one to us. */
+static unsigned policy_of(struct slice word, const char *const *words, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (slice_equal(word, slice_of(words[i]))) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+static void read_policies(const struct resp_value *tips, struct command_info *row)
+{
+#define X(symbol, word) word,
+    static const char *const requests[] = {REQUEST_POLICIES(X)};
+    static const char *const responses[] = {RESPONSE_POLICIES(X)};
+#undef X
+    row->request_policy =
+        (enum request_policy)policy_of(tip_value(tips, SLICE("request_policy:")), requests,
+                                       sizeof(requests) / sizeof(requests[0]));
+    row->response_policy =
+        (enum response_policy)policy_of(tip_value(tips, SLICE("response_policy:")), responses,
+                                        sizeof(responses) / sizeof(responses[0]));
+}
+
 static bool read_row(const struct resp_value *value, struct arena *arena, struct command_info *row,
                      struct error *err)
 {
@@ -208,6 +247,7 @@ static bool read_row(const struct resp_value *value, struct arena *arena, struct
     }
     row->flags = read_words(&fields[2], words);
     row->categories = read_categories(&fields[FIELD_CATEGORIES]);
+    read_policies(&fields[FIELD_TIPS], row);
     if (!read_specs(&fields[FIELD_SPECS], arena, row)) {
         return fail(err, name, "its key specifications are not as Redis writes them");
     }

@@ -11,6 +11,7 @@
 #define LIMIT(...)
 #define WRITES(...)
 #define SMALL(...)
+#define MERGE(...)
 
 struct decision {
     const char *name;
@@ -64,6 +65,14 @@ static const struct special writers[] = {
 static const struct special smalls[] = {
 #undef SMALL
 #define SMALL(name) {name, COMMAND_SMALL_RESULT, NULL},
+#include "lib/command/overrides.def"
+#undef SMALL
+#define SMALL(...)
+    {NULL, 0, NULL}};
+
+static const struct special merges[] = {
+#undef MERGE
+#define MERGE(name, policy) {name, policy, NULL},
 #include "lib/command/overrides.def"
     {NULL, 0, NULL}};
 
@@ -124,6 +133,25 @@ static const char *refusal(const struct command_info *info, const char *because,
     return arena_text(arena, slice_of(text));
 }
 
+/* The server's tips say that its keys may live anywhere, and they lie so that they can be told
+ * apart: groups of `step` arguments from the first key on. */
+static bool can_be_split(const struct command_info *info)
+{
+    const struct key_spec *spec = info->specs;
+    return info->request_policy == REQUEST_MULTI_SHARD && info->finder == FINDER_SPECS &&
+           info->nspecs == 1 && spec->begin == KEY_BEGIN_INDEX && spec->find == KEY_FIND_RANGE &&
+           spec->last < 0 && spec->limit == 0;
+}
+
+/* What writes keys that it does not name could write those of other shards. */
+static bool goes_to_all_shards(const struct command_info *info)
+{
+    bool is_asked =
+        info->request_policy == REQUEST_ALL_SHARDS || info->request_policy == REQUEST_ALL_NODES;
+    return is_asked && info->nspecs == 0 && info->response_policy != RESPONSE_SPECIAL &&
+           (info->flags & COMMAND_WRITE) == 0;
+}
+
 static void decide_by_rules(struct command_info *info, struct arena *arena)
 {
     info->handler = HANDLER_REFUSE;
@@ -132,12 +160,15 @@ static void decide_by_rules(struct command_info *info, struct arena *arena)
         info->reason = refusal(info, " with such a subcommand", arena);
     } else if ((info->flags & COMMAND_BLOCKING) != 0) {
         info->reason = refusal(info, ", which blocks", arena);
+    } else if (goes_to_all_shards(info)) {
+        info->handler = HANDLER_ALL_SHARDS;
+        info->reason = NULL;
     } else if (info->nspecs == 0) {
         info->reason = refusal(info, ", which names no key", arena);
     } else if (!keys_can_be_found(info)) {
         info->reason = refusal(info, ", whose keys cannot be told from its arguments", arena);
     } else {
-        info->handler = HANDLER_ROUTE;
+        info->handler = can_be_split(info) ? HANDLER_SPLIT : HANDLER_ROUTE;
         info->reason = NULL;
     }
 }
@@ -153,6 +184,10 @@ void command_override(struct command_info *info, const struct command_info *cont
     info->form = (enum command_form)find_special(limits, info->name)->value;
     info->limit = find_special(limits, info->name)->why;
     info->flags |= find_special(smalls, info->name)->value;
+    const struct special *merge = find_special(merges, info->name);
+    if (merge->name != NULL) {
+        info->response_policy = (enum response_policy)merge->value;
+    }
     if (find_special(writers, info->name)->value != 0) {
         write_all_keys(info, arena);
     }

@@ -37,6 +37,8 @@ struct command_table {
     }
 #define IN(category_) (UINT32_C(1) << CATEGORY_##category_)
 #define NO_KEYS       .nspecs = 0
+#define POLICY(request_, response_) \
+    .request_policy = REQUEST_##request_, .response_policy = RESPONSE_##response_
 #define KEYS(...)                                    \
     .specs = (const struct key_spec[]){__VA_ARGS__}, \
     .nspecs = sizeof((const struct key_spec[]){__VA_ARGS__}) / sizeof(struct key_spec)
@@ -99,9 +101,14 @@ static void merge_row(struct command_info *old, const struct command_info *row, 
     struct command_rows merged = {NULL, old->nsubcommands};
     merged.rows = arena_dup(arena, old->subcommands, old->nsubcommands * sizeof(*old));
     merge_rows(&merged, row->subcommands, row->nsubcommands, arena);
-    unsigned id = old->id;
+    struct command_info known = *old;
     *old = *row;
-    old->id = id;
+    old->id = known.id;
+    if (row->request_policy == REQUEST_DEFAULT && row->response_policy == RESPONSE_DEFAULT) {
+        /* Not every server publishes tips. */
+        old->request_policy = known.request_policy;
+        old->response_policy = known.response_policy;
+    }
     old->subcommands = merged.count > 0 ? merged.rows : NULL;
     old->nsubcommands = merged.count;
 }

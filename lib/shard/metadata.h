@@ -6,8 +6,11 @@
 #include "lib/base/slice.h"
 #include "lib/topology/topology.h"
 
-#define METADATA_PREFIX   "__sluice:"
-#define METADATA_FENCE    "__sluice:fence"
+#define METADATA_PREFIX "__sluice:"
+#define METADATA_FENCE  "__sluice:fence"
+/* Hash, SHA-1 -> body: what clients have loaded, for shards that lack it. Only where they did. */
+#define METADATA_SCRIPTS  "__sluice:scripts"
+#define METADATA_LASTING  2                   /* the two that stay when no migration is open */
 #define METADATA_SENTINEL "__sluice:sentinel" /* field of seq and ver, member of dirty */
 
 /* Metadata of one (migration, base, direction): "__sluice:m42:43:f:seq". */

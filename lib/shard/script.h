@@ -7,20 +7,23 @@
 #include "lib/base/slice.h"
 
 /* X(ENUM, file name without .lua, shebang line) */
-#define SHARD_SCRIPTS(X)                                          \
-    X(SCRIPT_HELLO, hello, "#!lua flags=allow-oom\n")             \
-    X(SCRIPT_PUBLISH, publish, "#!lua flags=allow-oom\n")         \
-    X(SCRIPT_RAISE, raise, "#!lua flags=allow-oom\n")             \
-    X(SCRIPT_REMOVE_PEER, remove_peer, "#!lua flags=allow-oom\n") \
-    X(SCRIPT_WRITE_FENCE, write_fence, "#!lua flags=allow-oom\n") \
-    X(SCRIPT_MAKE, make, "#!lua\n")                               \
-    X(SCRIPT_GUARD, guard, "#!lua flags=allow-oom\n")             \
-    X(SCRIPT_APPLY, apply, "#!lua\n")                             \
-    X(SCRIPT_RENUMBER, renumber, "#!lua flags=allow-oom\n")       \
-    X(SCRIPT_CLEAR, clear, "#!lua flags=allow-oom\n")             \
-    X(SCRIPT_PURGE, purge, "#!lua flags=allow-oom\n")             \
-    X(SCRIPT_DROP, drop, "#!lua flags=allow-oom\n")               \
-    X(SCRIPT_MARKED_WRITE, marked_write, "#!lua flags=allow-oom\n")
+#define SHARD_SCRIPTS(X)                                            \
+    X(SCRIPT_HELLO, hello, "#!lua flags=allow-oom\n")               \
+    X(SCRIPT_PUBLISH, publish, "#!lua flags=allow-oom\n")           \
+    X(SCRIPT_RAISE, raise, "#!lua flags=allow-oom\n")               \
+    X(SCRIPT_REMOVE_PEER, remove_peer, "#!lua flags=allow-oom\n")   \
+    X(SCRIPT_WRITE_FENCE, write_fence, "#!lua flags=allow-oom\n")   \
+    X(SCRIPT_MAKE, make, "#!lua\n")                                 \
+    X(SCRIPT_GUARD, guard, "#!lua flags=allow-oom\n")               \
+    X(SCRIPT_APPLY, apply, "#!lua\n")                               \
+    X(SCRIPT_RENUMBER, renumber, "#!lua flags=allow-oom\n")         \
+    X(SCRIPT_CLEAR, clear, "#!lua flags=allow-oom\n")               \
+    X(SCRIPT_PURGE, purge, "#!lua flags=allow-oom\n")               \
+    X(SCRIPT_DROP, drop, "#!lua flags=allow-oom\n")                 \
+    X(SCRIPT_MARKED_WRITE, marked_write, "#!lua flags=allow-oom\n") \
+    /* As the client's own, whatever that one says. */              \
+    X(SCRIPT_MARKED_SCRIPT, marked_script, "")                      \
+    X(SCRIPT_FLUSH, flush, "#!lua flags=allow-oom\n")
 
 enum shard_script {
 #define X(symbol, name, shebang) symbol,

@@ -96,8 +96,8 @@ static bool read_identity(struct shard_link *link, struct error *err)
                       sizeof(identity->replid), err);
 }
 
-struct shard_link *shard_open(const char *host, uint16_t port, const char *role,
-                              uint64_t timeout_ms, struct error *err)
+struct shard_link *shard_open_other(const char *host, uint16_t port, const char *role,
+                                    uint64_t timeout_ms, struct error *err)
 {
     struct shard_link *link = mem_zalloc(sizeof(*link));
     bool is_ipv6 = strchr(host, ':') != NULL;
@@ -112,13 +112,21 @@ struct shard_link *shard_open(const char *host, uint16_t port, const char *role,
         goto fail;
     }
     shard_reply_free(named);
-    if (!read_identity(link, err)) {
-        goto fail;
-    }
     return link;
 fail:
     shard_close(link);
     return NULL;
+}
+
+struct shard_link *shard_open(const char *host, uint16_t port, const char *role,
+                              uint64_t timeout_ms, struct error *err)
+{
+    struct shard_link *link = shard_open_other(host, port, role, timeout_ms, err);
+    if (link != NULL && !read_identity(link, err)) {
+        shard_close(link);
+        return NULL;
+    }
+    return link;
 }
 
 void shard_close(struct shard_link *link)
@@ -128,6 +136,11 @@ void shard_close(struct shard_link *link)
     }
     redisFree(link->context);
     mem_free(link);
+}
+
+int shard_fd(const struct shard_link *link)
+{
+    return link->context->fd;
 }
 
 const char *shard_address(const struct shard_link *link)

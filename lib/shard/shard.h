@@ -26,7 +26,13 @@ enum reply_type {
 struct shard_link *shard_open(const char *host, uint16_t port, const char *role,
                               uint64_t timeout_ms, struct error *err)
     __attribute__((warn_unused_result));
+/* The same to a server that is no shard, a Sentinel: its identity is not asked for. */
+struct shard_link *shard_open_other(const char *host, uint16_t port, const char *role,
+                                    uint64_t timeout_ms, struct error *err)
+    __attribute__((warn_unused_result));
 void shard_close(struct shard_link *link); /* null is allowed */
+/* For poll(2): readable when the server has said something, or closed. */
+int shard_fd(const struct shard_link *link);
 /* "HOST:PORT", for messages. */
 const char *shard_address(const struct shard_link *link);
 /* Of the process this link is connected to, as read when it was opened. */

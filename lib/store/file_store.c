@@ -304,20 +304,65 @@ static enum cas_result publish(struct file_store *store, const char *tmp, uint64
     return result;
 }
 
+/* Under a name of its own, which *tmp gets whatever the result. */
+static bool write_tmp(const struct file_store *store, struct slice document, char **tmp,
+                      struct error *err)
+{
+    char random[17];
+    random_hex(random, 16);
+    *tmp = file_store_path(store, "tmp.%s", random);
+    return file_write(*tmp, document, err);
+}
+
+static void remove_tmp(char *tmp)
+{
+    (void)unlink(tmp); /* what stays behind is removed a day later */
+    mem_free(tmp);
+}
+
+static void drop_staged(struct file_store *store)
+{
+    if (store->staged_path != NULL) {
+        remove_tmp(store->staged_path);
+        store->staged_path = NULL;
+    }
+    buffer_fini(&store->staged);
+}
+
+static void file_stage(struct store *base, const struct topology *next)
+{
+    struct file_store *store = file_store_of(base);
+    struct error ignored; /* store_cas meets it again */
+    drop_staged(store);
+    document_format(next, &store->staged);
+    if (!write_tmp(store, buffer_slice(&store->staged), &store->staged_path, &ignored)) {
+        drop_staged(store);
+    }
+}
+
+/* The file with exactly this document, if there is one. */
+static char *take_staged(struct file_store *store, struct slice document)
+{
+    char *path = NULL;
+    if (store->staged_path != NULL && slice_equal(buffer_slice(&store->staged), document)) {
+        path = store->staged_path;
+        store->staged_path = NULL;
+    }
+    drop_staged(store);
+    return path;
+}
+
 static enum cas_result file_cas(struct store *base, const struct topology *next, struct error *err)
 {
     struct file_store *store = file_store_of(base);
-    char random[17];
-    random_hex(random, 16);
-    char *tmp = file_store_path(store, "tmp.%s", random);
     struct buffer text;
     buffer_init(&text, SIZE_MAX);
     document_format(next, &text);
-    bool written = file_write(tmp, buffer_slice(&text), err);
+    char *tmp = take_staged(store, buffer_slice(&text));
+    bool written = tmp != NULL || write_tmp(store, buffer_slice(&text), &tmp, err);
     enum cas_result result = written ? publish(store, tmp, next->epoch, err) : CAS_FAILED;
-    (void)unlink(tmp); /* what stays behind is removed a day later */
+    remove_tmp(tmp);
     buffer_fini(&text);
-    mem_free(tmp);
     return result;
 }
 
@@ -327,6 +372,7 @@ static void file_close(struct store *base)
 {
     struct file_store *store = file_store_of(base);
     file_watch_close(store);
+    drop_staged(store);
     if (store->journal_fd >= 0) {
         (void)close(store->journal_fd);
     }
@@ -341,6 +387,7 @@ static const struct store_operations file_operations = {
     .read = file_read_newest,
     .prepare = file_prepare,
     .cas = file_cas,
+    .stage = file_stage,
     .watch_fd = file_watch_fd,
     .watch_clear = file_watch_clear,
     .renew = file_renew,
@@ -359,6 +406,7 @@ struct store *file_store_open(const char *place)
     store->folder = mem_strdup(place);
     store->journal_fd = -1;
     store->lead_fd = -1;
+    buffer_init(&store->staged, SIZE_MAX);
     file_watch_open(store);
     return &store->store;
 }

@@ -17,12 +17,14 @@
 struct file_store {
     struct store store;
     char *folder;
-    uint64_t newest;  /* the last known epoch; 0: none */
-    uint64_t durable; /* the folder was synced since this epoch was seen in it */
-    int watch_fd;     /* inotify */
-    int watch;        /* its descriptor for the folder, or -1: the folder is not there yet */
-    int journal_fd;   /* -1: not opened for appending yet */
-    int lead_fd;      /* of the term that we hold, locked; -1: none */
+    uint64_t newest;   /* the last known epoch; 0: none */
+    uint64_t durable;  /* the folder was synced since this epoch was seen in it */
+    int watch_fd;      /* inotify */
+    int watch;         /* its descriptor for the folder, or -1: the folder is not there yet */
+    int journal_fd;    /* -1: not opened for appending yet */
+    char *staged_path; /* a document written in advance; null: none */
+    struct buffer staged;
+    int lead_fd; /* of the term that we hold, locked; -1: none */
     uint64_t lead_term;
 };
 

@@ -151,6 +151,13 @@ enum cas_result store_cas(struct store *store, const struct topology *next, stru
     return write_next(store, next, err);
 }
 
+void store_stage(struct store *store, const struct topology *next)
+{
+    if (store->operations->stage != NULL) {
+        store->operations->stage(store, next);
+    }
+}
+
 int store_watch_fd(struct store *store)
 {
     return store->operations->watch_fd(store);

@@ -64,6 +64,11 @@ enum cas_result store_import(struct store *store, const struct topology *topolog
 enum cas_result store_cas(struct store *store, const struct topology *next, struct error *err)
     __attribute__((warn_unused_result));
 
+/* A hint, before something that must be short: exactly `next` will probably be written by
+ * store_cas. The store does in advance what it can; nobody sees anything of it, and store_cas
+ * decides alone. Only the last hint counts. */
+void store_stage(struct store *store, const struct topology *next);
+
 /* A descriptor that becomes readable when something may have changed; call store_watch_clear then
  * store_epoch. Owned by the store. -1: none, poll instead. */
 int store_watch_fd(struct store *store);

@@ -27,6 +27,7 @@ struct store_operations {
     /* Prepares the place for epoch 1. */
     bool (*prepare)(struct store *store, struct error *err);
     enum cas_result (*cas)(struct store *store, const struct topology *next, struct error *err);
+    void (*stage)(struct store *store, const struct topology *next); /* null: no use */
     int (*watch_fd)(struct store *store);
     void (*watch_clear)(struct store *store);
     bool (*renew)(struct store *store, const struct store_member *member, struct error *err);

@@ -10,7 +10,10 @@
  * ("... format 7, this program knows 1: upgrade it first"). */
 struct topology *document_parse(struct slice text, struct error *err)
     __attribute__((warn_unused_result));
-/* Indented JSON with a final newline; slots as "0-99,200" texts by shard name. */
+/* JSON with a final newline, as it stands in the store; slots as slot_set_format_hex by shard name:
+ * all proxies read it while clients wait in a hold. */
 void document_format(const struct topology *topology, struct buffer *text);
+/* The same for people: slots as "0-99,200". */
+void document_format_readable(const struct topology *topology, struct buffer *text);
 
 #endif

@@ -186,15 +186,22 @@ static bool read_empty(json_t *object, bool *serve_empty, struct error *err)
            error_set(err, "\"empty\" must be \"serve\" or \"refuse\"");
 }
 
+/* Most shards have none. */
+static bool read_sentinels(json_t *object, struct topology_shard *shard, struct error *err)
+{
+    return json_object_get(object, "sentinels") == NULL ||
+           read_text(object, "sentinels", shard->sentinels, sizeof(shard->sentinels), err);
+}
+
 static bool read_shard(json_t *object, struct topology_shard *shard, struct error *err)
 {
-    static const char *const known[] = {"name",   "address", "weight", "run_id",
-                                        "replid", "empty",   NULL};
+    static const char *const known[] = {"name",   "address", "sentinels", "weight",
+                                        "run_id", "replid",  "empty",     NULL};
     uint64_t weight = 0;
     *shard = (struct topology_shard){.name = ""};
     if (!check_known(object, known, err) ||
         !read_text(object, "name", shard->name, sizeof(shard->name), err) ||
-        !read_address(object, shard, err) ||
+        !read_address(object, shard, err) || !read_sentinels(object, shard, err) ||
         !read_bounded(object, "weight", UINT32_MAX, &weight, err) ||
         !read_text(object, "run_id", shard->identity.run_id, RUN_ID_LENGTH + 1, err) ||
         !read_text(object, "replid", shard->identity.replid, RUN_ID_LENGTH + 1, err) ||

@@ -6,6 +6,8 @@
 #include "lib/topology/document.h"
 #include "lib/topology/document_internal.h"
 
+typedef void slots_format_fn(const struct slot_set *slots, struct buffer *text);
+
 static void put(json_t *object, const char *name, json_t *value)
 {
     ASSERT(value != NULL);
@@ -30,11 +32,12 @@ static void put_id(json_t *object, const char *name, uint64_t id)
     put_text(object, name, text);
 }
 
-static void put_slots(json_t *object, const char *name, const struct slot_set *slots)
+static void put_slots(json_t *object, const char *name, const struct slot_set *slots,
+                      slots_format_fn *format)
 {
     struct buffer text;
     buffer_init(&text, SIZE_MAX);
-    slot_set_format(slots, &text);
+    format(slots, &text);
     struct slice slice = buffer_slice(&text);
     put(object, name, json_stringn(slice.data, slice.len));
     buffer_fini(&text);
@@ -48,6 +51,9 @@ static json_t *shard_to_json(const struct topology_shard *shard)
     char *address = mem_printf(has_colon ? "[%s]:%u" : "%s:%u", shard->host, shard->port);
     put_text(object, "name", shard->name);
     put_text(object, "address", address);
+    if (shard->sentinels[0] != '\0') {
+        put_text(object, "sentinels", shard->sentinels);
+    }
     put_number(object, "weight", shard->weight);
     put_text(object, "run_id", shard->identity.run_id);
     put_text(object, "replid", shard->identity.replid);
@@ -66,7 +72,7 @@ static json_t *shards_to_json(const struct topology *topology)
     return array;
 }
 
-static json_t *owners_to_json(const struct topology *topology)
+static json_t *owners_to_json(const struct topology *topology, slots_format_fn *format)
 {
     struct slot_set *owned = mem_alloc(topology->nshards * sizeof(*owned));
     for (unsigned i = 0; i < topology->nshards; i++) {
@@ -78,7 +84,7 @@ static json_t *owners_to_json(const struct topology *topology)
     json_t *object = json_object();
     for (unsigned i = 0; i < topology->nshards; i++) {
         if (slot_set_count(&owned[i]) > 0) {
-            put_slots(object, topology->shards[i].name, &owned[i]);
+            put_slots(object, topology->shards[i].name, &owned[i], format);
         }
         slot_set_fini(&owned[i]);
     }
@@ -101,13 +107,14 @@ static json_t *options_to_json(const struct migration_options *options)
     return object;
 }
 
-static json_t *migration_to_json(const struct topology *topology, const struct migration *migration)
+static json_t *migration_to_json(const struct topology *topology, const struct migration *migration,
+                                 slots_format_fn *format)
 {
     json_t *object = json_object();
     put_id(object, "id", migration->id);
     put_text(object, "source", topology->shards[migration->source].name);
     put_text(object, "target", topology->shards[migration->target].name);
-    put_slots(object, "slots", &migration->slots);
+    put_slots(object, "slots", &migration->slots, format);
     put_text(object, "phase", phase_name(migration->phase));
     put_number(object, "entry_epoch", migration->entry_epoch);
     put_number(object, "generation", migration->generation);
@@ -120,18 +127,18 @@ static json_t *migration_to_json(const struct topology *topology, const struct m
     return object;
 }
 
-static json_t *migrations_to_json(const struct topology *topology)
+static json_t *migrations_to_json(const struct topology *topology, slots_format_fn *format)
 {
     json_t *array = json_array();
     for (unsigned i = 0; i < topology->nmigrations; i++) {
-        json_t *object = migration_to_json(topology, &topology->migrations[i]);
+        json_t *object = migration_to_json(topology, &topology->migrations[i], format);
         int failed = json_array_append_new(array, object);
         ASSERT(!failed);
     }
     return array;
 }
 
-static json_t *debts_to_json(const struct topology *topology)
+static json_t *debts_to_json(const struct topology *topology, slots_format_fn *format)
 {
     json_t *array = json_array();
     for (unsigned i = 0; i < topology->ndebts; i++) {
@@ -140,7 +147,7 @@ static json_t *debts_to_json(const struct topology *topology)
         put_id(object, "migration", debt->migration);
         put_text(object, "shard", topology->shards[debt->shard].name);
         put_number(object, "generation", debt->generation);
-        put_slots(object, "slots", &debt->slots);
+        put_slots(object, "slots", &debt->slots, format);
         int failed = json_array_append_new(array, object);
         ASSERT(!failed);
     }
@@ -163,7 +170,8 @@ static void assert_valid(const struct topology *topology)
     ASSERT(is_valid);
 }
 
-void document_format(const struct topology *topology, struct buffer *text)
+static void format_document(const struct topology *topology, slots_format_fn *format,
+                            struct buffer *text)
 {
     assert_valid(topology);
     json_t *root = json_object();
@@ -173,11 +181,21 @@ void document_format(const struct topology *topology, struct buffer *text)
     put_number(root, "owner_epoch", topology->owner_epoch);
     put_number(root, "nslots", topology->nslots);
     put(root, "shards", shards_to_json(topology));
-    put(root, "slots", owners_to_json(topology));
-    put(root, "migrations", migrations_to_json(topology));
-    put(root, "debts", debts_to_json(topology));
+    put(root, "slots", owners_to_json(topology, format));
+    put(root, "migrations", migrations_to_json(topology, format));
+    put(root, "debts", debts_to_json(topology, format));
     int failed = json_dump_callback(root, append_to_buffer, text, JSON_INDENT(2));
     ASSERT(!failed);
     buffer_add_text(text, "\n");
     json_decref(root);
+}
+
+void document_format(const struct topology *topology, struct buffer *text)
+{
+    format_document(topology, slot_set_format_hex, text);
+}
+
+void document_format_readable(const struct topology *topology, struct buffer *text)
+{
+    format_document(topology, slot_set_format, text);
 }

@@ -3,6 +3,8 @@
 #include "lib/base/number.h"
 #include "lib/topology/slot.h"
 
+#define HEX_MARK "hex:"
+
 static unsigned words_of(unsigned nslots)
 {
     return (nslots + 63) / 64;
@@ -75,6 +77,53 @@ bool slot_set_intersects(const struct slot_set *a, const struct slot_set *b)
     return false;
 }
 
+static unsigned digits_of(unsigned nslots)
+{
+    return (nslots + 3) / 4;
+}
+
+void slot_set_format_hex(const struct slot_set *set, struct buffer *text)
+{
+    unsigned ndigits = digits_of(set->nslots);
+    buffer_add_text(text, HEX_MARK);
+    char *digits = buffer_reserve(text, ndigits);
+    ASSERT(digits != NULL);
+    for (unsigned i = 0; i < ndigits; i++) {
+        digits[i] = "0123456789abcdef"[set->bits[i / 16] >> (i % 16 * 4) & 15];
+    }
+    buffer_commit(text, ndigits);
+}
+
+static bool hex_digit(char digit, uint64_t *value)
+{
+    if (digit >= '0' && digit <= '9') {
+        *value = (uint64_t)(digit - '0');
+        return true;
+    }
+    *value = (uint64_t)(digit - 'a') + 10;
+    return digit >= 'a' && digit <= 'f';
+}
+
+static bool parse_hex(struct slot_set *set, struct slice digits, struct error *err)
+{
+    unsigned last_bits = set->nslots % 4;
+    if (digits.len != digits_of(set->nslots)) {
+        return error_set(err, "%zu digits of slots, %u slots have %u", digits.len, set->nslots,
+                         digits_of(set->nslots));
+    }
+    for (unsigned i = 0; i < digits.len; i++) {
+        uint64_t value;
+        if (!hex_digit(digits.data[i], &value)) {
+            return error_set(err, "digit %u of the slots is none of 0-9 and a-f", i);
+        }
+        if (i + 1 == digits.len && last_bits != 0 && value >> last_bits != 0) {
+            return error_set(err, "slots go from 0 to %u", set->nslots - 1);
+        }
+        set->bits[i / 16] |= value << (i % 16 * 4);
+    }
+    return true;
+}
+
 static void format_range(struct buffer *text, unsigned first, unsigned last)
 {
     char range[48];
@@ -128,8 +177,12 @@ static bool parse_range(struct slot_set *set, struct slice part, struct error *e
 
 bool slot_set_parse(struct slot_set *set, struct slice text, struct error *err)
 {
+    const size_t mark = sizeof(HEX_MARK) - 1;
     if (text.len == 0) {
         return true;
+    }
+    if (text.len >= mark && memcmp(text.data, HEX_MARK, mark) == 0) {
+        return parse_hex(set, (struct slice){text.data + mark, text.len - mark}, err);
     }
     for (;;) {
         const char *comma = text.len > 0 ? memchr(text.data, ',', text.len) : NULL;

@@ -17,7 +17,8 @@
 #define TOPOLOGY_SHARDS_MAX     1024
 #define TOPOLOGY_MIGRATIONS_MAX 1024 /* open ones; as many debts */
 #define SHARD_NAME_MAX          63   /* bytes; [A-Za-z0-9_.-] */
-#define RUN_ID_LENGTH           40   /* Redis' run_id and master_replid: 40 hex digits */
+#define SENTINELS_TEXT_MAX      511
+#define RUN_ID_LENGTH           40 /* Redis' run_id and master_replid: 40 hex digits */
 
 /* The one Redis process that a shard is. Both empty: not known yet. */
 struct shard_identity {
@@ -29,9 +30,12 @@ bool shard_identity_equal(const struct shard_identity *a, const struct shard_ide
 
 struct topology_shard {
     char name[SHARD_NAME_MAX + 1];
-    char host[256]; /* a numeric address or a host name */
+    char host[256]; /* a numeric address or a host name: where the process of `identity` is */
     uint16_t port;
-    uint32_t weight; /* 1..10000, 100 is usual; its share of the ring */
+    char sentinels[SENTINELS_TEXT_MAX + 1]; /* "NAME@HOST:PORT,HOST:PORT": who says which process is
+                                             * the primary (cluster/sentinel.h); empty: the address
+                                             * is fixed */
+    uint32_t weight;                        /* 1..10000, 100 is usual; its share of the ring */
     struct shard_identity identity;
     bool serve_empty; /* `empty=serve`: a cache, taken back even when it came back empty */
 };

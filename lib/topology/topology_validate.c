@@ -73,6 +73,10 @@ static bool validate_shard(const struct topology_shard *shard, struct error *err
     if (!all_in(shard->host, "_.-:%") || shard->port == 0) {
         return error_set(err, "shard \"%s\": the address must be HOST:PORT", shard->name);
     }
+    if (shard->sentinels[0] != '\0' && !all_in(shard->sentinels, "_.-:%@,[]")) {
+        return error_set(err, "shard \"%s\": \"sentinels\" must be NAME@HOST:PORT,...",
+                         shard->name);
+    }
     if (shard->weight == 0 || shard->weight > 10000) {
         return error_set(err, "shard \"%s\": \"weight\" must be 1..10000", shard->name);
     }

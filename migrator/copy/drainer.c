@@ -23,8 +23,13 @@ static void judge(const struct copy_pair *pair, const struct state_both *both,
     verdict->behind.group = verdict->unequal.group = verdict->done.group = authority;
     verdict->behind.count = verdict->unequal.count = verdict->done.count = 0;
     for (size_t i = 0; i < authority->keys.count; i++) {
-        if (state_both_unread_at(both, i)) {
-            key_list_add(unread, key_list_at(authority->keys.list, authority->keys.first + i));
+        struct slice key = key_list_at(authority->keys.list, authority->keys.first + i);
+        if (!pair_has_key(pair, key)) {
+            /* A script has written it beside its own keys: of another slot, so no concern of ours.
+             */
+            key_choice_add(&verdict->done, i);
+        } else if (state_both_unread_at(both, i)) {
+            key_list_add(unread, key);
         } else if (groups_verified_at(authority, copy, i, pair->max_skew_ms)) {
             key_choice_add(&verdict->done, i);
         } else if (copy->states[i].number < authority->states[i].number) {

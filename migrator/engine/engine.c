@@ -278,8 +278,8 @@ struct journal_place engine_place(const struct engine *engine)
 void engine_publish_progress(struct engine *engine, bool now)
 {
     uint64_t now_us = clock_now_us();
-    if (!now &&
-        now_us - engine->progress_written_us < engine->settings->progress_period_ms * 1000) {
+    if (!now && now_us - engine->progress_written_us <
+                    option_number(&engine->settings->progress_period_ms) * 1000) {
         return;
     }
     engine->progress_written_us = now_us;

@@ -53,7 +53,7 @@ struct engine {
     struct scanner backfill;
     struct verifier verifier;
     bool has_verifier;
-    uint64_t hold_began_us;      /* 0: no hold */
+    uint64_t hold_began_us; /* 0: no hold */
     struct hold_steps hold_steps;
     uint64_t hold_deadline_us;   /* 0: none */
     uint64_t quiet_since_us;     /* the dirty set has stayed below cutover_keys; 0: it has not */

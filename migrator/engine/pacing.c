@@ -11,7 +11,7 @@ void engine_watch_latency(struct engine *engine)
 {
     const struct topology_shard *shards = engine->view.shards;
     struct error err;
-    if (engine->settings->is_full_rate) {
+    if (option_flag(&engine->settings->is_full_rate)) {
         return;
     }
     if (engine->probe != NULL &&
@@ -22,7 +22,7 @@ void engine_watch_latency(struct engine *engine)
         return;
     }
     engine->probe = probe_start(&shards[SIDE_SOURCE], &shards[SIDE_TARGET],
-                                engine->settings->shard_timeout_ms, &err);
+                                option_number(&engine->settings->shard_timeout_ms), &err);
     if (engine->probe == NULL) {
         log_warn("copying will not spare the clients reason=\"%s\"", err.text);
     }

@@ -1,9 +1,12 @@
-/* What the operator may set on sluice-migrator; filled by main from the options, then only read. */
+/* What the operator may set on sluice-migrator; filled by main from the options. On SIGHUP the main
+ * thread changes numbers and flags, which others read by option_number and option_flag. */
 #ifndef MIGRATOR_ENGINE_SETTINGS_H
 #define MIGRATOR_ENGINE_SETTINGS_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "lib/base/options.h"
 
 struct migrator_settings {
     char *store_url;
@@ -16,6 +19,9 @@ struct migrator_settings {
     uint64_t progress_period_ms; /* between two progress records in the journal */
     bool is_full_rate;           /* copy without regard to the shards' latency */
     bool list_fail_points;
+    /* The command line, to be read again on SIGHUP. */
+    int argc;
+    char **argv;
 };
 
 #endif

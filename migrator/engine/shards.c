@@ -15,18 +15,36 @@ void engine_disconnect(struct engine *engine, enum side side)
     engine->links[side] = NULL;
 }
 
+static enum step_result take_over(struct engine *engine, enum side side, const struct error *why)
+{
+    const char *name = engine->view.shards[side].name;
+    struct error err;
+    engine_disconnect(engine, SIDE_SOURCE);
+    engine_disconnect(engine, SIDE_TARGET);
+    log_warn("shard is not the process of the topology migration=m%llu shard=%s reason=\"%s\"",
+             (unsigned long long)engine->id, name, why->text);
+    if (cluster_takeover(engine->store, name, false, &err) != TAKEOVER_DONE) {
+        return engine_retry(engine, &err);
+    }
+    return STEP_ADVANCED;
+}
+
 bool engine_connect(struct engine *engine, enum side side, enum step_result *result)
 {
     const struct topology_shard *shard = &engine->view.shards[side];
     struct error err;
-    if (engine->links[side] != NULL && !shard_is_broken(engine->links[side])) {
+    struct shard_link *present = engine->links[side];
+    if (present != NULL && !shard_is_broken(present) &&
+        shard_identity_equal(shard_link_identity(present), &shard->identity)) {
         return true;
     }
     engine_disconnect(engine, side);
-    struct shard_link *link =
-        shard_open(shard->host, shard->port, "migrator", engine->settings->shard_timeout_ms, &err);
+    struct shard_link *link = shard_open(shard->host, shard->port, "migrator",
+                                         option_number(&engine->settings->shard_timeout_ms), &err);
     if (link == NULL) {
-        *result = engine_retry(engine, &err);
+        /* Its Sentinels may know of another process: else proxies alone would ask them. */
+        *result = shard->sentinels[0] != '\0' ? take_over(engine, side, &err)
+                                              : engine_retry(engine, &err);
         return false;
     }
     if (!shard_identity_equal(shard_link_identity(link), &shard->identity)) {
@@ -49,20 +67,6 @@ bool engine_connect_both(struct engine *engine, enum step_result *result)
 {
     return engine_connect(engine, SIDE_SOURCE, result) &&
            engine_connect(engine, SIDE_TARGET, result);
-}
-
-static enum step_result take_over(struct engine *engine, enum side side, const struct error *why)
-{
-    const char *name = engine->view.shards[side].name;
-    struct error err;
-    engine_disconnect(engine, SIDE_SOURCE);
-    engine_disconnect(engine, SIDE_TARGET);
-    log_warn("shard is not the process of the topology migration=m%llu shard=%s reason=\"%s\"",
-             (unsigned long long)engine->id, name, why->text);
-    if (cluster_takeover(engine->store, name, false, &err) != TAKEOVER_DONE) {
-        return engine_retry(engine, &err);
-    }
-    return STEP_ADVANCED;
 }
 
 enum step_result engine_failed(struct engine *engine, enum side side, enum fence_outcome outcome,
@@ -166,7 +170,7 @@ static void note_room(struct engine *engine, enum side side, uint64_t used, uint
                     "waits for memory on shard \"%s\": %llu of maxmemory's %llu bytes are in use, "
                     "copy-memory-limit is %llu percent",
                     name, (unsigned long long)used, (unsigned long long)maximum,
-                    (unsigned long long)engine->settings->copy_memory_limit);
+                    (unsigned long long)option_number(&engine->settings->copy_memory_limit));
     log_warn("%s migration=m%llu", text.text, (unsigned long long)engine->id);
     ENGINE_NOTE(engine, "error", "{s:s}", "text", text.text);
 }
@@ -189,9 +193,9 @@ bool engine_copy_has_room(struct engine *engine)
         !read_memory(engine, copy, "maxmemory", &maximum)) {
         return true; /* whoever uses the link next finds out what is wrong with it */
     }
-    bool is_short =
-        maximum > 0 &&
-        (double)used * 100 > (double)maximum * (double)engine->settings->copy_memory_limit;
+    bool is_short = maximum > 0 && (double)used * 100 >
+                                       (double)maximum * (double)option_number(
+                                                             &engine->settings->copy_memory_limit);
     if (is_short != engine->is_short_of_room) {
         engine->is_short_of_room = is_short;
         note_room(engine, copy, used, maximum);

@@ -62,6 +62,36 @@ enum step_result engine_enter(struct engine *engine, enum phase to, bool *was_do
     return engine_change(engine, enter, to, was_done);
 }
 
+/* What stands once this migration has entered the phase; null: it would not. Frees `before`. */
+static struct topology *entered(struct engine *engine, struct topology *before, enum phase phase)
+{
+    struct topology *next = topology_next(before);
+    topology_free(before);
+    if (!enter(engine, next, topology_find_migration(next, engine->id), phase)) {
+        topology_free(next);
+        return NULL;
+    }
+    return next;
+}
+
+void engine_stage(struct engine *engine, enum phase hold, enum phase to)
+{
+    struct error ignored; /* the changes themselves will tell */
+    struct topology *topology = store_read(engine->store, NULL, &ignored);
+    const struct migration *migration =
+        topology != NULL ? topology_find_migration(topology, engine->id) : NULL;
+    if (migration == NULL || !view_permits(&engine->view, migration)) {
+        topology_free(topology);
+        return;
+    }
+    topology = entered(engine, topology, hold);
+    topology = topology != NULL ? entered(engine, topology, to) : NULL;
+    if (topology != NULL) {
+        store_stage(engine->store, topology);
+        topology_free(topology);
+    }
+}
+
 static bool begin_base(struct engine *engine, struct topology *next, struct migration *migration,
                        uint64_t side)
 {

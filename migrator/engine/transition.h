@@ -16,6 +16,8 @@ enum step_result engine_change(struct engine *engine, transition_fn *change, uin
                                bool *was_done);
 /* migration_enter(to). */
 enum step_result engine_enter(struct engine *engine, enum phase to, bool *was_done);
+/* Just before a hold, whose clients wait for the change that ends it: prepares that one. */
+void engine_stage(struct engine *engine, enum phase hold, enum phase to);
 /* The same process is named again for a side: a new base and generation. */
 enum step_result engine_new_base(struct engine *engine, enum side side, const char *reason);
 

@@ -60,6 +60,7 @@ static enum step_result towards_hold(struct engine *engine)
         !phase_remember_request(engine, REQUEST_SWITCH, &result)) {
         return result;
     }
+    engine_stage(engine, PHASE_HOLD, PHASE_SWITCHED);
     PASS(STEP_DUAL_WRITE_BEFORE_HOLD);
     result = engine_enter(engine, PHASE_HOLD, &was_done);
     if (was_done) {

@@ -139,7 +139,8 @@ static bool is_out_of_patience(struct engine *engine)
     if (engine->unreachable_since_us == 0) {
         engine->unreachable_since_us = now_us;
     }
-    return now_us - engine->unreachable_since_us >= engine->settings->purge_patience_ms * 1000;
+    return now_us - engine->unreachable_since_us >=
+           option_number(&engine->settings->purge_patience_ms) * 1000;
 }
 
 static void count_purged(struct engine *engine, uint64_t keys)

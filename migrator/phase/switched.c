@@ -53,6 +53,7 @@ static enum step_result keep_the_copy(struct engine *engine)
         !phase_remember_request(engine, REQUEST_ROLLBACK, &result)) {
         return result;
     }
+    engine_stage(engine, PHASE_HOLD_BACK, PHASE_ABORTING);
     PASS(STEP_SWITCHED_BEFORE_HOLD_BACK);
     result = engine_enter(engine, PHASE_HOLD_BACK, &was_done);
     if (was_done) {

@@ -38,7 +38,7 @@ static int serve_topology(void *context, struct buffer *body)
         buffer_add_text(body, "{\"error\": \"the store does not answer\"}\n");
         return HTTP_UNAVAILABLE;
     }
-    document_format(admin->view->topology, body);
+    document_format_readable(admin->view->topology, body);
     return HTTP_OK;
 }
 

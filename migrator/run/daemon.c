@@ -9,6 +9,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/random.h"
+#include "lib/base/service.h"
 #include "lib/cluster/feed.h"
 #include "migrator/run/admin.h"
 #include "migrator/run/debts.h"
@@ -19,7 +20,8 @@
 #define STOP_TIMEOUT_US UINT64_C(900000)
 
 struct daemon {
-    const struct migrator_settings *settings;
+    struct migrator_settings *settings;
+    reload_fn *reload;
     struct loop *loop;
     struct feed *feed;
     struct topology *topology; /* the newest that was read */
@@ -31,6 +33,8 @@ struct daemon {
     atomic_bool is_stopping; /* read by the debts' thread */
     int signal_fd;
     struct io signal_io;
+    uint64_t alive_period_us; /* 0: no service manager watches */
+    uint64_t said_alive_us;
     struct io feed_io;
     struct timer tick;
 };
@@ -46,10 +50,20 @@ static void look(struct daemon *daemon)
     }
 }
 
+static void say_alive(struct daemon *daemon)
+{
+    uint64_t now_us = loop_now_us(daemon->loop);
+    if (daemon->alive_period_us > 0 && now_us >= daemon->said_alive_us + daemon->alive_period_us) {
+        service_alive();
+        daemon->said_alive_us = now_us;
+    }
+}
+
 static void on_tick(void *context)
 {
     struct daemon *daemon = context;
     look(daemon);
+    say_alive(daemon);
     timer_start(&daemon->tick, TICK_MS);
 }
 
@@ -77,12 +91,29 @@ static void on_news(void *context)
     look(daemon);
 }
 
+static void reload_settings(struct daemon *daemon)
+{
+    struct error err;
+    service_reloading();
+    if (daemon->reload(daemon->settings, &err)) {
+        log_info("configuration reloaded");
+    } else {
+        log_error("configuration left as it was why=\"%s\"", err.text);
+    }
+    service_ready();
+}
+
 static void on_signal(void *context)
 {
     struct daemon *daemon = context;
     struct signalfd_siginfo info;
-    if (read(daemon->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+    while (read(daemon->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP) {
+            reload_settings(daemon);
+            continue;
+        }
         log_info("stopping signal=%u", info.ssi_signo);
+        service_stopping();
         loop_stop(daemon->loop);
     }
 }
@@ -98,6 +129,7 @@ static bool open_signals(struct daemon *daemon, struct error *err)
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
     daemon->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     return daemon->signal_fd >= 0 || error_set(err, "cannot watch for signals");
 }
@@ -157,7 +189,9 @@ static void begin(struct daemon *daemon)
     log_info("started store=%s admin=%s id=%s epoch=%llu", daemon->settings->store_url,
              admin_address(daemon->admin), daemon->settings->id,
              (unsigned long long)daemon->topology->epoch);
+    daemon->alive_period_us = service_alive_period_us();
     on_tick(daemon);
+    service_ready();
 }
 
 static void end(struct daemon *daemon)
@@ -195,9 +229,9 @@ static void close_all(struct daemon *daemon)
     topology_free(daemon->topology);
 }
 
-bool daemon_run(const struct migrator_settings *settings, struct error *err)
+bool daemon_run(struct migrator_settings *settings, reload_fn *reload, struct error *err)
 {
-    struct daemon daemon = {.settings = settings, .signal_fd = -1};
+    struct daemon daemon = {.settings = settings, .reload = reload, .signal_fd = -1};
     roster_init(&daemon.roster);
     bool ok = open_all(&daemon, err);
     if (ok) {

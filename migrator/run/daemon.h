@@ -6,9 +6,12 @@
 #include "lib/base/error.h"
 #include "migrator/engine/settings.h"
 
+/* On SIGHUP: reads the settings again. False: they are as they were. */
+typedef bool reload_fn(struct migrator_settings *settings, struct error *err);
+
 /* Runs until SIGTERM or SIGINT, which the caller has blocked in every thread. False: it could not
  * start. */
-bool daemon_run(const struct migrator_settings *settings, struct error *err)
+bool daemon_run(struct migrator_settings *settings, reload_fn *reload, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -80,8 +80,9 @@ static bool open_keepers(struct payment *payment, struct error *err)
         if (payment->keepers[owner] != NULL) {
             continue;
         }
-        payment->keepers[owner] = shard_open(place->host, place->port, "migrator",
-                                             payment->debts->settings->shard_timeout_ms, err);
+        payment->keepers[owner] =
+            shard_open(place->host, place->port, "migrator",
+                       option_number(&payment->debts->settings->shard_timeout_ms), err);
         if (payment->keepers[owner] == NULL) {
             return error_prefix(err, "shard \"%s\" owns slots of it", place->name);
         }
@@ -220,7 +221,7 @@ static bool pay(struct payment *payment, struct error *err)
         return error_set(err, "slots of the debt are in use on shard \"%s\"", shard->name);
     }
     payment->link = shard_open(shard->host, shard->port, "migrator",
-                               payment->debts->settings->shard_timeout_ms, err);
+                               option_number(&payment->debts->settings->shard_timeout_ms), err);
     if (payment->link == NULL) {
         return false;
     }

@@ -10,14 +10,13 @@
 #include "lib/net/stream.h"
 #include "lib/resp/framer.h"
 #include "proxy/backend/backend_internal.h"
+#include "proxy/backend/backoff.h"
 
-#define BACKOFF_FIRST_US 50000u
-#define BACKOFF_MAX_US   1000000u
-#define KEPT_OUT_BYTES   ((size_t)64 << 10)
-#define READS_PER_TURN   16
-#define STALL_BYTES      ((size_t)512 << 10) /* unread by the client */
-#define STALL_MAX_US     50000u
-#define OUT_LIMIT_BYTES  SIZE_MAX /* the router stops senders above a mark: backend_backlog */
+#define KEPT_OUT_BYTES  ((size_t)64 << 10)
+#define READS_PER_TURN  16
+#define STALL_BYTES     ((size_t)512 << 10) /* unread by the client */
+#define STALL_MAX_US    50000u
+#define OUT_LIMIT_BYTES SIZE_MAX /* the router stops senders above a mark: backend_backlog */
 
 static const char *const state_names[] = {"down", "connecting", "greeting", "ready"};
 
@@ -125,16 +124,6 @@ static void tell_in_flight(struct backend *backend)
     }
 }
 
-static uint64_t backoff_us(const struct backend *backend)
-{
-    uint64_t wait = BACKOFF_FIRST_US;
-    for (unsigned i = 1; i < backend->failures && wait < BACKOFF_MAX_US; i++) {
-        wait *= 2;
-    }
-    /* Jitter of a quarter, so that many proxies do not come back at once. */
-    return wait - random_system() % (wait / 4);
-}
-
 static void end_stall(struct backend *backend)
 {
     struct request *oldest = backend->in_flight.first;
@@ -158,8 +147,8 @@ void backend_lose(struct backend *backend, const char *why)
     backend->is_in_push = false;
     backend->incarnation++;
     backend->failures = was_ready ? 0 : backend->failures + 1;
-    backend->retry_at_us =
-        loop_now_us(backend->shared->loop) + (was_ready ? 0 : backoff_us(backend));
+    backend->retry_at_us = loop_now_us(backend->shared->loop) +
+                           (was_ready ? 0 : backoff_us(backend->failures, random_system()));
     counter_add(&counters_of(backend)->failures, 1);
     if (was_any_sent && was_ready) {
         backend_orphan(backend, backend->connection_id);
@@ -425,6 +414,25 @@ size_t backend_backlog(const struct backend *backend)
     return buffer_length(&backend->out);
 }
 
+unsigned backend_in_flight(const struct backend *backend)
+{
+    return backend->in_flight.count;
+}
+
+/* A large request or reply may take its time, as long as it gets on. */
+static bool has_stood_still(const struct backend *backend, uint64_t now_us, uint64_t limit_us)
+{
+    const struct request *oldest = backend->in_flight.first;
+    return backend->state == BACKEND_READY && oldest != NULL && !backend->is_patient &&
+           backend->stalled_at_us == 0 && now_us > oldest->sent_at_us + limit_us &&
+           now_us > backend->progress_us + limit_us;
+}
+
+bool backend_is_stuck(const struct backend *backend, uint64_t limit_us)
+{
+    return has_stood_still(backend, loop_now_us(backend->shared->loop), limit_us);
+}
+
 uint64_t backend_sent(const struct backend *backend)
 {
     return backend->sent;
@@ -468,7 +476,11 @@ static void on_connected(void *context)
     }
     set_state(backend, BACKEND_GREETING);
     counter_add(&counters_of(backend)->connects, 1);
-    backend_greet(backend);
+    if (backend->is_unfenced) {
+        backend_become_ready(backend);
+    } else {
+        backend_greet(backend);
+    }
 }
 
 static void connect_now(struct backend *backend)
@@ -481,7 +493,8 @@ static void connect_now(struct backend *backend)
     int fd = socket_connect(&backend->endpoint);
     if (fd < 0) {
         backend->failures++;
-        backend->retry_at_us = backend->started_at_us + backoff_us(backend);
+        backend->retry_at_us =
+            backend->started_at_us + backoff_us(backend->failures, random_system());
         backend->events.on_down(backend->events.context, backend);
         return;
     }
@@ -540,12 +553,8 @@ void backend_expel(struct backend *backend)
 
 static bool is_overdue(const struct backend *backend, uint64_t now_us)
 {
-    const struct request *oldest = backend->in_flight.first;
     if (backend->state == BACKEND_READY) {
-        /* A large request or reply may take its time, as long as it gets on. */
-        return oldest != NULL && !backend->is_patient && backend->stalled_at_us == 0 &&
-               now_us > oldest->sent_at_us + backend->shared->timeout_us &&
-               now_us > backend->progress_us + backend->shared->timeout_us;
+        return has_stood_still(backend, now_us, backend->shared->timeout_us);
     }
     return backend->state != BACKEND_DOWN &&
            now_us > backend->started_at_us + backend->shared->connect_timeout_us;
@@ -580,6 +589,12 @@ void backend_set_protocol(struct backend *backend, unsigned char protocol)
 void backend_set_patient(struct backend *backend)
 {
     backend->is_patient = true;
+}
+
+void backend_set_unfenced(struct backend *backend)
+{
+    ASSERT(!backend->is_targeted);
+    backend->is_unfenced = true;
 }
 
 void backend_set_listening(struct backend *backend, backend_value_fn *on_value, size_t value_max)

@@ -70,6 +70,9 @@ void backend_set_target(struct backend *backend, unsigned index, const char *nam
 void backend_set_protocol(struct backend *backend, unsigned char protocol);
 /* Its requests may wait for hours: no time-out for their replies. */
 void backend_set_patient(struct backend *backend);
+/* Nothing is said on it before its requests, not even hello: for what a shard answers that answers
+ * nothing else. Before the first target. */
+void backend_set_unfenced(struct backend *backend);
 /* For publish/subscribe: once ready it carries no requests. What is said on it is not in flight,
  * and each value that the shard sends is handed over whole; one of more than `value_max` bytes
  * loses the connection. Before the first target. */
@@ -106,6 +109,10 @@ void backend_go_on(struct backend *backend);
 
 /* Bytes that wait to be written: above a mark the senders' clients are not read any more. */
 size_t backend_backlog(const struct backend *backend);
+/* Requests that were committed and have not ended, on the present connection. */
+unsigned backend_in_flight(const struct backend *backend);
+/* The oldest request has got no further for so long. */
+bool backend_is_stuck(const struct backend *backend, uint64_t limit_us);
 
 /* The number of requests sent so far; and whether all up to such a number have ended. A given-up
  * connection holds that back until backend_killed, once for each on_given_up. */

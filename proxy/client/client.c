@@ -368,10 +368,30 @@ static bool has_enough_under_way(const struct client *client)
            unread_bytes(client) >= OUT_HIGH_BYTES;
 }
 
+/* Some shard takes less than it is sent. Who waits for no answer may go on: it may be another shard
+ * that is asked next. */
+static bool is_held_back(const struct client *client, bool is_congested)
+{
+    return has_enough_under_way(client) || (is_congested && client->pending > 0);
+}
+
 bool client_waits_for_an_element(const struct client *client)
 {
     return client->blocked != NULL && client->blocked->cancel != NULL &&
            client->blocked->command->handler == HANDLER_BLOCK;
+}
+
+static bool may_wait_for_hours(const struct client *client)
+{
+    return client_waits_for_an_element(client) ||
+           (client->blocked != NULL && client->blocked->command->handler == HANDLER_WAIT);
+}
+
+/* Nothing more of it is dispatched before something that is under way is answered. */
+static bool must_wait(const struct client *client)
+{
+    const struct request *last = client->last;
+    return client->blocked != NULL || (last != NULL && last->is_barrier && !last->is_complete);
 }
 
 /* What a client has sent behind a command that must be answered first. Where that may take hours,
@@ -379,7 +399,7 @@ bool client_waits_for_an_element(const struct client *client)
 static void leave_backlog(struct client *client, size_t size)
 {
     client->has_backlog = true;
-    if (!client_waits_for_an_element(client) || size > BLOCKED_INPUT_MAX) {
+    if (!may_wait_for_hours(client) || size > BLOCKED_INPUT_MAX) {
         pause_reading(client);
     }
 }
@@ -392,11 +412,11 @@ static size_t handle_commands(struct client *client, const char *data, size_t si
     bool is_congested = router_is_congested(client->host->router);
     while (used < size && !client->is_closed && !client->is_draining) {
         struct command command;
-        if (client->blocked != NULL) {
+        if (must_wait(client)) {
             leave_backlog(client, size - used);
             break;
         }
-        if (is_congested || has_enough_under_way(client)) {
+        if (is_held_back(client, is_congested)) {
             pause_reading(client);
             break;
         }
@@ -468,8 +488,9 @@ static void on_readable(void *context)
         enum stream_result result = stream_read(&client->stream, room, size, &count);
         if (result == STREAM_END) {
             /* It may have closed only its own half, as `... | nc` does: what it asked is answered;
-             * when it is gone altogether the next write tells. But nothing is popped for it. */
-            if (client_waits_for_an_element(client)) {
+             * when it is gone altogether the next write tells. But nothing is popped for it, and
+             * nothing is waited for. */
+            if (may_wait_for_hours(client)) {
                 client_cut_off(client);
             } else {
                 client_drain(client);
@@ -501,8 +522,8 @@ static void on_readable(void *context)
 static void go_on(struct client *client)
 {
     bool has_reason = client->is_paused || client->has_backlog;
-    if (!has_reason || client->blocked != NULL || has_enough_under_way(client) ||
-        router_is_congested(client->host->router)) {
+    if (!has_reason || must_wait(client) ||
+        is_held_back(client, router_is_congested(client->host->router))) {
         return;
     }
     client->has_backlog = false;

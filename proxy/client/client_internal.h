@@ -142,6 +142,10 @@ void subscription_describe(const struct client *client, struct buffer *text);
 /* local.c: answers commands that no shard is asked for. */
 void local_answer(struct client *client, struct request *request, const struct command *command);
 
+/* The same, to whoever wants the answer. */
+void local_write(struct client *client, const struct command_info *info, struct buffer *out,
+                 const struct command *command);
+
 /* Writes the answer to `out`. */
 typedef void local_fn(struct client *client, struct buffer *out, const struct command *command);
 

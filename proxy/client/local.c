@@ -195,7 +195,8 @@ void local_answer_subcommand(const struct subcommand *subcommands, size_t count,
     }
 }
 
-void local_answer(struct client *client, struct request *request, const struct command *command)
+void local_write(struct client *client, const struct command_info *info, struct buffer *out,
+                 const struct command *command)
 {
     static local_fn *const answers[HANDLER_COUNT] = {
         [HANDLER_PING] = answer_ping,     [HANDLER_ECHO] = answer_echo,
@@ -206,8 +207,13 @@ void local_answer(struct client *client, struct request *request, const struct c
         [HANDLER_CONFIG] = local_config,  [HANDLER_ACL] = local_acl,
         [HANDLER_ROLE] = local_role,
     };
-    local_fn *answer = answers[request->command->handler];
+    local_fn *answer = answers[info->handler];
     ASSERT(answer != NULL);
-    answer(client, request_answer(request), command);
+    answer(client, out, command);
+}
+
+void local_answer(struct client *client, struct request *request, const struct command *command)
+{
+    local_write(client, request->command, request_answer(request), command);
     router_answer(request);
 }

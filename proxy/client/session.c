@@ -10,7 +10,12 @@
 #include "proxy/pubsub/keyspace_event.h"
 #include "proxy/routing/blocking.h"
 #include "proxy/routing/fanout.h"
+#include "proxy/routing/scan.h"
+#include "proxy/routing/script_admin.h"
+#include "proxy/routing/script_call.h"
+#include "proxy/routing/script_kill.h"
 #include "proxy/routing/split.h"
+#include "proxy/routing/wait.h"
 
 #define FEW_KEYS     64u
 #define RESERVED_KEY "ERR keys that begin with __sluice: are reserved"
@@ -111,7 +116,7 @@ static void route(struct client *client, struct request *request, const struct c
 
 static void split(struct client *client, struct request *request, const struct command *command)
 {
-    if (request->command->handler == HANDLER_MSET && command->argc % 2 == 0) {
+    if (split_groups(request->command, command->argc) == 0) {
         bool is_written = command_error_arity(request_answer(request), request->command);
         ASSERT(is_written);
         session_refuse(client, request);
@@ -140,6 +145,13 @@ static void block(struct client *client, struct request *request, const struct c
     blocking_dispatch(client->host->router, request, command);
 }
 
+static void script(struct client *client, struct request *request, const struct command *command)
+{
+    if (find_route(client, request, command, false)) {
+        script_dispatch(client->host->router, request, command);
+    }
+}
+
 static void publish(struct client *client, struct request *request, const struct command *command)
 {
     struct router *router = client->host->router;
@@ -155,22 +167,48 @@ static void dispatch(struct client *client, struct request *request, const struc
     case HANDLER_ROUTE:
         route(client, request, command);
         break;
-    case HANDLER_MGET:
-    case HANDLER_MSET:
-    case HANDLER_SUM_KEYS:
+    case HANDLER_SPLIT:
         split(client, request, command);
         break;
     case HANDLER_ANY_SHARD:
         fanout_any_shard(router, request, session_wire_bytes(request, command));
         break;
-    case HANDLER_SUM_SHARDS:
-        fanout_sum(router, request, session_wire_bytes(request, command));
+    case HANDLER_ALL_SHARDS:
+        fanout_all_shards(router, request, session_wire_bytes(request, command));
+        break;
+    case HANDLER_TEXTS:
+        fanout_texts(router, request, session_wire_bytes(request, command));
+        break;
+    case HANDLER_DBSIZE:
+        fanout_dbsize(router, request);
         break;
     case HANDLER_KEYS:
         fanout_keys(router, request, session_wire_bytes(request, command));
         break;
+    case HANDLER_RANDOMKEY:
+        fanout_randomkey(router, request, session_wire_bytes(request, command));
+        break;
+    case HANDLER_FLUSH:
+        fanout_flush(router, request, command);
+        break;
+    case HANDLER_WAIT:
+        client->blocked = request;
+        wait_dispatch(router, request, command);
+        break;
     case HANDLER_SCAN:
-        fanout_scan(router, request, command);
+        scan_dispatch(router, request, command);
+        break;
+    case HANDLER_SCRIPT:
+        script(client, request, command);
+        break;
+    case HANDLER_SCRIPT_LOAD:
+    case HANDLER_SCRIPT_EXISTS:
+    case HANDLER_SCRIPT_FLUSH:
+        script_admin_dispatch(router, request, command);
+        break;
+    case HANDLER_SCRIPT_KILL:
+        client->blocked = request; /* it takes connections: one at a time */
+        script_kill_dispatch(router, request, session_wire_bytes(request, command));
         break;
     case HANDLER_MULTI:
         transaction_begin(client, request);

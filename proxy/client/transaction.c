@@ -1,21 +1,28 @@
 /* MULTI, EXEC, DISCARD: the commands of a transaction are kept here until EXEC and then go to their
  * shard as one unit (proxy/routing/dual_write.c), with the marks of all keys they write before them
  * where the slot has a copy. A transaction left open by its client thus holds nothing on a shard.
- * All its keys are in one slot. */
+ * All its keys are in one slot. What the proxy answers itself (CLIENT, INFO, ...) waits here until
+ * the shard has answered the unit, and gets its place in EXEC's array. */
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
+#include "lib/command/errors.h"
 #include "lib/resp/writer.h"
 #include "proxy/client/client_internal.h"
+#include "proxy/client/local_queue.h"
 #include "proxy/pubsub/keyspace_event.h"
 #include "proxy/routing/private_lane.h"
+#include "proxy/routing/reply_cursor.h"
+#include "proxy/routing/script_call.h"
 
 #define CROSSSLOT             "CROSSSLOT Keys in request don't hash to the same slot"
+#define TOO_LARGE             "ERR the transaction is too large"
 #define TRANSACTION_BYTES_MAX ((size_t)64 << 20)
 
 struct transaction {
     struct unit *unit;
     struct buffer bytes;
-    unsigned slot;         /* SLOT_NONE until a command has a key */
+    struct local_queue *locals; /* null: all goes to the shard */
+    unsigned slot;              /* SLOT_NONE until a command has a key */
     unsigned publish_slot; /* of the first channel published to: where it goes if none has a key */
     bool has_written_keys;
     bool is_spoilt;
@@ -29,13 +36,19 @@ void transaction_forget(struct client *client)
     }
     client->transaction = NULL;
     unit_free(transaction->unit);
+    local_queue_free(transaction->locals);
     buffer_fini(&transaction->bytes);
     mem_free(transaction);
 }
 
+static unsigned count_all(const struct transaction *transaction)
+{
+    return transaction->unit->count + local_queue_count(transaction->locals);
+}
+
 int transaction_length(const struct client *client)
 {
-    return client->transaction != NULL ? (int)client->transaction->unit->count : -1;
+    return client->transaction != NULL ? (int)count_all(client->transaction) : -1;
 }
 
 bool transaction_writes(const struct client *client)
@@ -151,9 +164,8 @@ static bool can_be_queued(const struct command_info *info)
 {
     switch (info->handler) {
     case HANDLER_ROUTE:
-    case HANDLER_MGET:
-    case HANDLER_MSET:
-    case HANDLER_SUM_KEYS:
+    case HANDLER_SPLIT:
+    case HANDLER_SCRIPT:
     case HANDLER_ANY_SHARD:
     case HANDLER_PING:
     case HANDLER_ECHO:
@@ -190,7 +202,7 @@ static void note_publish(const struct client *client, const struct request *requ
 }
 
 static bool keep(struct transaction *transaction, const struct command_info *info,
-                 const struct command *command)
+                 const struct command *command, bool has_keys)
 {
     struct unit *unit = transaction->unit;
     if (command->raw.len > TRANSACTION_BYTES_MAX / 2 ||
@@ -203,7 +215,9 @@ static bool keep(struct transaction *transaction, const struct command_info *inf
             mem_realloc(unit->commands, unit->capacity * sizeof(struct command_info *));
     }
     unit->commands[unit->count++] = info;
-    if (command->is_inline) {
+    if (info->handler == HANDLER_SCRIPT) {
+        script_write(&transaction->bytes, info, command, has_keys);
+    } else if (command->is_inline) {
         write_command(&transaction->bytes, command->argv, command->argc);
     } else {
         buffer_add(&transaction->bytes, command->raw.data, command->raw.len);
@@ -211,10 +225,41 @@ static bool keep(struct transaction *transaction, const struct command_info *inf
     return true;
 }
 
+static void answer_queued(struct request *request)
+{
+    write_status(request_answer(request), "QUEUED");
+    router_answer(request);
+}
+
+static void queue_local(struct client *client, struct request *request,
+                        const struct command *command)
+{
+    struct transaction *transaction = client->transaction;
+    if (transaction->locals == NULL) {
+        transaction->locals = local_queue_new();
+    }
+    if (!local_queue_add(transaction->locals, count_all(transaction), request->command, command)) {
+        refuse(client, request, TOO_LARGE);
+        return;
+    }
+    answer_queued(request);
+}
+
 void transaction_queue(struct client *client, struct request *request,
                        const struct command *command)
 {
     struct transaction *transaction = client->transaction;
+    if (request->command->nsubcommands > 0) {
+        bool is_written = command_error_unknown_subcommand(request_answer(request), command->argv);
+        ASSERT(is_written);
+        transaction_spoil(client);
+        session_refuse(client, request);
+        return;
+    }
+    if (local_queue_takes(client, request->command, command)) {
+        queue_local(client, request, command);
+        return;
+    }
     if (!can_be_queued(request->command)) {
         refuse(client, request, "ERR this command is not supported by Sluice inside MULTI");
         return;
@@ -227,16 +272,97 @@ void transaction_queue(struct client *client, struct request *request,
         refuse(client, request, CROSSSLOT);
         return;
     }
-    if (!keep(transaction, request->command, command)) {
-        refuse(client, request, "ERR the transaction is too large");
+    if (!keep(transaction, request->command, command, request->slot != SLOT_NONE)) {
+        refuse(client, request, TOO_LARGE);
         return;
     }
     note_publish(client, request, command);
     transaction->slot = request->slot != SLOT_NONE ? request->slot : transaction->slot;
     transaction->has_written_keys = transaction->has_written_keys || request->has_written_keys;
-    write_status(request_answer(request), "QUEUED");
+    answer_queued(request);
+}
+
+/* --- with commands of the proxy's own ---------------------------------------------------------
+ */
+
+/* The unit goes to the shard in a part of the client's request: EXEC's array is put together when
+ * the part is answered. */
+struct mixed_exec {
+    struct router *router;
+    struct request *request; /* the client's; null: it is gone */
+    struct local_queue *locals;
+};
+
+static void on_client_gone(struct request *request)
+{
+    struct mixed_exec *exec = request->work;
+    exec->request = NULL;
+    request->work = NULL;
     router_answer(request);
 }
+
+/* An error and null (WATCH) stand for the whole: then nothing was executed. */
+static void answer_mixed(struct mixed_exec *exec, const struct request *part)
+{
+    struct request *request = exec->request;
+    struct client *client = request->owner;
+    struct slice reply = buffer_slice(&part->reply), elements;
+    int64_t count = part->is_error ? -1 : reply_array(reply, &elements);
+    request->work = NULL;
+    request->cancel = NULL;
+    request->is_error = part->is_error;
+    if (count < 0) {
+        buffer_add(request_answer(request), reply.data, reply.len);
+    } else {
+        local_queue_run(exec->locals, client, elements, (uint64_t)count, request_answer(request));
+    }
+    router_answer(request);
+}
+
+static void on_part_done(struct request *part)
+{
+    struct mixed_exec *exec = part->owner;
+    struct router *router = exec->router;
+    if (exec->request != NULL) {
+        answer_mixed(exec, part);
+    }
+    local_queue_free(exec->locals);
+    mem_free(exec);
+    request_give(router_pool(router), part);
+}
+
+/* What carries the unit in the client's place. Nothing of the client overtakes it. */
+static struct request *take_part(struct client *client, struct request *request)
+{
+    struct router *router = client->host->router;
+    struct mixed_exec *exec = mem_alloc(sizeof(*exec));
+    struct request *part = request_take(router_pool(router));
+    *exec = (struct mixed_exec){router, request, client->transaction->locals};
+    client->transaction->locals = NULL;
+    part->owner = exec;
+    part->done = on_part_done;
+    part->command = request->command;
+    part->protocol = request->protocol;
+    part->origin = request;
+    part->arrived_us = request->arrived_us;
+    request->work = exec;
+    request->cancel = on_client_gone;
+    request->is_barrier = true;
+    return part;
+}
+
+static void exec_locals(struct client *client, struct request *request)
+{
+    struct local_queue *locals = client->transaction->locals;
+    client->transaction->locals = NULL;
+    transaction_forget(client); /* CLIENT INFO shows it as over */
+    local_queue_run(locals, client, (struct slice){NULL, 0}, 0, request_answer(request));
+    local_queue_free(locals);
+    router_answer(request);
+}
+
+/* --- EXEC and DISCARD --------------------------------------------------------------------------
+ */
 
 /* The request takes over what was queued. */
 static void dispatch(struct client *client, struct request *request)
@@ -253,14 +379,12 @@ static void dispatch(struct client *client, struct request *request)
     request->shard = router_usable_shard(router);
     request->has_written_keys = transaction->has_written_keys;
     if (client->is_watching) {
-        /* Nothing behind it may overtake it on another connection. */
         request->private_lane = client->lane;
         request->slot = client->watched_slot;
         client->is_watching = false;
-        client->blocked = request;
     }
     transaction_forget(client);
-    router_dispatch(router, request, buffer_slice(&request->bytes));
+    script_dispatch_unit(router, request);
 }
 
 void transaction_exec(struct client *client, struct request *request)
@@ -272,12 +396,16 @@ void transaction_exec(struct client *client, struct request *request)
         transaction_forget(client);
         transaction_unwatch(client);
         router_answer_error(request, "EXECABORT Transaction discarded because of previous errors.");
-    } else if (transaction->unit->count == 0 && !client->is_watching) {
+    } else if (count_all(transaction) == 0 && !client->is_watching) {
         transaction_forget(client);
         write_array(request_answer(request), 0);
         router_answer(request);
+    } else if (transaction->unit->count == 0 && !client->is_watching) {
+        exec_locals(client, request);
     } else {
-        dispatch(client, request);
+        /* Nothing behind a watch's EXEC may overtake it on another connection. */
+        client->blocked = client->is_watching ? request : client->blocked;
+        dispatch(client, transaction->locals != NULL ? take_part(client, request) : request);
     }
 }
 

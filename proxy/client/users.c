@@ -50,7 +50,8 @@ bool users_log_in(struct client *client, struct buffer *out, struct slice name,
 /* Redis checks what a script does command by command; here only the shard sees that. */
 static bool is_blind_script(const struct client *client, const struct command_info *info)
 {
-    return info->form == FORM_SCRIPT && !client->host->limits->trusts_scripts &&
+    bool is_script = (info->categories >> CATEGORY_SCRIPTING & 1) != 0 && info->nspecs > 0;
+    return is_script && !client->host->limits->trusts_scripts &&
            !acl_user_is_unlimited(client->user);
 }
 

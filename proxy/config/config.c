@@ -10,51 +10,54 @@
 
 // clang-format off
 static const struct option_spec specs[] = {
-    {"store", OPTION_TEXT, FIELD(store), NULL, 0, 0, false,
+    {"store", OPTION_TEXT, FIELD(store), NULL, 0, 0, OPTION_AT_START,
      "where the topology is kept: file:DIR or etcd:HOST:PORT,..."},
-    {"listen", OPTION_TEXT, FIELD(listen), "127.0.0.1:6380", 0, 0, false,
+    {"listen", OPTION_TEXT, FIELD(listen), "127.0.0.1:6380", 0, 0, OPTION_AT_START,
      "address for Redis clients"},
-    {"admin", OPTION_TEXT, FIELD(admin), "127.0.0.1:9380", 0, 0, false,
+    {"admin", OPTION_TEXT, FIELD(admin), "127.0.0.1:9380", 0, 0, OPTION_AT_START,
      "address for /metrics, /stats, /topology, /healthz, /readyz"},
-    {"threads", OPTION_NUMBER, FIELD(threads), "1", 1, 256, false,
+    {"threads", OPTION_NUMBER, FIELD(threads), "1", 1, 256, OPTION_AT_START,
      "worker threads"},
-    {"id", OPTION_TEXT, FIELD(id), NULL, 0, 0, false,
+    {"id", OPTION_TEXT, FIELD(id), NULL, 0, 0, OPTION_AT_START,
      "name of this proxy; default: its listen address"},
-    {"maxclients", OPTION_NUMBER, FIELD(clients_max), "10000", 1, 1000000, false,
+    {"maxclients", OPTION_NUMBER, FIELD(clients_max), "10000", 1, 1000000, OPTION_RELOADABLE,
      "open client connections, over all threads"},
-    {"requirepass", OPTION_SECRET, FIELD(password), NULL, 0, 0, false,
+    {"requirepass", OPTION_SECRET, FIELD(password), NULL, 0, 0, OPTION_RELOADABLE,
      "password of the default user; in this file, or in SLUICE_REQUIREPASS"},
-    {"aclfile", OPTION_TEXT, FIELD(acl_file), NULL, 0, 0, false,
+    {"aclfile", OPTION_TEXT, FIELD(acl_file), NULL, 0, 0, OPTION_RELOADABLE,
      "users and what they may do, as in Redis' ACL files; read again by ACL LOAD"},
-    {"trust-scripts", OPTION_FLAG, FIELD(trusts_scripts), NULL, 0, 0, false,
+    {"trust-scripts", OPTION_FLAG, FIELD(trusts_scripts), NULL, 0, 0, OPTION_RELOADABLE,
      "let users with limits run scripts, of which only the named keys are checked"},
-    {"protected-mode", OPTION_FLAG, FIELD(is_protected), "yes", 0, 0, false,
+    {"protected-mode", OPTION_FLAG, FIELD(is_protected), "yes", 0, 0, OPTION_RELOADABLE,
      "refuse to listen beyond this machine while the default user needs no password"},
-    {"timeout", OPTION_DURATION, FIELD(idle_timeout_ms), "0s", 0, (uint64_t)365 * 86400 * 1000, false,
+    {"timeout", OPTION_DURATION, FIELD(idle_timeout_ms), "0s", 0, (uint64_t)365 * 86400 * 1000, OPTION_RELOADABLE,
      "close a client that is idle for so long; 0: never"},
-    {"tcp-keepalive", OPTION_DURATION, FIELD(keepalive_ms), "60s", 0, 86400000, false,
+    {"tcp-keepalive", OPTION_DURATION, FIELD(keepalive_ms), "60s", 0, 86400000, OPTION_RELOADABLE,
      "probe the machine of a silent client after so long; 0: never"},
-    {"shard-timeout", OPTION_DURATION, FIELD(shard_timeout_ms), "5s", 10, 3600000, false,
+    {"shard-timeout", OPTION_DURATION, FIELD(shard_timeout_ms), "5s", 10, 3600000, OPTION_RELOADABLE,
      "a shard that does not answer for so long: its requests get -UNKNOWN"},
-    {"connect-timeout", OPTION_DURATION, FIELD(connect_timeout_ms), "1s", 10, 60000, false,
+    {"connect-timeout", OPTION_DURATION, FIELD(connect_timeout_ms), "1s", 10, 60000, OPTION_RELOADABLE,
      "for connecting to a shard and being let in"},
-    {"wait-max", OPTION_DURATION, FIELD(wait_max_ms), "2s", 1, 60000, false,
+    {"wait-max", OPTION_DURATION, FIELD(wait_max_ms), "2s", 1, 60000, OPTION_RELOADABLE,
      "how long a request waits for a connection to its shard"},
-    {"mirror-timeout", OPTION_DURATION, FIELD(mirror_timeout_ms), "100ms", 1, 60000, false,
+    {"shard-queue-max", OPTION_NUMBER, FIELD(shard_queue_max), "100000", 1, 100000000,
+     OPTION_RELOADABLE,
+     "a thread that has so many requests under way to a shard answers more with -UNAVAILABLE"},
+    {"mirror-timeout", OPTION_DURATION, FIELD(mirror_timeout_ms), "100ms", 1, 60000, OPTION_RELOADABLE,
      "a dual write is answered after that even if the copy has not answered"},
-    {"dual-write-ack", OPTION_TEXT, FIELD(dual_write_ack), "both", 0, 0, false,
+    {"dual-write-ack", OPTION_TEXT, FIELD(dual_write_ack), "both", 0, 0, OPTION_RELOADABLE,
      "answer a dual write when \"both\" shards have it, or as soon as the \"source\" has"},
-    {"store-timeout", OPTION_DURATION, FIELD(store_timeout_ms), "2s", 10, 60000, false,
+    {"store-timeout", OPTION_DURATION, FIELD(store_timeout_ms), "2s", 10, 60000, OPTION_RELOADABLE,
      "how long past its limit a hold waits for the store before clients get -UNAVAILABLE"},
-    {"drain-timeout", OPTION_DURATION, FIELD(drain_timeout_ms), "5s", 0, 3600000, false,
+    {"drain-timeout", OPTION_DURATION, FIELD(drain_timeout_ms), "5s", 0, 3600000, OPTION_RELOADABLE,
      "on SIGTERM: time for clients to get what they asked for"},
     {"proto-max-bulk-len", OPTION_SIZE, FIELD(bulk_max_bytes), "512mb", 1024, (uint64_t)1 << 32,
-     false, "largest argument of a command"},
+     OPTION_RELOADABLE, "largest argument of a command"},
     {"client-query-buffer-limit", OPTION_SIZE, FIELD(request_max_bytes), "1gb", 1 << 20,
-     (uint64_t)1 << 34, false, "a client whose command is larger is cut off"},
+     (uint64_t)1 << 34, OPTION_RELOADABLE, "a client whose command is larger is cut off"},
     {"client-output-buffer-limit", OPTION_TEXT, FIELD(output_limits), DEFAULT_OUTPUT_LIMITS, 0, 0,
-     false, "for each class, unread reply bytes: HARD cuts off at once, SOFT after SECONDS; 0: none"},
-    {"log-level", OPTION_TEXT, FIELD(log_level), "info", 0, 0, false,
+     OPTION_RELOADABLE, "for each class, unread reply bytes: HARD cuts off at once, SOFT after SECONDS; 0: none"},
+    {"log-level", OPTION_TEXT, FIELD(log_level), "info", 0, 0, OPTION_RELOADABLE,
      "error, warn, info or debug"},
 };
 // clang-format on
@@ -110,4 +113,21 @@ bool proxy_config_check(struct proxy_config *config, enum log_level *level, stru
         config->id = mem_strdup(config->listen);
     }
     return true;
+}
+
+bool proxy_config_reload(struct proxy_config *config, enum log_level *level, struct error *err)
+{
+    struct proxy_config fresh = {.argc = config->argc, .argv = config->argv};
+    enum options_action action;
+    struct error fixed;
+    bool ok = options_load(&proxy_options, &fresh, config->argc, config->argv, &action, err) &&
+              proxy_config_check(&fresh, level, err);
+    if (ok) {
+        config->limits = fresh.limits;
+        if (!options_adopt(&proxy_options, config, &fresh, &fixed)) {
+            log_warn("changed options need a restart options=\"%s\"", fixed.text);
+        }
+    }
+    options_free(&proxy_options, &fresh);
+    return ok;
 }

@@ -15,13 +15,22 @@ struct proxy_config {
     uint64_t store_timeout_ms, drain_timeout_ms;
     uint64_t idle_timeout_ms, keepalive_ms;
     uint64_t bulk_max_bytes, request_max_bytes;
+    uint64_t shard_queue_max;
     struct client_limits limits; /* filled in by proxy_config_check */
+    /* The command line, to be read again by proxy_config_reload. */
+    int argc;
+    char **argv;
 };
 
 extern const struct option_table proxy_options;
 
 /* What the table cannot say; fills in what has no fixed default. */
 bool proxy_config_check(struct proxy_config *config, enum log_level *level, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* Reads the file and the command line again and takes what is reloadable; what else has changed is
+ * logged. After a failure everything is as it was. */
+bool proxy_config_reload(struct proxy_config *config, enum log_level *level, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

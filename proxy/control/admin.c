@@ -23,7 +23,7 @@ static int get_topology(void *context, struct buffer *body)
     if (control->snapshot == NULL) {
         return HTTP_UNAVAILABLE;
     }
-    document_format(control->snapshot->topology, body);
+    document_format_readable(control->snapshot->topology, body);
     return HTTP_OK;
 }
 

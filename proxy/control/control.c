@@ -1,14 +1,13 @@
 #include "proxy/control/control.h"
 
-#include <signal.h>
 #include <stdio.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
+#include "lib/base/service.h"
 #include "lib/net/address.h"
 #include "proxy/control/control_internal.h"
 
@@ -199,6 +198,7 @@ static void adopt(struct control *control, struct topology *topology)
     }
     adopt_publishers(control);
     adopt_holds(control);
+    sentinel_watch_adopt(control->sentinel_watch, topology);
     log_info("epoch adopted epoch=%llu shards=%u migrations=%u",
              (unsigned long long)topology->epoch, topology->nshards, topology->nmigrations);
 }
@@ -276,14 +276,6 @@ static void renew_lease(struct control *control, uint64_t now)
     steward_renew(control->steward, &control->member);
 }
 
-static void drain_further(struct control *control, uint64_t now)
-{
-    if (control->is_draining &&
-        (control->nidle == control->nworkers || now > control->drain_until_us)) {
-        loop_stop(control->loop);
-    }
-}
-
 static void on_tick(void *context)
 {
     struct control *control = context;
@@ -294,7 +286,7 @@ static void on_tick(void *context)
     learning_survey(control, now);
     undo_long_holds(control, now);
     renew_lease(control, now);
-    drain_further(control, now);
+    lifecycle_tick(control, now);
     timer_start(&control->tick, TICK_MS);
 }
 
@@ -303,36 +295,6 @@ static void on_tick(void *context)
 static void never_writable(void *context)
 {
     (void)context;
-}
-
-static void on_signal(void *context)
-{
-    struct control *control = context;
-    struct signalfd_siginfo info;
-    if (read(control->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info) ||
-        info.ssi_signo == SIGHUP || control->is_draining) {
-        return;
-    }
-    log_info("stopping signal=%u", info.ssi_signo);
-    control->is_draining = true;
-    control->drain_until_us =
-        loop_update_now(control->loop) + control->config->drain_timeout_ms * 1000;
-    for (unsigned i = 0; i < control->nworkers; i++) {
-        worker_drain(control->workers[i]);
-    }
-}
-
-static void watch_signals(struct control *control)
-{
-    sigset_t signals;
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)sigaddset(&signals, SIGINT);
-    (void)sigaddset(&signals, SIGHUP);
-    control->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    ASSERT(control->signal_fd >= 0);
-    io_start(&control->signal_io, control->loop, control->signal_fd, on_signal, never_writable,
-             control);
 }
 
 /* --- starting -------------------------------------------------------------------------------- */
@@ -371,9 +333,32 @@ static bool find_endpoint(const struct control *control, struct endpoint *endpoi
     return true;
 }
 
+static struct worker_tuning tuning_of(const struct proxy_config *config)
+{
+    return (struct worker_tuning){
+        .router = {.shard_timeout_us = config->shard_timeout_ms * 1000,
+                   .connect_timeout_us = config->connect_timeout_ms * 1000,
+                   .wait_max_us = config->wait_max_ms * 1000,
+                   .store_timeout_us = config->store_timeout_ms * 1000,
+                   .mirror_timeout_us = config->mirror_timeout_ms * 1000,
+                   .queue_max = config->shard_queue_max,
+                   .ack = strcmp(config->dual_write_ack, "both") == 0 ? ACK_BOTH : ACK_SOURCE},
+        .clients = config->limits,
+    };
+}
+
+void control_tune(struct control *control)
+{
+    struct worker_tuning tuning = tuning_of(control->config);
+    control->shared.timeout_us = tuning.router.shard_timeout_us;
+    control->shared.connect_timeout_us = tuning.router.connect_timeout_us;
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        worker_tune(control->workers[i], &tuning);
+    }
+}
+
 static void start_worker(struct control *control, unsigned index, int listener)
 {
-    const struct proxy_config *config = control->config;
     struct worker_reports reports = reports_of(control);
     struct worker_settings settings = {
         .index = index,
@@ -381,13 +366,7 @@ static void start_worker(struct control *control, unsigned index, int listener)
         .workers = control->workers,
         .listener = listener,
         .port = control->port,
-        .backend_timeout_us = config->shard_timeout_ms * 1000,
-        .connect_timeout_us = config->connect_timeout_ms * 1000,
-        .wait_max_us = config->wait_max_ms * 1000,
-        .store_timeout_us = config->store_timeout_ms * 1000,
-        .mirror_timeout_us = config->mirror_timeout_ms * 1000,
-        .ack = strcmp(config->dual_write_ack, "both") == 0 ? ACK_BOTH : ACK_SOURCE,
-        .limits = config->limits,
+        .tuning = tuning_of(control->config),
         .acl = acl_ref(control->acl),
         .all_counters = control->worker_counters,
     };
@@ -433,6 +412,7 @@ static bool open_store(struct control *control, struct topology **topology, stru
         topology_free(*topology);
         return false;
     }
+    control->sentinel_watch = sentinel_watch_start(control->rescuer);
     return true;
 }
 
@@ -481,7 +461,7 @@ static bool start_all(struct control *control, struct error *err)
     return ok;
 }
 
-struct control *control_start(const struct proxy_config *config, struct error *err)
+struct control *control_start(struct proxy_config *config, struct error *err)
 {
     struct control *control = mem_zalloc(sizeof(*control));
     control->config = config;
@@ -491,11 +471,12 @@ struct control *control_start(const struct proxy_config *config, struct error *e
     control->nworkers = (unsigned)config->threads;
     control->workers = mem_zalloc(control->nworkers * sizeof(struct worker *));
     control->worker_counters = mem_zalloc(control->nworkers * sizeof(struct counters));
+    control->seen_ticks = mem_zalloc(control->nworkers * sizeof(*control->seen_ticks));
     control->table = command_table_builtin();
     timer_init(&control->tick, control->loop, on_tick, control);
     buffer_init(&control->acl_text, ACL_TEXT_MAX);
     set_up_shared(control);
-    watch_signals(control);
+    lifecycle_open(control);
     if (!start_all(control, err)) {
         control_free(control);
         return NULL;
@@ -509,6 +490,7 @@ void control_run(struct control *control)
     log_info("serving listen=%s admin=%s id=%s threads=%u epoch=%llu", control->listen_address,
              http_server_address(control->http), control->config->id, control->nworkers,
              (unsigned long long)epoch_of(control));
+    service_ready();
     loop_run(control->loop);
 }
 
@@ -535,6 +517,9 @@ void control_free(struct control *control)
     for (unsigned i = 0; i < control->npublishers; i++) {
         publisher_free(control->publishers[i]);
     }
+    if (control->sentinel_watch != NULL) {
+        sentinel_watch_stop(control->sentinel_watch); /* it tells the rescuer */
+    }
     if (control->steward != NULL) {
         steward_stop(control->steward);
     }
@@ -546,8 +531,7 @@ void control_free(struct control *control)
         io_stop(&control->feed_io);
         feed_stop(control->feed);
     }
-    io_stop(&control->signal_io);
-    (void)close(control->signal_fd);
+    lifecycle_close(control);
     timer_stop(&control->tick);
     if (control->store != NULL) {
         store_close(control->store);
@@ -563,5 +547,6 @@ void control_free(struct control *control)
     mem_free(control->holds);
     mem_free(control->workers);
     mem_free(control->worker_counters);
+    mem_free(control->seen_ticks);
     mem_free(control);
 }

@@ -15,10 +15,11 @@
 
 struct control;
 
-/* Opens the store, reads the topology, listens, starts the workers. Null with a message. */
-struct control *control_start(const struct proxy_config *config, struct error *err)
+/* Opens the store, reads the topology, listens, starts the workers. Null with a message. On SIGHUP
+ * it changes `config`. */
+struct control *control_start(struct proxy_config *config, struct error *err)
     __attribute__((warn_unused_result));
-/* Runs until SIGTERM or SIGINT, drains the clients, stops. */
+/* Runs until SIGTERM or SIGINT, drains the clients, stops; at a second one it exits at once. */
 void control_run(struct control *control);
 void control_free(struct control *control);
 

@@ -1,4 +1,4 @@
-/* Shared by control.c, reports.c, admin.c and stats.c only. Everything here belongs to the control
+/* Shared by the files of proxy/control only. Everything here belongs to the control
  * thread; what workers report comes by mail. */
 #ifndef PROXY_CONTROL_CONTROL_INTERNAL_H
 #define PROXY_CONTROL_CONTROL_INTERNAL_H
@@ -8,6 +8,7 @@
 #include "lib/net/mailbox.h"
 #include "proxy/control/control.h"
 #include "proxy/control/publisher.h"
+#include "proxy/control/sentinel_watch.h"
 #include "proxy/control/steward.h"
 #include "proxy/worker/worker.h"
 
@@ -28,7 +29,7 @@ struct seen_stranger {
 };
 
 struct control {
-    const struct proxy_config *config;
+    struct proxy_config *config;
     struct loop *loop;
     struct mailbox *mailbox;
     struct timer tick;
@@ -40,6 +41,7 @@ struct control {
     struct feed *feed;
     struct steward *steward; /* leases, undoing holds: quick */
     struct steward *rescuer; /* takeovers, which may hang on a shard */
+    struct sentinel_watch *sentinel_watch;
     struct snapshot *snapshot;
     struct endpoint *endpoints; /* by shard index */
     uint64_t renewed_at_us;
@@ -77,13 +79,23 @@ struct control {
     struct store_member member;
     bool is_draining;
     uint64_t drain_until_us;
+    uint64_t alive_period_us; /* 0: no service manager watches */
+    uint64_t said_alive_us;
+    uint64_t *seen_ticks; /* of the workers, when that was said last */
     char scratch[CONTROL_SCRATCH_BYTES];
 };
 
 /* control.c */
 void control_refresh(struct control *control);
 void control_take_over(struct control *control, const char *shard);
+/* The configuration has changed: tells the workers. */
+void control_tune(struct control *control);
 struct publisher *control_publisher(const struct control *control, const char *shard);
+
+/* lifecycle.c: signals, and what a service manager is told. */
+void lifecycle_open(struct control *control);
+void lifecycle_close(struct control *control);
+void lifecycle_tick(struct control *control, uint64_t now);
 
 /* reports.c: what workers say, handed to the control thread. */
 struct worker_reports reports_of(struct control *control);

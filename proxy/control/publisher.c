@@ -76,7 +76,9 @@ static void on_published(struct request *request)
     uint64_t epoch = publisher->publishing;
     struct slice reply = buffer_slice(&request->reply);
     bool has_reply = request->outcome == OUTCOME_REPLY;
-    bool is_unfenced = has_reply && slice_starts_with(reply, SLICE("-UNFENCED"));
+    /* READONLY: somebody made a replica of it, whose reads grow old. */
+    bool is_unfenced = has_reply && (slice_starts_with(reply, SLICE("-UNFENCED")) ||
+                                     slice_starts_with(reply, SLICE("-READONLY")));
     bool is_published = has_reply && !request->is_error;
     publisher->publishing = 0;
     if (has_reply && request->is_error) {
@@ -231,18 +233,27 @@ static void learn(struct publisher *publisher)
 
 /* --- surveying ------------------------------------------------------------------------------- */
 
+/* A process takes another replication id when its first replica attaches. The topology is to learn
+ * it before that replica is promoted: it will be known by this id, and no other. */
 static void on_survey_answered(struct request *request)
 {
     struct publisher *publisher = request->owner;
     bool was_known = publisher->has_facts;
+    bool is_other = false;
     publisher->is_surveying = false;
     if (request->outcome == OUTCOME_REPLY && !request->is_error) {
-        publisher->facts = survey_read(buffer_slice(&request->reply));
+        struct slice replies = buffer_slice(&request->reply);
+        struct shard_identity process = survey_identity(replies);
+        is_other = !shard_identity_equal(&process, &publisher->shard.identity);
+        publisher->facts = survey_read(replies);
         publisher->has_facts = true;
     }
     give(publisher, request);
     if (publisher->has_facts && !was_known) {
         publisher->events.on_surveyed(publisher->events.context);
+    }
+    if (is_other) {
+        publisher->events.on_unfenced(publisher->events.context, publisher->shard.name);
     }
 }
 

@@ -98,6 +98,8 @@ static const struct {
      "Connections made to a shard."},
     {"sluice_shard_failures_total", METRIC_COUNTER, offsetof(struct shard_counters, failures),
      "Connections to a shard lost or refused."},
+    {"sluice_shard_overloaded_total", METRIC_COUNTER, offsetof(struct shard_counters, overloaded),
+     "Requests refused with -UNAVAILABLE since too many were under way to the shard."},
 };
 
 static const struct {

@@ -60,6 +60,16 @@ struct fleet_facts survey_read(struct slice replies)
     return facts;
 }
 
+struct shard_identity survey_identity(struct slice replies)
+{
+    struct shard_identity identity = {{0}, {0}};
+    struct slice run_id = text_after(replies, "\nrun_id:", "\r");
+    struct slice replid = text_after(replies, "\nmaster_replid:", "\r");
+    (void)snprintf(identity.run_id, sizeof(identity.run_id), "%.*s", (int)run_id.len, run_id.data);
+    (void)snprintf(identity.replid, sizeof(identity.replid), "%.*s", (int)replid.len, replid.data);
+    return identity;
+}
+
 void survey_add(struct fleet_facts *sum, const struct fleet_facts *shard, bool is_first)
 {
     if (is_first) {

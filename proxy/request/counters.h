@@ -25,13 +25,15 @@ struct shard_counters {
     struct counter in_flight; /* gauge */
     struct counter waiting;   /* gauge: requests that wait for the connection */
     struct counter connects;
-    struct counter failures; /* connections lost or refused */
+    struct counter failures;   /* connections lost or refused */
+    struct counter overloaded; /* requests refused since too much was under way */
     struct histogram latency;
 };
 
 struct counters {
     struct counter commands[COUNTED_COMMANDS];
     struct shard_counters shards[COUNTED_SHARDS];
+    struct counter ticks;   /* of its timer: the thread is alive */
     struct counter clients; /* gauge */
     struct counter blocked; /* gauge: clients that wait for an element */
     struct counter accepted;

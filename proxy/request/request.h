@@ -69,6 +69,7 @@ struct request {
     struct request *pipeline_next; /* in the order of the client's commands */
     size_t size_bytes;             /* of the client's command */
     bool is_complete;
+    bool is_barrier; /* nothing of its client behind it is dispatched until it is answered */
     struct backend *stalled;      /* is not read until the sink has drained; else null */
     bool is_read_slowly;          /* its client does not catch up: not stalled again */
     bool is_muted;                /* the client wants no reply: sink is null */

@@ -1,4 +1,5 @@
-/* Shared by dual_write.c and mirror.c only: one write on its way through both shards. */
+/* Shared by dual_write.c, marked_script.c and mirror.c only: one write on its way through both
+ * shards. */
 #ifndef PROXY_ROUTING_DUAL_INTERNAL_H
 #define PROXY_ROUTING_DUAL_INTERNAL_H
 
@@ -56,6 +57,11 @@ bool dual_reload_script(struct dual_write *dual, unsigned shard, enum shard_scri
 /* The array that EXEC answered, behind +OK and `queued` times +QUEUED. */
 bool dual_exec_array(struct slice reply, unsigned queued, struct slice *elements)
     __attribute__((warn_unused_result));
+
+/* marked_script.c: a client's command as it stands in the unit, which is itself unless it is a
+ * script that may write keys it does not declare. */
+void write_guarded(struct buffer *out, const struct dual_write *dual,
+                   const struct command *command);
 
 /* mirror.c: what follows a unit that was executed. Both end in dual_finish. */
 void mirror_read_and_send(struct dual_write *dual); /* the state is to be read first */

@@ -385,8 +385,25 @@ static void write_reading(struct buffer *out, const struct dual_write *dual, str
     }
 }
 
+static void write_commands(struct buffer *out, const struct dual_write *dual)
+{
+    struct slice rest = buffer_slice(&dual->request->bytes);
+    if (dual->nkeys == 0) {
+        buffer_add(out, rest.data, rest.len); /* nothing to mark, and no metadata to mark it in */
+        return;
+    }
+    for (unsigned i = 0; i < dual->ncommands; i++) {
+        struct command command;
+        enum parse_status status =
+            command_parse(&dual->router->parser, rest.data, rest.len, &command);
+        ASSERT(status == PARSE_OK);
+        write_guarded(out, dual, &command);
+        rest = (struct slice){rest.data + command.raw.len, rest.len - command.raw.len};
+    }
+}
+
 /* Marks before the command. Model: NOMARK. */
-static void write_unit(struct buffer *out, const struct dual_write *dual, struct slice bytes)
+static void write_unit(struct buffer *out, const struct dual_write *dual)
 {
     /* A test of the tests: without the mark a mirror that fails is a write that the copy lacks. */
     bool is_unmarked = FAIL_POINT("rule.no-marks");
@@ -399,7 +416,7 @@ static void write_unit(struct buffer *out, const struct dual_write *dual, struct
         write_command(out, number, 4);
         write_command(out, mark, 3);
     }
-    buffer_add(out, bytes.data, bytes.len);
+    write_commands(out, dual);
     for (unsigned i = 0; i < dual->nkeys; i++) {
         write_reading(out, dual, dual->keys[i].key);
     }
@@ -511,6 +528,6 @@ void dual_write_start(struct router *router, struct backend *authority, struct r
         return;
     }
     dual->exchange->on_reply = on_unit;
-    write_unit(backend_begin(authority), dual, buffer_slice(&request->bytes));
+    write_unit(backend_begin(authority), dual);
     backend_commit(authority, dual->exchange, queued_commands(dual) + 2);
 }

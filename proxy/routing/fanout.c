@@ -1,179 +1,58 @@
 #include "proxy/routing/fanout.h"
 
-#include "lib/base/assert.h"
 #include "lib/base/memory.h"
-#include "lib/base/number.h"
+#include "lib/base/random.h"
 #include "lib/resp/writer.h"
 #include "lib/shard/metadata.h"
+#include "lib/shard/script.h"
 #include "proxy/routing/reply_cursor.h"
+#include "proxy/routing/router_internal.h"
+#include "proxy/routing/scatter.h"
+#include "proxy/routing/visible.h"
 
+/* Each asks the shards, perhaps more than once, and answers the client's request. */
 struct fanout {
     struct router *router;
-    struct request *request; /* the client's */
-    struct request **parts;  /* one a shard */
-    unsigned nparts, pending;
-    uint64_t owner_epoch; /* when it was sent */
-    void (*merge)(struct fanout *fanout, struct buffer *out);
+    struct request *request; /* its bytes are the command, where they are needed again */
+    unsigned draws;          /* of RANDOMKEY */
 };
 
-/* --- what clients may see -------------------------------------------------------------------- */
-
-/* Sluice's own keys are hidden, and so are copies: keys on a shard that is not their authority. */
-static bool is_visible(const struct snapshot *snapshot, unsigned shard, struct slice key)
+static struct fanout *fanout_new(struct router *router, struct request *request)
 {
-    unsigned slot = slot_of_key(key, snapshot->slot_mask + 1);
-    return !metadata_is_name(key) && snapshot_entry(snapshot, slot)->authority == shard;
+    struct fanout *fanout = mem_alloc(sizeof(*fanout));
+    *fanout = (struct fanout){.router = router, .request = request};
+    return fanout;
 }
 
-/* Appends the visible keys of an array reply as bulk strings; returns how many. */
-static uint64_t add_visible(const struct snapshot *snapshot, unsigned shard, struct slice elements,
-                            struct buffer *out)
+static void finish(struct fanout *fanout)
 {
-    struct slice value, key;
-    uint64_t count = 0;
-    while (reply_next(&elements, &value)) {
-        if (reply_bulk(value, &key) && is_visible(snapshot, shard, key)) {
-            buffer_add(out, value.data, value.len);
-            count++;
-        }
-    }
-    return count;
-}
-
-/* --- all shards ------------------------------------------------------------------------------ */
-
-static void fanout_free(struct fanout *fanout)
-{
-    for (unsigned i = 0; i < fanout->nparts; i++) {
-        request_give(router_pool(fanout->router), fanout->parts[i]);
-    }
-    mem_free(fanout->parts);
+    struct request *request = fanout->request;
     mem_free(fanout);
-}
-
-static void dispatch_all(struct router *router, struct request *request, struct slice bytes,
-                         void (*merge_parts)(struct fanout *, struct buffer *));
-
-/* Owners, or the list of shards, changed meanwhile: what one shard had before and what another has
- * now do not fit together. Asked again; each time needs another change. */
-static bool has_begun_anew(struct fanout *fanout)
-{
-    struct router *router = fanout->router;
-    if (router_snapshot(router)->topology->owner_epoch == fanout->owner_epoch) {
-        return false;
-    }
-    struct buffer bytes = fanout->parts[0]->bytes;
-    buffer_init(&fanout->parts[0]->bytes, SIZE_MAX);
-    struct request *request = fanout->request;
-    void (*merge_parts)(struct fanout *, struct buffer *) = fanout->merge;
-    request->work = NULL;
-    fanout_free(fanout);
-    dispatch_all(router, request, buffer_slice(&bytes), merge_parts);
-    buffer_fini(&bytes);
-    return true;
-}
-
-static void merge(struct fanout *fanout)
-{
-    if (has_begun_anew(fanout)) {
-        return;
-    }
-    struct request *request = fanout->request;
-    struct buffer *out = request_answer(request);
-    const struct request *failed = NULL;
-    for (unsigned i = 0; i < fanout->nparts; i++) {
-        failed = fanout->parts[i]->is_error && failed == NULL ? fanout->parts[i] : failed;
-    }
-    if (failed != NULL) {
-        struct slice error = buffer_slice(&failed->reply);
-        request->is_error = true;
-        buffer_add(out, error.data, error.len);
-    } else {
-        fanout->merge(fanout, out);
-    }
-    request->work = NULL;
-    fanout_free(fanout);
     router_answer(request);
 }
 
-static void on_part_done(struct request *part)
+/* True: some shard failed, and the client has its error. */
+static bool fails(struct fanout *fanout, const struct scatter *scatter, unsigned command,
+                  enum response_policy policy)
 {
-    struct fanout *fanout = part->owner;
-    ASSERT(fanout->pending > 0);
-    fanout->pending--;
-    if (fanout->pending == 0) {
-        merge(fanout);
+    struct request *request = fanout->request;
+    unsigned count = scatter_shards(scatter);
+    struct shard_answer *answers = scatter_answers(scatter, command);
+    const struct shard_answer *failure = aggregate_failure(policy, answers, count);
+    bool has_failed = failure != NULL;
+    if (has_failed) {
+        request->is_error = true;
+        bool is_half_done = aggregate_error(failure, answers, count,
+                                            (request->command->flags & COMMAND_READONLY) == 0,
+                                            request_answer(request));
+        counter_add(&router_counters(fanout->router)->errors_unknown, is_half_done ? 1 : 0);
+        finish(fanout);
     }
+    mem_free(answers);
+    return has_failed;
 }
 
-static void merge_sum(struct fanout *fanout, struct buffer *out)
-{
-    int64_t sum = 0, number;
-    for (unsigned i = 0; i < fanout->nparts; i++) {
-        if (reply_integer(buffer_slice(&fanout->parts[i]->reply), &number) && number > 0) {
-            sum += number - 1; /* the fence is no key of anybody's */
-        }
-    }
-    write_integer(out, sum);
-}
-
-static void merge_keys(struct fanout *fanout, struct buffer *out)
-{
-    struct buffer keys;
-    struct slice elements;
-    uint64_t count = 0;
-    buffer_init(&keys, SIZE_MAX);
-    for (unsigned i = 0; i < fanout->nparts; i++) {
-        if (reply_array(buffer_slice(&fanout->parts[i]->reply), &elements) > 0) {
-            count += add_visible(router_snapshot(fanout->router), i, elements, &keys);
-        }
-    }
-    write_array(out, count);
-    buffer_add(out, buffer_slice(&keys).data, buffer_length(&keys));
-    buffer_fini(&keys);
-}
-
-static void dispatch_all(struct router *router, struct request *request, struct slice bytes,
-                         void (*merge_parts)(struct fanout *, struct buffer *))
-{
-    struct fanout *fanout = mem_zalloc(sizeof(*fanout));
-    unsigned nparts = router_snapshot(router)->topology->nshards;
-    fanout->router = router;
-    fanout->owner_epoch = router_snapshot(router)->topology->owner_epoch;
-    fanout->request = request;
-    fanout->merge = merge_parts;
-    fanout->nparts = fanout->pending = nparts;
-    fanout->parts = mem_alloc(nparts * sizeof(struct request *));
-    request->work = fanout;
-    for (unsigned i = 0; i < nparts; i++) {
-        struct request *part = request_take(router_pool(router));
-        fanout->parts[i] = part;
-        part->owner = fanout;
-        part->done = on_part_done;
-        part->command = request->command;
-        part->protocol = request->protocol;
-        part->slot = SLOT_NONE;
-        part->shard = i;
-        part->arrived_us = request->arrived_us;
-        buffer_add(&part->bytes, bytes.data, bytes.len);
-    }
-    /* The last answer frees the fanout, perhaps before this returns. */
-    struct request **parts = mem_dup(fanout->parts, nparts * sizeof(struct request *));
-    for (unsigned i = 0; i < nparts; i++) {
-        router_dispatch(router, parts[i], buffer_slice(&parts[i]->bytes));
-    }
-    mem_free(parts);
-}
-
-void fanout_sum(struct router *router, struct request *request, struct slice bytes)
-{
-    dispatch_all(router, request, bytes, merge_sum);
-}
-
-void fanout_keys(struct router *router, struct request *request, struct slice bytes)
-{
-    dispatch_all(router, request, bytes, merge_keys);
-}
+/* --- by policy ------------------------------------------------------------------------------- */
 
 void fanout_any_shard(struct router *router, struct request *request, struct slice bytes)
 {
@@ -182,136 +61,280 @@ void fanout_any_shard(struct router *router, struct request *request, struct sli
     router_dispatch(router, request, bytes);
 }
 
-/* --- SCAN ------------------------------------------------------------------------------------ */
-
-/* A cursor is owner_epoch (16 bits) | shard (10) | the shard's own cursor (38). 0 begins and ends.
- */
-#define SHARD_CURSOR_BITS 38
-#define SHARD_INDEX_BITS  10
-#define SHARD_CURSOR_MASK (((uint64_t)1 << SHARD_CURSOR_BITS) - 1)
-
-_Static_assert(TOPOLOGY_SHARDS_MAX <= 1u << SHARD_INDEX_BITS, "a cursor has room for every shard");
-
-struct scan {
-    struct router *router;
-    uint16_t epoch; /* owner_epoch when it began, modulo 2^16 */
-    struct request *part;
-};
-
-static uint64_t make_cursor(uint16_t epoch, unsigned shard, uint64_t shard_cursor)
+static void on_all_shards(void *context, const struct scatter *scatter)
 {
-    return (uint64_t)epoch << (SHARD_CURSOR_BITS + SHARD_INDEX_BITS) |
-           (uint64_t)shard << SHARD_CURSOR_BITS | shard_cursor;
-}
-
-/* A scan that began before a slot last changed its owner starts over: a key may show twice, none is
- * missed. The cursor carries the epoch of the last such change before it began. */
-static bool is_outdated(const struct topology *topology, uint16_t began)
-{
-    return began != (uint16_t)topology->owner_epoch;
-}
-
-static void write_scan_reply(struct buffer *out, uint64_t cursor, uint64_t count, struct slice keys)
-{
-    char digits[20];
-    write_array(out, 2);
-    write_bulk(out, (struct slice){digits, number_format_u64(digits, cursor)});
-    write_array(out, count);
-    buffer_add(out, keys.data, keys.len);
-}
-
-static bool take_scan_reply(struct slice reply, uint64_t *cursor, struct slice *keys)
-{
-    struct slice parts, value, digits;
-    return reply_array(reply, &parts) == 2 && reply_next(&parts, &value) &&
-           reply_bulk(value, &digits) && number_parse_u64(digits, cursor) &&
-           reply_next(&parts, &value) && reply_array(value, keys) >= 0;
-}
-
-static void answer_scan(const struct scan *scan, struct request *request)
-{
-    const struct snapshot *snapshot = router_snapshot(scan->router);
-    struct slice reply = buffer_slice(&scan->part->reply), elements;
-    struct buffer *out = request_answer(request);
-    unsigned shard = scan->part->shard;
-    uint64_t cursor, count;
-    if (!take_scan_reply(reply, &cursor, &elements) || cursor > SHARD_CURSOR_MASK) {
-        request->is_error = true;
-        buffer_add(out, reply.data, reply.len); /* the shard's own error */
+    struct fanout *fanout = context;
+    struct request *request = fanout->request;
+    enum response_policy policy = request->command->response_policy;
+    if (fails(fanout, scatter, 0, policy)) {
         return;
     }
-    if (cursor == 0) {
-        shard++;
+    struct shard_answer *answers = scatter_answers(scatter, 0);
+    aggregate(policy, answers, scatter_shards(scatter), request_answer(request));
+    mem_free(answers);
+    finish(fanout);
+}
+
+void fanout_all_shards(struct router *router, struct request *request, struct slice bytes)
+{
+    scatter_send(router, request, &bytes, 1, on_all_shards, fanout_new(router, request));
+}
+
+/* --- texts ----------------------------------------------------------------------------------- */
+
+static void on_texts(void *context, const struct scatter *scatter);
+
+static void ask_texts(struct fanout *fanout)
+{
+    struct slice bytes = buffer_slice(&fanout->request->bytes);
+    scatter_send(fanout->router, fanout->request, &bytes, 1, on_texts, fanout);
+}
+
+/* A shard that has nothing to tell says so with an error, which is its text. */
+static void add_text(struct buffer *texts, const char *shard, struct slice reply)
+{
+    struct slice text = reply_error(reply);
+    if (text.len == 0 && !reply_bulk(reply, &text) && !reply_verbatim(reply, &text)) {
+        text = SLICE("(not a text)");
     }
-    uint64_t next =
-        shard < snapshot->topology->nshards ? make_cursor(scan->epoch, shard, cursor) : 0;
-    if (is_outdated(snapshot->topology, scan->epoch)) {
-        /* The owner of a slot changed while the shard was asked: begin anew, though this may have
-         * been the last step. */
-        next = make_cursor(scan->epoch, 0, 1);
+    buffer_printf(texts, "%s# shard %s\n", buffer_length(texts) > 0 ? "\n" : "", shard);
+    buffer_add(texts, text.data, text.len);
+    bool ends_line = text.len > 0 && text.data[text.len - 1] == '\n';
+    buffer_add_text(texts, ends_line ? "" : "\n");
+}
+
+static void on_texts(void *context, const struct scatter *scatter)
+{
+    struct fanout *fanout = context;
+    const struct topology *topology = router_snapshot(fanout->router)->topology;
+    struct buffer texts;
+    if (scatter_is_outdated(scatter)) {
+        ask_texts(fanout); /* each time needs another change */
+        return;
     }
-    struct buffer keys;
+    if (fails(fanout, scatter, 0, RESPONSE_ONE_SUCCEEDED)) {
+        return;
+    }
+    buffer_init(&texts, SIZE_MAX);
+    for (unsigned i = 0; i < scatter_shards(scatter); i++) {
+        add_text(&texts, topology->shards[i].name, scatter_answer(scatter, i, 0).reply);
+    }
+    write_verbatim(request_answer(fanout->request), fanout->request->protocol,
+                   buffer_slice(&texts));
+    buffer_fini(&texts);
+    finish(fanout);
+}
+
+void fanout_texts(struct router *router, struct request *request, struct slice bytes)
+{
+    router_keep_bytes(request, bytes);
+    ask_texts(fanout_new(router, request));
+}
+
+/* --- KEYS ------------------------------------------------------------------------------------ */
+
+static void on_keys(void *context, const struct scatter *scatter);
+
+static void ask_keys(struct fanout *fanout)
+{
+    struct slice bytes = buffer_slice(&fanout->request->bytes);
+    scatter_send(fanout->router, fanout->request, &bytes, 1, on_keys, fanout);
+}
+
+static void on_keys(void *context, const struct scatter *scatter)
+{
+    struct fanout *fanout = context;
+    struct buffer keys, *out = request_answer(fanout->request);
+    struct slice elements;
+    uint64_t count = 0;
+    if (scatter_is_outdated(scatter)) {
+        ask_keys(fanout); /* each time needs another change */
+        return;
+    }
+    if (fails(fanout, scatter, 0, RESPONSE_DEFAULT)) {
+        return;
+    }
     buffer_init(&keys, SIZE_MAX);
-    count = add_visible(snapshot, scan->part->shard, elements, &keys);
-    write_scan_reply(out, next, count, buffer_slice(&keys));
+    for (unsigned i = 0; i < scatter_shards(scatter); i++) {
+        if (reply_array(scatter_answer(scatter, i, 0).reply, &elements) > 0) {
+            count += add_visible_keys(router_snapshot(fanout->router), i, elements, &keys);
+        }
+    }
+    write_array(out, count);
+    buffer_add(out, buffer_slice(&keys).data, buffer_length(&keys));
     buffer_fini(&keys);
+    finish(fanout);
 }
 
-static void on_scan_done(struct request *part)
+void fanout_keys(struct router *router, struct request *request, struct slice bytes)
 {
-    struct request *request = part->owner;
-    struct scan *scan = request->work;
-    request->work = NULL;
-    if (part->is_error) {
-        struct slice error = buffer_slice(&part->reply);
-        request->is_error = true;
-        buffer_add(request_answer(request), error.data, error.len);
+    router_keep_bytes(request, bytes);
+    ask_keys(fanout_new(router, request));
+}
+
+/* --- DBSIZE ---------------------------------------------------------------------------------- */
+
+/* EXISTS of everything that Sluice may keep on a shard now. */
+static void write_own_keys(const struct topology *topology, struct buffer *out)
+{
+    struct metadata_names names;
+    write_array(out, 1 + METADATA_LASTING + 6 * (uint64_t)topology->nmigrations);
+    write_bulk(out, SLICE("EXISTS"));
+    write_bulk(out, SLICE(METADATA_FENCE));
+    write_bulk(out, SLICE(METADATA_SCRIPTS));
+    for (unsigned i = 0; i < topology->nmigrations; i++) {
+        const struct migration *migration = &topology->migrations[i];
+        for (unsigned j = 0; j < 2; j++) {
+            metadata_names_of(migration->id, migration->base,
+                              j == 0 ? DIRECTION_FORWARD : DIRECTION_REVERSE, &names);
+            write_bulk(out, slice_of(names.seq));
+            write_bulk(out, slice_of(names.dirty));
+            write_bulk(out, slice_of(names.ver));
+        }
+    }
+}
+
+/* Keys of clients on a shard, from its answers to DBSIZE and to write_own_keys. Copies count. */
+static uint64_t client_keys(const struct scatter *scatter, unsigned shard)
+{
+    int64_t all, own;
+    bool is_counted = reply_integer(scatter_answer(scatter, shard, 0).reply, &all) &&
+                      reply_integer(scatter_answer(scatter, shard, 1).reply, &own);
+    return is_counted && all > own ? (uint64_t)(all - own) : 0;
+}
+
+/* DBSIZE, what is to be subtracted, and perhaps another command. */
+static void ask_sizes(struct fanout *fanout, const struct slice *more, scatter_fn *done)
+{
+    struct buffer own;
+    buffer_init(&own, SIZE_MAX);
+    write_own_keys(router_snapshot(fanout->router)->topology, &own);
+    struct slice commands[3] = {SLICE("*1\r\n$6\r\nDBSIZE\r\n"), buffer_slice(&own)};
+    if (more != NULL) {
+        commands[2] = *more;
+    }
+    scatter_send(fanout->router, fanout->request, commands, more != NULL ? 3 : 2, done, fanout);
+    buffer_fini(&own);
+}
+
+static void on_dbsize(void *context, const struct scatter *scatter)
+{
+    struct fanout *fanout = context;
+    uint64_t sum = 0;
+    if (scatter_is_outdated(scatter)) {
+        ask_sizes(fanout, NULL, on_dbsize);
+        return;
+    }
+    if (fails(fanout, scatter, 0, RESPONSE_AGG_SUM) ||
+        fails(fanout, scatter, 1, RESPONSE_AGG_SUM)) {
+        return;
+    }
+    for (unsigned i = 0; i < scatter_shards(scatter); i++) {
+        sum += client_keys(scatter, i);
+    }
+    write_integer(request_answer(fanout->request), (int64_t)sum);
+    finish(fanout);
+}
+
+void fanout_dbsize(struct router *router, struct request *request)
+{
+    ask_sizes(fanout_new(router, request), NULL, on_dbsize);
+}
+
+/* --- RANDOMKEY ------------------------------------------------------------------------------- */
+
+#define DRAWS_MAX 64 /* a shard draws what is hidden as well: so often in a row it does not */
+
+/* Each shard has drawn a key, and the shards are drawn by their sizes; null: none drew one that
+ * clients may see. */
+static bool draw(struct fanout *fanout, const struct scatter *scatter, struct slice *key)
+{
+    uint64_t seen = 0;
+    struct slice drawn;
+    for (unsigned i = 0; i < scatter_shards(scatter); i++) {
+        uint64_t size = client_keys(scatter, i);
+        if (size > 0 && reply_bulk(scatter_answer(scatter, i, 2).reply, &drawn) &&
+            key_is_visible(router_snapshot(fanout->router), i, drawn)) {
+            seen += size;
+            *key = random_system() % seen < size ? drawn : *key;
+        }
+    }
+    return seen > 0;
+}
+
+static bool is_empty(const struct scatter *scatter)
+{
+    for (unsigned i = 0; i < scatter_shards(scatter); i++) {
+        if (client_keys(scatter, i) > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void on_randomkey(void *context, const struct scatter *scatter);
+
+static void ask_randomkey(struct fanout *fanout)
+{
+    struct slice bytes = buffer_slice(&fanout->request->bytes);
+    ask_sizes(fanout, &bytes, on_randomkey);
+}
+
+static void on_randomkey(void *context, const struct scatter *scatter)
+{
+    struct fanout *fanout = context;
+    struct slice key = SLICE("");
+    if (scatter_is_outdated(scatter)) {
+        ask_randomkey(fanout);
+        return;
+    }
+    if (fails(fanout, scatter, 0, RESPONSE_AGG_SUM) ||
+        fails(fanout, scatter, 1, RESPONSE_AGG_SUM) ||
+        fails(fanout, scatter, 2, RESPONSE_DEFAULT)) {
+        return;
+    }
+    if (draw(fanout, scatter, &key)) {
+        write_bulk(request_answer(fanout->request), key);
+    } else if (is_empty(scatter) || ++fanout->draws >= DRAWS_MAX) {
+        write_null(request_answer(fanout->request), fanout->request->protocol);
     } else {
-        answer_scan(scan, request);
+        ask_randomkey(fanout);
+        return;
     }
-    request_give(router_pool(scan->router), part);
-    mem_free(scan);
-    router_answer(request);
+    finish(fanout);
 }
 
-/* The shard gets the client's command with its own cursor in the client's place. */
-static void write_scan(struct buffer *out, const struct command *command, uint64_t shard_cursor)
+void fanout_randomkey(struct router *router, struct request *request, struct slice bytes)
 {
-    char digits[20];
-    write_array(out, command->argc);
-    write_bulk(out, command->argv[0]);
-    write_bulk(out, (struct slice){digits, number_format_u64(digits, shard_cursor)});
-    for (unsigned i = 2; i < command->argc; i++) {
-        write_bulk(out, command->argv[i]);
-    }
+    router_keep_bytes(request, bytes);
+    ask_randomkey(fanout_new(router, request));
 }
 
-void fanout_scan(struct router *router, struct request *request, const struct command *command)
+/* --- FLUSHALL, FLUSHDB ----------------------------------------------------------------------- */
+
+/* Only one database exists, so both are the same. */
+static void write_flush(struct buffer *out, struct slice mode)
+{
+    const struct slice argv[] = {SLICE("EVAL"),         script_text(SCRIPT_FLUSH), SLICE("2"),
+                                 SLICE(METADATA_FENCE), SLICE(METADATA_SCRIPTS),   mode};
+    write_command(out, argv, sizeof(argv) / sizeof(argv[0]));
+}
+
+void fanout_flush(struct router *router, struct request *request, const struct command *command)
 {
     const struct topology *topology = router_snapshot(router)->topology;
-    uint64_t cursor;
-    if (!number_parse_u64(command->argv[1], &cursor)) {
-        router_answer_error(request, "ERR invalid cursor");
+    struct slice mode = command->argc > 1 ? command->argv[1] : SLICE("");
+    bool is_mode = command->argc == 1 || slice_equal_nocase(mode, SLICE("SYNC")) ||
+                   slice_equal_nocase(mode, SLICE("ASYNC"));
+    if (!is_mode || command->argc > 2) {
+        router_answer_error(request, "ERR syntax error");
         return;
     }
-    uint16_t epoch = (uint16_t)(cursor >> (SHARD_CURSOR_BITS + SHARD_INDEX_BITS));
-    unsigned shard = (cursor >> SHARD_CURSOR_BITS) & ((1u << SHARD_INDEX_BITS) - 1);
-    if (cursor == 0 || is_outdated(topology, epoch) || shard >= topology->nshards) {
-        cursor = 0;
-        shard = 0;
-        epoch = (uint16_t)topology->owner_epoch;
+    if (topology->nmigrations > 0 || topology->ndebts > 0) {
+        router_answer_error(request, "ERR a migration is open: finalize or abort it first");
+        return;
     }
-    struct scan *scan = mem_alloc(sizeof(*scan));
-    struct request *part = request_take(router_pool(router));
-    *scan = (struct scan){.router = router, .epoch = epoch, .part = part};
-    request->work = scan;
-    part->owner = request;
-    part->done = on_scan_done;
-    part->command = request->command;
-    part->protocol = request->protocol;
-    part->slot = SLOT_NONE;
-    part->shard = shard;
-    part->arrived_us = request->arrived_us;
-    write_scan(&part->bytes, command, cursor & SHARD_CURSOR_MASK);
-    router_dispatch(router, part, buffer_slice(&part->bytes));
+    buffer_clear(&request->bytes);
+    write_flush(&request->bytes, mode);
+    fanout_all_shards(router, request, buffer_slice(&request->bytes));
 }

@@ -89,11 +89,11 @@ static void wait_for_mirror(struct dual_write *dual)
 {
     struct router *router = dual->router;
     bool is_open = router_now_us(router) >= router->breaker_until_us;
-    if (router->settings.ack == ACK_SOURCE || !is_open) {
+    if (router->settings.tuning.ack == ACK_SOURCE || !is_open) {
         dual_answer(dual);
         return;
     }
-    dual->deadline_us = router_now_us(router) + router->settings.mirror_timeout_us;
+    dual->deadline_us = router_now_us(router) + router->settings.tuning.mirror_timeout_us;
     dual->is_waiting = true;
     dual->next = NULL;
     *router->mirrors_last = dual;

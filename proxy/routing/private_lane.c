@@ -44,7 +44,8 @@ static void on_ready(void *context, struct backend *backend)
 
 static bool has_time(const struct private_lane *lane)
 {
-    return router_now_us(lane->router) < lane->opened_at_us + lane->router->settings.wait_max_us;
+    return router_now_us(lane->router) <
+           lane->opened_at_us + lane->router->settings.tuning.wait_max_us;
 }
 
 /* Once it was ready it is not made anew: what was watched or waited for on it is gone. */

@@ -45,14 +45,30 @@ bool reply_is_null(struct slice value)
            slice_equal(value, SLICE("_\r\n"));
 }
 
-bool reply_bulk(struct slice value, struct slice *text)
+static bool take_string(struct slice value, char kind, struct slice *text)
 {
     uint64_t length;
     struct slice line = head_line(value);
-    if (value.len == 0 || value.data[0] != '$' || !number_parse_u64(line, &length)) {
+    if (value.len == 0 || value.data[0] != kind || !number_parse_u64(line, &length)) {
         return false;
     }
     *text = (struct slice){line.data + line.len + 2, (size_t)length};
+    return true;
+}
+
+bool reply_bulk(struct slice value, struct slice *text)
+{
+    return take_string(value, '$', text);
+}
+
+/* "=8\r\ntxt:text\r\n" */
+bool reply_verbatim(struct slice value, struct slice *text)
+{
+    const size_t kind_bytes = 4;
+    if (!take_string(value, '=', text) || text->len < kind_bytes) {
+        return false;
+    }
+    *text = (struct slice){text->data + kind_bytes, text->len - kind_bytes};
     return true;
 }
 

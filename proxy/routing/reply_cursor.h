@@ -16,6 +16,8 @@ bool reply_integer(struct slice value, int64_t *number) __attribute__((warn_unus
 bool reply_is_null(struct slice value) __attribute__((warn_unused_result));
 /* The text of a bulk string. False for null and anything else. */
 bool reply_bulk(struct slice value, struct slice *text) __attribute__((warn_unused_result));
+/* The text of a verbatim string of RESP3, without its kind. False for anything else. */
+bool reply_verbatim(struct slice value, struct slice *text) __attribute__((warn_unused_result));
 /* The value behind a name in an array of names and values, as a map is in RESP2. */
 bool reply_field(struct slice map, const char *name, struct slice *value)
     __attribute__((warn_unused_result));

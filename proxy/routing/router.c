@@ -13,6 +13,7 @@
 
 #define ATTEMPTS_MAX         8
 #define CONGESTED_BYTES      ((size_t)8 << 20)
+#define STUCK_US             250000u
 #define HOLD_MAX_FALLBACK_MS 1000
 
 /* --- answers -------------------------------------------------------------------------------- */
@@ -175,6 +176,27 @@ __attribute__((cold)) static void answer_unusable(const struct lane *lane, struc
     router_answer_unavailable(lane->router, request, why);
 }
 
+__attribute__((cold)) static void answer_overloaded(const struct lane *lane,
+                                                    struct request *request)
+{
+    char why[SHARD_NAME_MAX + 64];
+    struct counters *counters = lane->router->settings.backend.counters;
+    counter_add(&counters_of_shard(counters, backend_index(lane->backend))->overloaded, 1);
+    (void)snprintf(why, sizeof(why), "shard %s has too much under way",
+                   backend_name(lane->backend));
+    router_answer_unavailable(lane->router, request, why);
+}
+
+/* So that a slow shard costs its own clients an error, and the others nothing: neither memory nor
+ * their turn. */
+static bool is_overloaded(const struct lane *lane)
+{
+    const struct backend *backend = lane->backend;
+    return backend_in_flight(backend) + lane->waiting.count >=
+               lane->router->settings.tuning.queue_max ||
+           (backend_backlog(backend) > CONGESTED_BYTES && backend_is_stuck(backend, STUCK_US));
+}
+
 void router_dispatch(struct router *router, struct request *request, struct slice bytes)
 {
     const struct slot_entry *entry = NULL;
@@ -203,7 +225,9 @@ void router_dispatch(struct router *router, struct request *request, struct slic
         return;
     }
     struct lane *lane = lane_to(router, shard, request->protocol);
-    if (backend_state(lane->backend) == BACKEND_READY) {
+    if (is_overloaded(lane)) {
+        answer_overloaded(lane, request);
+    } else if (backend_state(lane->backend) == BACKEND_READY) {
         send_on(lane, request, entry, bytes);
     } else if (backend_may_come(lane->backend)) {
         wait_for(lane, request, bytes);
@@ -388,7 +412,7 @@ static bool is_held_too_long(const struct router *router, const struct request *
     uint64_t hold_max_ms =
         entry->migration != NULL ? entry->migration->options.hold_max_ms : HOLD_MAX_FALLBACK_MS;
     return router_now_us(router) >
-           request->sent_at_us + hold_max_ms * 1000 + router->settings.store_timeout_us;
+           request->sent_at_us + hold_max_ms * 1000 + router->settings.tuning.store_timeout_us;
 }
 
 static void expire_held(struct router *router)
@@ -405,7 +429,7 @@ static void expire_held(struct router *router)
 static void expire_waiting(struct lane *lane)
 {
     const struct router *router = lane->router;
-    uint64_t limit = router->settings.wait_max_us;
+    uint64_t limit = router->settings.tuning.wait_max_us;
     while (lane->waiting.first != NULL &&
            router_now_us(router) > lane->waiting.first->sent_at_us + limit) {
         router_answer_unavailable(lane->router, request_queue_pop(&lane->waiting),
@@ -438,6 +462,8 @@ void router_tick(struct router *router)
     private_lanes_tick(router);
     subscribers_tick(router);
     blocking_tick(router);
+    wait_tick(router);
+    script_kills_tick(router);
 }
 
 unsigned router_usable_shard(const struct router *router)
@@ -450,11 +476,17 @@ unsigned router_usable_shard(const struct router *router)
     return 0;
 }
 
+static bool is_congested(const struct lane *lane)
+{
+    return backend_backlog(lane->backend) > CONGESTED_BYTES &&
+           !backend_is_stuck(lane->backend, STUCK_US);
+}
+
 static bool is_resp3_congested(const struct router *router)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
         const struct lane *lane = router->lanes[i]->resp3;
-        if (lane != NULL && backend_backlog(lane->backend) > CONGESTED_BYTES) {
+        if (lane != NULL && is_congested(lane)) {
             return true;
         }
     }
@@ -464,7 +496,7 @@ static bool is_resp3_congested(const struct router *router)
 bool router_is_congested(const struct router *router)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
-        if (backend_backlog(router->lanes[i]->backend) > CONGESTED_BYTES) {
+        if (is_congested(router->lanes[i])) {
             return true;
         }
     }
@@ -478,12 +510,20 @@ struct router *router_new(const struct router_settings *settings,
 {
     struct router *router = mem_zalloc(sizeof(*router));
     router->settings = *settings;
+    router_tune(router, &settings->tuning);
     router->events = *events;
     router->mirrors_last = &router->mirrors_first;
     turn_task_init(&router->drain_task, check_drains, router);
     blocking_init(router);
     command_parser_init(&router->parser, UINT64_MAX);
     return router;
+}
+
+void router_tune(struct router *router, const struct router_tuning *tuning)
+{
+    router->settings.tuning = *tuning;
+    router->settings.backend.timeout_us = tuning->shard_timeout_us;
+    router->settings.backend.connect_timeout_us = tuning->connect_timeout_us;
 }
 
 static void fail_all(struct router *router, struct request_queue *queue)
@@ -506,6 +546,9 @@ void router_free(struct router *router)
     }
     fail_all(router, &router->held);
     dual_write_forget_all(router);
+    wait_forget_all(router);
+    script_kills_forget_all(router);
+    mem_free(router->scripts);
     loop_cancel(router->settings.backend.loop, &router->drain_task);
     blocking_fini(router);
     command_parser_fini(&router->parser);

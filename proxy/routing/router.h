@@ -27,18 +27,27 @@ enum dual_write_ack {
     ACK_SOURCE
 };
 
-struct router_settings {
-    struct backend_shared backend; /* loop, pool, counters, scratch, peer, time-outs */
-    uint64_t wait_max_us;          /* for a connection that may come */
-    uint64_t store_timeout_us;     /* added to a migration's hold_max for held requests */
-    uint64_t mirror_timeout_us;    /* answer the client without the copy after that */
+/* What may change while it runs. */
+struct router_tuning {
+    uint64_t shard_timeout_us;   /* the oldest request gets no further for so long: given up */
+    uint64_t connect_timeout_us; /* for a connection, and for being let in */
+    uint64_t wait_max_us;        /* for a connection that may come */
+    uint64_t store_timeout_us;   /* added to a migration's hold_max for held requests */
+    uint64_t mirror_timeout_us;  /* answer the client without the copy after that */
+    uint64_t queue_max;          /* requests under way to one shard; more are refused */
     enum dual_write_ack ack;
+};
+
+struct router_settings {
+    struct backend_shared backend; /* loop, pool, counters, scratch, peer; not its time-outs */
+    struct router_tuning tuning;
 };
 
 /* `settings` is copied. */
 struct router *router_new(const struct router_settings *settings,
                           const struct router_events *events);
 void router_free(struct router *router);
+void router_tune(struct router *router, const struct router_tuning *tuning);
 
 /* Takes over to a newer snapshot (its own reference) and resolved addresses, one a shard. */
 void router_adopt(struct router *router, struct snapshot *snapshot,
@@ -58,7 +67,7 @@ void router_dispatch(struct router *router, struct request *request, struct slic
 
 /* Index of a shard that can be used now; 0 when there is none. */
 unsigned router_usable_shard(const struct router *router);
-/* Some shard has so much waiting to be written that senders should pause. */
+/* Some shard that gets on has so much waiting to be written that senders should pause. */
 bool router_is_congested(const struct router *router);
 
 /* For requests that never reach a shard: write the answer and call done. */

@@ -3,6 +3,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
+#include "proxy/routing/aggregate.h"
 #include "proxy/routing/reply_cursor.h"
 
 /* Keys that go together. */
@@ -12,7 +13,7 @@ struct part {
     unsigned count;
     unsigned first_key, last_key; /* a chain through split->next_key, in the order of the command */
     struct request *request;      /* given back when the whole is answered */
-    struct slice rest;            /* merging: what of an MGET's part is not used yet */
+    struct slice rest;            /* merging: what of the part's values is not used yet */
 };
 
 #define SLOT_BIT 0x80000000u
@@ -23,6 +24,8 @@ struct split {
     struct request *request; /* the client's */
     unsigned nparts, pending;
     struct part *parts;
+    unsigned first,
+        step; /* where the groups of a key and what belongs to it stand in the command */
     unsigned nkeys;
     unsigned *part_of;  /* [nkeys] */
     unsigned *next_key; /* [nkeys] */
@@ -48,21 +51,12 @@ static struct slice reply_of(const struct part *part)
     return buffer_slice(&part->request->reply);
 }
 
-static void merge_sum(const struct split *split, struct buffer *out)
-{
-    int64_t sum = 0, number = 0;
-    for (unsigned i = 0; i < split->nparts; i++) {
-        sum += reply_integer(reply_of(&split->parts[i]), &number) ? number : 0;
-    }
-    write_integer(out, sum);
-}
-
 static void merge_values(struct split *split, struct buffer *out)
 {
     for (unsigned i = 0; i < split->nparts; i++) {
         struct part *part = &split->parts[i];
         if (reply_array(reply_of(part), &part->rest) != (int64_t)part->count) {
-            write_error(out, "ERR a shard answered MGET with something else");
+            write_error(out, "ERR a shard answered with something else than one value a key");
             return;
         }
     }
@@ -75,63 +69,35 @@ static void merge_values(struct split *split, struct buffer *out)
     }
 }
 
-static bool begins_with(const struct part *part, struct slice word)
+/* What the shards answered, one place a part; the caller frees it. */
+static struct shard_answer *answers_of(const struct split *split)
 {
-    return part->request->is_error && slice_starts_with(reply_of(part), word);
-}
-
-/* The first error, but a part of unknown outcome comes before all others. */
-static const struct part *failed_part(const struct split *split)
-{
-    const struct part *failed = NULL;
+    struct shard_answer *answers = mem_alloc(split->nparts * sizeof(*answers));
     for (unsigned i = 0; i < split->nparts; i++) {
         const struct part *part = &split->parts[i];
-        if (begins_with(part, SLICE("-UNKNOWN"))) {
-            return part;
-        }
-        failed = failed == NULL && part->request->is_error ? part : failed;
+        answers[i] = (struct shard_answer){reply_of(part), part->request->is_error};
     }
-    return failed;
-}
-
-/* "-UNAVAILABLE" promises that nothing was executed: not true of a write whose other part was. */
-static bool is_half_done(const struct split *split, const struct part *failed)
-{
-    bool is_any_done = false;
-    for (unsigned i = 0; i < split->nparts; i++) {
-        is_any_done = is_any_done || !split->parts[i].request->is_error;
-    }
-    return is_any_done && split->request->has_written_keys &&
-           begins_with(failed, SLICE("-UNAVAILABLE"));
-}
-
-static void merge_error(const struct split *split, const struct part *failed, struct buffer *out)
-{
-    struct slice error = reply_of(failed);
-    if (is_half_done(split, failed)) {
-        counter_add(&router_counters(split->router)->errors_unknown, 1);
-        write_error(out, "UNKNOWN a shard could not be reached: some keys of the command were "
-                         "written, others not");
-    } else {
-        buffer_add(out, error.data, error.len);
-    }
+    return answers;
 }
 
 static void merge(struct split *split)
 {
     struct request *request = split->request;
     struct buffer *out = request_answer(request);
-    const struct part *failed = failed_part(split);
-    if (failed != NULL) {
+    enum response_policy policy = request->command->response_policy;
+    struct shard_answer *answers = answers_of(split);
+    const struct shard_answer *failure = aggregate_failure(policy, answers, split->nparts);
+    if (failure != NULL) {
         request->is_error = true;
-        merge_error(split, failed, out);
-    } else if (request->command->handler == HANDLER_MGET) {
+        bool is_half_done =
+            aggregate_error(failure, answers, split->nparts, request->has_written_keys, out);
+        counter_add(&router_counters(split->router)->errors_unknown, is_half_done ? 1 : 0);
+    } else if (policy == RESPONSE_DEFAULT) {
         merge_values(split, out);
-    } else if (request->command->handler == HANDLER_MSET) {
-        write_status(out, "OK");
     } else {
-        merge_sum(split, out);
+        aggregate(policy, answers, split->nparts, out);
     }
+    mem_free(answers);
     request->work = NULL;
     split_free(split);
     router_answer(request);
@@ -210,37 +176,45 @@ static void add_key(struct split *split, unsigned key, unsigned part_index)
     part->count++;
 }
 
-static void cut(struct split *split, const struct command *command, unsigned step)
+static void cut(struct split *split, const struct command *command)
 {
     unsigned nslots = router_snapshot(split->router)->slot_mask + 1;
     struct cutting cutting = {.split = split};
-    split->nkeys = (command->argc - 1) / step;
     split->part_of = mem_alloc(split->nkeys * sizeof(*split->part_of));
     split->next_key = mem_alloc(split->nkeys * sizeof(*split->next_key));
     if (split->nkeys > FEW_KEYS) {
         cutting.part_of_slot = mem_zalloc(nslots * sizeof(*cutting.part_of_slot));
     }
     for (unsigned i = 0; i < split->nkeys; i++) {
-        unsigned slot = slot_of_key(command->argv[1 + i * step], nslots);
+        unsigned slot = slot_of_key(command->argv[split->first + i * split->step], nslots);
         add_key(split, i, find_part(&cutting, slot));
     }
     mem_free(cutting.part_of_slot);
 }
 
-static void write_part(const struct split *split, unsigned index, const struct command *command,
-                       unsigned step)
+static void write_words(struct buffer *out, const struct command *command, unsigned from,
+                        unsigned end)
+{
+    for (unsigned i = from; i < end; i++) {
+        write_bulk(out, command->argv[i]);
+    }
+}
+
+/* What stands before the keys and behind them goes with every part. */
+static void write_part(const struct split *split, unsigned index, const struct command *command)
 {
     const struct part *part = &split->parts[index];
     struct buffer *bytes = &part->request->bytes;
-    write_array(bytes, 1 + (uint64_t)part->count * step);
-    write_bulk(bytes, command->argv[0]);
+    unsigned end = split->first + split->nkeys * split->step;
+    write_array(bytes, split->first + (uint64_t)part->count * split->step + (command->argc - end));
+    write_words(bytes, command, 0, split->first);
     unsigned key = part->first_key;
     for (unsigned i = 0; i < part->count; i++) {
-        for (unsigned j = 0; j < step; j++) {
-            write_bulk(bytes, command->argv[1 + key * step + j]);
-        }
+        unsigned from = split->first + key * split->step;
+        write_words(bytes, command, from, from + split->step);
         key = i + 1 < part->count ? split->next_key[key] : key;
     }
+    write_words(bytes, command, end, command->argc);
 }
 
 /* Keys of one slot stay together whatever happens. */
@@ -250,8 +224,7 @@ static uint64_t cut_epoch(const struct split *split, const struct part *part)
     return is_one_slot ? 0 : router_snapshot(split->router)->topology->epoch;
 }
 
-static void prepare_part(struct split *split, unsigned index, const struct command *command,
-                         unsigned step)
+static void prepare_part(struct split *split, unsigned index, const struct command *command)
 {
     struct request *part = request_take(router_pool(split->router));
     split->parts[index].request = part;
@@ -264,7 +237,7 @@ static void prepare_part(struct split *split, unsigned index, const struct comma
     part->origin = split->request;
     part->protocol = split->request->protocol;
     part->arrived_us = split->request->arrived_us;
-    write_part(split, index, command, step);
+    write_part(split, index, command);
 }
 
 static void dispatch_parts(struct split *split)
@@ -293,13 +266,26 @@ static void dispatch_whole(struct split *split, const struct command *command)
     router_dispatch(router, request, command->raw);
 }
 
+unsigned split_groups(const struct command_info *info, unsigned argc)
+{
+    const struct key_spec *spec = info->specs;
+    unsigned first = (unsigned)spec->index, step = (unsigned)spec->step;
+    unsigned behind = (unsigned)(-1 - spec->last); /* words after the last group */
+    if (argc < first + step + behind || (argc - first - behind) % step != 0) {
+        return 0;
+    }
+    return (argc - first - behind) / step;
+}
+
 void split_dispatch(struct router *router, struct request *request, const struct command *command)
 {
-    unsigned step = request->command->handler == HANDLER_MSET ? 2 : 1;
     struct split *split = mem_zalloc(sizeof(*split));
     split->router = router;
     split->request = request;
-    cut(split, command, step);
+    split->first = (unsigned)request->command->specs[0].index;
+    split->step = (unsigned)request->command->specs[0].step;
+    split->nkeys = split_groups(request->command, command->argc);
+    cut(split, command);
     if (split->nparts == 1 && !command->is_inline) {
         dispatch_whole(split, command);
         return;
@@ -307,7 +293,7 @@ void split_dispatch(struct router *router, struct request *request, const struct
     request->work = split;
     split->pending = split->nparts;
     for (unsigned i = 0; i < split->nparts; i++) {
-        prepare_part(split, i, command, step);
+        prepare_part(split, i, command);
     }
     dispatch_parts(split);
 }

@@ -66,7 +66,7 @@ static void look_whether_settled(struct subscriber *subscriber)
 bool subscriber_settle(struct subscriber *subscriber)
 {
     const struct router *router = subscriber->router;
-    subscriber->settle_until_us = router_now_us(router) + router->settings.wait_max_us;
+    subscriber->settle_until_us = router_now_us(router) + router->settings.tuning.wait_max_us;
     subscriber->is_settling = !have_all_settled(subscriber);
     return !subscriber->is_settling;
 }

@@ -52,7 +52,7 @@ static void on_connection(void *context)
         if (fd < 0) {
             break;
         }
-        if (clients_open(&worker->clients) >= worker->settings.limits.clients_max) {
+        if (clients_open(&worker->clients) >= worker->settings.tuning.clients.clients_max) {
             counter_add(&worker->counters->rejected, 1);
             refuse_client(fd);
         } else {
@@ -91,6 +91,7 @@ static void on_tick(void *context)
 {
     struct worker *worker = context;
     (void)loop_update_now(worker->loop);
+    counter_add(&worker->counters->ticks, 1);
     router_tick(worker->router);
     clients_tick(&worker->clients);
     if (worker->is_listening) {
@@ -242,6 +243,26 @@ void worker_take_users(struct worker *worker, struct acl *acl)
     mailbox_post(worker->mailbox, &mail->mail);
 }
 
+struct tune_mail {
+    struct mail mail;
+    struct worker_tuning tuning;
+};
+
+static void deliver_tune(struct mail *mail, void *receiver)
+{
+    struct worker *worker = receiver;
+    worker->settings.tuning = ((const struct tune_mail *)mail)->tuning;
+    router_tune(worker->router, &worker->settings.tuning.router);
+    mem_free(mail);
+}
+
+void worker_tune(struct worker *worker, const struct worker_tuning *tuning)
+{
+    struct tune_mail *mail = mem_alloc(sizeof(*mail));
+    *mail = (struct tune_mail){{.deliver = deliver_tune}, *tuning};
+    mailbox_post(worker->mailbox, &mail->mail);
+}
+
 static void deliver_drain(struct mail *mail, void *receiver)
 {
     struct worker *worker = receiver;
@@ -334,14 +355,9 @@ static void set_up_router(struct worker *worker)
         .backend = {.loop = worker->loop,
                     .pool = &worker->pool,
                     .counters = worker->counters,
-                    .timeout_us = settings->backend_timeout_us,
-                    .connect_timeout_us = settings->connect_timeout_us,
                     .scratch = worker->scratch,
                     .scratch_size = sizeof(worker->scratch)},
-        .wait_max_us = settings->wait_max_us,
-        .store_timeout_us = settings->store_timeout_us,
-        .mirror_timeout_us = settings->mirror_timeout_us,
-        .ack = settings->ack,
+        .tuning = settings->tuning.router,
     };
     memcpy(router.backend.peer, settings->peer, sizeof(router.backend.peer));
     struct router_events events = {on_fenced, on_unfenced, on_given_up, on_drained, worker};
@@ -358,7 +374,7 @@ static void set_up_clients(struct worker *worker)
                                            .server_version = "7.0.0",
                                            .scratch = worker->scratch,
                                            .scratch_size = sizeof(worker->scratch),
-                                           .limits = &worker->settings.limits,
+                                           .limits = &worker->settings.tuning.clients,
                                            .all_counters = settings->all_counters,
                                            .nworkers = settings->count,
                                            .port = settings->port,

@@ -27,16 +27,19 @@ struct worker_reports {
     void *context;
 };
 
+/* What may change while it runs. */
+struct worker_tuning {
+    struct router_tuning router;
+    struct client_limits clients;
+};
+
 struct worker_settings {
     unsigned index, count;
     struct worker *const *workers; /* all of them, once the first adopts; outlives their threads */
     int listener;                  /* the worker's own; taken over */
     uint16_t port;
     char peer[160];
-    uint64_t backend_timeout_us, connect_timeout_us, wait_max_us, store_timeout_us;
-    uint64_t mirror_timeout_us;
-    enum dual_write_ack ack;
-    struct client_limits limits;
+    struct worker_tuning tuning;
     struct acl *acl;               /* the worker's own reference */
     struct counters *all_counters; /* by worker; written by each its own */
 };
@@ -51,6 +54,7 @@ void worker_free(struct worker *worker);
 
 /* Any thread. The snapshot's reference and the endpoints (mem_alloc) are consumed. */
 void worker_adopt(struct worker *worker, struct snapshot *snapshot, struct endpoint *endpoints);
+void worker_tune(struct worker *worker, const struct worker_tuning *tuning);
 /* A given-up connection to this shard is certainly dead. */
 void worker_killed(struct worker *worker, const char *shard, uint64_t connection_id);
 /* The shard has lost its fence: its connections are closed. */

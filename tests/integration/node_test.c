@@ -11,8 +11,9 @@
 #include "tests/support/cluster.h"
 #include "tests/support/wait.h"
 
-#define PROGRAM_MS 120000
-#define INSTALL_MS 300000
+#define PROGRAM_MS   120000
+#define INSTALL_MS   300000
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct cluster *cluster;
 static bool has_npm;
@@ -99,28 +100,27 @@ static void bullmq_works(void **state)
     run_program("bullmq");
 }
 
-/* Most slots of one shard to another, and on round all of them. Not BullMQ: its scripts write keys
- * that they do not declare, which nobody can mark (DESIGN.md section 6): its slot must not move
- * while it works. */
+/* Most slots of one shard to another, and on round all of them. BullMQ's scripts write keys that
+ * they do not declare. */
 static void libraries_work_while_slots_move(void **state)
 {
-    static const char *const names[] = {"ioredis", "node_redis"};
+    static const char *const names[] = {"ioredis", "node_redis", "bullmq"};
     static const char *const moves[] = {"split s1 --to s2 --share 0.9 --wait",
                                         "split s2 --to s3 --share 0.9 --wait",
                                         "split s3 --to s1 --share 0.9 --wait"};
-    struct process *programs[2];
+    struct process *programs[COUNT(names)];
     (void)state;
     if (!has_npm) {
         skip();
     }
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < COUNT(names); i++) {
         programs[i] = start_program(names[i], "12");
     }
-    for (unsigned i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
+    for (unsigned i = 0; i < COUNT(moves); i++) {
         mem_free(cluster_ctl_ok(cluster, moves[i]));
         mem_free(cluster_ctl_ok(cluster, "finalize --wait"));
     }
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < COUNT(names); i++) {
         expect_success(programs[i]);
     }
 }

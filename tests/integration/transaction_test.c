@@ -128,6 +128,81 @@ static void commands_without_keys_may_be_inside(void **state)
          "A: WATCH {k}a", "B: INCR {k}a", "A: MULTI", "A: PING", "A: EXEC");
 }
 
+/* What no shard is asked for is answered in its place. */
+static void the_proxys_own_commands_have_their_place_in_the_array(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: MULTI", "A: CLIENT SETNAME bob", "A: SET {l}a 1", "A: CLIENT GETNAME",
+         "A: SELECT 0", "A: INCR {l}a", "A: SELECT x", "A: AUTH default x", "A: HGETALL {l}none",
+         "A: EXEC", "A: CLIENT GETNAME", "A: GET {l}a");
+    DUEL(duel, "A: MULTI", "A: SELECT 0", "A: CLIENT SETNAME eve", "A: EXEC", "A: CLIENT GETNAME");
+    DUEL(duel, "A: MULTI", "A: CLIENT SETNAME amy", "A: DISCARD", "A: CLIENT GETNAME");
+    DUEL(duel, "A: MULTI", "A: CLIENT SETNAME amy", "A: CLIENT SETNAME", "A: EXEC",
+         "A: CLIENT GETNAME", "A: MULTI", "A: CLIENT NOSUCH", "A: EXEC", "A: PING");
+    DUEL(duel, "A: MULTI", "A: CONFIG GET nosuch", "A: LPUSH {l}a x", "A: ACL WHOAMI",
+         "A: CONFIG SET nosuch 1", "A: GET {l}a", "A: EXEC");
+    DUEL(duel, "A| MULTI", "A| CLIENT SETNAME ann", "A| GET {l}a", "A| CLIENT GETNAME", "A| EXEC");
+}
+
+static void a_failed_watch_spares_the_proxys_own_commands(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: CLIENT SETNAME bob", "A: WATCH {l}w", "B: INCR {l}w", "A: MULTI",
+         "A: CLIENT SETNAME eve", "A: EXEC", "A: CLIENT GETNAME", "A: WATCH {l}w", "B: INCR {l}w",
+         "A: MULTI", "A: GET {l}w", "A: CLIENT SETNAME eve", "A: EXEC", "A: CLIENT GETNAME",
+         "A: WATCH {l}w", "A: MULTI", "A: CLIENT SETNAME eve", "A: GET {l}w", "A: EXEC",
+         "A: CLIENT GETNAME", "A: WATCH {l}w", "A: MULTI", "A: CLIENT GETNAME", "A: EXEC");
+}
+
+/* Many in one write, so that what is behind an EXEC is there before its answer. */
+static void mixed_transactions_stay_in_the_order_of_their_client(void **state)
+{
+    (void)state;
+    struct buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    for (unsigned i = 0; i < 100; i++) {
+        buffer_printf(&bytes,
+                      "MULTI\r\nINCR {mx%u}n\r\nCLIENT SETNAME n%u\r\nINCR {mx%u}n\r\n"
+                      "CLIENT GETNAME\r\nEXEC\r\nGET {mx%u}n\r\nCLIENT GETNAME\r\n",
+                      i % 7, i, i % 7, i % 7);
+    }
+    duel_bytes(duel, 'A', buffer_slice(&bytes), 800);
+    buffer_fini(&bytes);
+}
+
+static void hello_in_multi_may_not_change_the_protocol(void **state)
+{
+    (void)state;
+    struct client *client = client_connect(duel_proxy_port(duel));
+    expect(client, "MULTI", "+OK");
+    expect(client, "HELLO", "+QUEUED");
+    expect(client, "HELLO 2 SETNAME bob", "+QUEUED");
+    expect(client, "CLIENT GETNAME", "+QUEUED");
+    expect(client, "INFO server", "+QUEUED");
+    char *reply = client_ask(client, "EXEC");
+    assert_int_equal(strncmp(reply, "[[server, redis, ", 17), 0);
+    assert_non_null(strstr(reply, "], bob, # Server"));
+    mem_free(reply);
+    expect(client, "MULTI", "+OK");
+    expect_prefix(client, "HELLO 3", "-ERR ");
+    expect_prefix(client, "EXEC", "-EXECABORT ");
+    client_close(client);
+}
+
+static void the_proxys_own_commands_are_bounded(void **state)
+{
+    (void)state;
+    struct client *client = client_connect(duel_proxy_port(duel));
+    expect(client, "MULTI", "+OK");
+    for (unsigned i = 0; i < 1024; i++) {
+        expect(client, "INFO everything", "+QUEUED");
+    }
+    expect(client, "INFO everything", "-ERR the transaction is too large");
+    expect_prefix(client, "EXEC", "-EXECABORT ");
+    expect(client, "PING", "+PONG");
+    client_close(client);
+}
+
 static void a_thousand_commands_are_one_transaction(void **state)
 {
     (void)state;
@@ -293,8 +368,10 @@ static void what_cannot_be_queued_aborts_a_transaction(void **state)
 {
     (void)state;
     static const char *const commands[] = {
-        "KEYS *",    "SCAN 0",   "DBSIZE", "INFO",           "FLUSHALL",          "SUBSCRIBE a",
-        "CLIENT ID", "SELECT 0", "HELLO",  "CONFIG GET dir", "GET __sluice:fence"};
+        "KEYS *",      "SCAN 0",         "DBSIZE",        "FLUSHALL",           "SUBSCRIBE a",
+        "CLIENT LIST", "UNSUBSCRIBE",    "PSUBSCRIBE a",  "SSUBSCRIBE a",       "CLIENT REPLY OFF",
+        "SCRIPT KILL", "FUNCTION FLUSH", "SCRIPT LOAD x", "GET __sluice:fence", "WAIT 0 0",
+        "SLOWLOG LEN"};
     struct client *client = client_connect(duel_proxy_port(duel));
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         expect(client, "MULTI", "+OK");
@@ -429,6 +506,35 @@ static void a_watching_client_is_not_left_waiting_by_a_shard_that_hangs(void **s
     client_close(client);
 }
 
+/* The shard answers after the client has gone, in every way that it may go. */
+static void a_client_may_go_while_its_mixed_exec_is_under_way(void **state)
+{
+    struct process *shard = redis_server_process(cluster_shard(duel_cluster(duel), 0));
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct client *client = client_connect(duel_proxy_port(duel));
+        const char *tag = tag_on(client, 0, "gone");
+        if (i % 2 == 1) {
+            ask_with(client, "WATCH", tag, "+OK");
+        }
+        expect(client, "MULTI", "+OK");
+        expect(client, "CLIENT GETNAME", "+QUEUED");
+        ask_with(client, "INCR", tag, "+QUEUED");
+        process_signal(shard, SIGSTOP);
+        assert_int_equal(redisAppendCommand(client_context(client), "EXEC"), REDIS_OK);
+        int done = 0;
+        while (done == 0) {
+            assert_int_equal(redisBufferWrite(client_context(client), &done), REDIS_OK);
+        }
+        client_close(client);
+        struct client *other = client_connect(duel_proxy_port(duel));
+        expect(other, "PING", "+PONG"); /* the proxy has seen both by then, or soon will */
+        process_signal(shard, SIGCONT);
+        WAIT_UNTIL(serves(other, tag), WAIT_MS);
+        client_close(other);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, close_clients)
 
 int main(void)
@@ -443,6 +549,12 @@ int main(void)
         TEST(an_empty_transaction_is_an_empty_array),
         TEST(inline_commands_are_queued_like_others),
         TEST(commands_without_keys_may_be_inside),
+        TEST(the_proxys_own_commands_have_their_place_in_the_array),
+        TEST(a_failed_watch_spares_the_proxys_own_commands),
+        TEST(mixed_transactions_stay_in_the_order_of_their_client),
+        TEST(hello_in_multi_may_not_change_the_protocol),
+        TEST(the_proxys_own_commands_are_bounded),
+        TEST(a_client_may_go_while_its_mixed_exec_is_under_way),
         TEST(a_thousand_commands_are_one_transaction),
         TEST(values_of_any_bytes_come_through),
         TEST(a_transaction_may_come_in_one_write_with_what_is_around_it),

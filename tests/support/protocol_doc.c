@@ -14,14 +14,20 @@ static const char introduction[] =
     "`lib/command/overrides.def`. A proxy also learns the commands of its own shards when it "
     "starts,\n"
     "so commands of modules and of newer servers are routed if their keys can be found from their\n"
-    "arguments, and refused if they name no key.\n"
+    "arguments; those that name no key go to all shards if the server's command tips say so and how\n"
+    "the replies become one, and are refused otherwise.\n"
     "\n"
     "A command that is *routed* goes to the shard of its keys as it is, and its reply comes back "
     "as it\n"
     "is. Its keys must all be in one slot (give them one hash tag, `{acct:42}:balance`), else the\n"
     "answer is `-CROSSSLOT`. What is refused gets an error on a connection that stays open:\n"
     "`-ERR` and the words in the table. Wrong numbers of arguments and unknown commands get Redis'\n"
-    "own errors.\n";
+    "own errors.\n"
+    "\n"
+    "A script or function that names no keys runs on any shard in the read-only form of its command:\n"
+    "a key that it wrote without naming it could be on the wrong shard, so Redis refuses the write.\n"
+    "As on Redis Cluster, a script must name all keys that it touches; what it touches beside them\n"
+    "is neither routed nor, while slots move, mirrored.\n";
 
 static const char protocols[] =
     "\n## RESP2 and RESP3\n"
@@ -30,8 +36,15 @@ static const char protocols[] =
     "has one connection to each shard for each protocol (RESP3's from the first request that needs\n"
     "it), so in both a reply is the shard's own bytes. `HELLO` and `RESET` wait until all that the\n"
     "client sent before them is answered: its commands never overtake each other. Two things differ\n"
-    "from one Redis: `HELLO` inside `MULTI` is refused, and a `WATCH` does not outlive a change of\n"
-    "protocol: its `EXEC` answers null.\n";
+    "from one Redis: a `HELLO` inside `MULTI` that would change it is refused, and a `WATCH` does\n"
+    "not outlive a change of protocol: its `EXEC` answers null.\n"
+    "\n## Inside MULTI\n"
+    "\n"
+    "What is routed, split or sent to any shard is executed by the shard of the transaction's keys,\n"
+    "all or nothing. What the proxy answers (`SELECT AUTH HELLO INFO ROLE`, `CLIENT`, `CONFIG`, `ACL`)\n"
+    "has its place in the array, and is executed when the shard has executed the rest; at most 1024\n"
+    "of them. What concerns all shards or other clients, `SUBSCRIBE` and its kin and `CLIENT REPLY`\n"
+    "are refused when they are to be queued; `EXEC` is then aborted, as in Redis.\n";
 
 static const char *how(const struct command_info *info)
 {
@@ -40,18 +53,31 @@ static const char *how(const struct command_info *info)
         return info->limit == NULL ? "routed" : "routed, but for some forms";
     case HANDLER_REFUSE:
         return "refused";
-    case HANDLER_MGET:
-    case HANDLER_MSET:
-    case HANDLER_SUM_KEYS:
+    case HANDLER_SPLIT:
         return "split by shard";
+    case HANDLER_SCRIPT:
+    case HANDLER_BLOCK:
+    case HANDLER_WATCH:
+        return "routed";
+    case HANDLER_EXEC:
+        return "routed as one";
     case HANDLER_ANY_SHARD:
         return "sent to any shard";
     case HANDLER_PUBLISH:
         return "routed by its channel";
     case HANDLER_SUBSCRIBE:
     case HANDLER_UNSUBSCRIBE:
-    case HANDLER_SUM_SHARDS:
+    case HANDLER_ALL_SHARDS:
+    case HANDLER_TEXTS:
+    case HANDLER_DBSIZE:
     case HANDLER_KEYS:
+    case HANDLER_RANDOMKEY:
+    case HANDLER_FLUSH:
+    case HANDLER_WAIT:
+    case HANDLER_SCRIPT_LOAD:
+    case HANDLER_SCRIPT_EXISTS:
+    case HANDLER_SCRIPT_FLUSH:
+    case HANDLER_SCRIPT_KILL:
     case HANDLER_SCAN:
         return "sent to all shards";
     default:
@@ -67,6 +93,26 @@ static void add_name(struct buffer *text, const char *name)
     }
 }
 
+/* How the replies of several shards become one, where that follows from the server's tips. */
+static const char *merging(const struct command_info *info)
+{
+    static const char *const words[] = {
+        [RESPONSE_DEFAULT] = "the elements are put in order",
+        [RESPONSE_ONE_SUCCEEDED] = "one shard's success is enough",
+        [RESPONSE_ALL_SUCCEEDED] = "an error of any shard is an error; atomic only within a shard",
+        [RESPONSE_AGG_LOGICAL_AND] = "true where all shards say so",
+        [RESPONSE_AGG_LOGICAL_OR] = "true where any shard says so",
+        [RESPONSE_AGG_MIN] = "the smallest number counts",
+        [RESPONSE_AGG_MAX] = "the largest number counts",
+        [RESPONSE_AGG_SUM] = "the numbers are added",
+        [RESPONSE_SPECIAL] = NULL};
+    if (info->handler == HANDLER_ALL_SHARDS && info->response_policy == RESPONSE_DEFAULT) {
+        return "lists are joined";
+    }
+    bool is_by_policy = info->handler == HANDLER_SPLIT || info->handler == HANDLER_ALL_SHARDS;
+    return is_by_policy ? words[info->response_policy] : NULL;
+}
+
 static void add_note(struct buffer *text, const struct command_info *info)
 {
     if (info->reason != NULL) {
@@ -74,6 +120,9 @@ static void add_note(struct buffer *text, const struct command_info *info)
     }
     if (info->why != NULL) {
         buffer_printf(text, "%s%s", info->reason == NULL ? "" : ": ", info->why);
+    }
+    if (merging(info) != NULL) {
+        buffer_printf(text, "%s%s", info->why == NULL ? "" : "; ", merging(info));
     }
     if (info->limit != NULL) {
         buffer_printf(text, "%srefused: %s", info->why == NULL ? "" : "; ", info->limit);

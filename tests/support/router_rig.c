@@ -220,6 +220,11 @@ static void pass_on(void *context, struct round *round)
     round_arrive(round, &rig->clients);
 }
 
+static uint64_t milliseconds_or(uint64_t ms, uint64_t otherwise_ms)
+{
+    return (ms > 0 ? ms : otherwise_ms) * 1000;
+}
+
 static void set_up_router(struct router_rig *rig)
 {
     const struct rig_options *options = &rig->options;
@@ -228,15 +233,15 @@ static void set_up_router(struct router_rig *rig)
                     .pool = &rig->pool,
                     .counters = &rig->counters,
                     .peer = "rig:0123456789abcdef",
-                    .timeout_us = (options->timeout_ms > 0 ? options->timeout_ms : 5000) * 1000,
-                    .connect_timeout_us = 2000000,
                     .scratch = rig->scratch,
                     .scratch_size = sizeof(rig->scratch)},
-        .wait_max_us = (options->wait_ms > 0 ? options->wait_ms : 2000) * 1000,
-        .store_timeout_us = options->store_timeout_ms * 1000,
-        .mirror_timeout_us =
-            (options->mirror_timeout_ms > 0 ? options->mirror_timeout_ms : 2000) * 1000,
-        .ack = ACK_BOTH,
+        .tuning = {.shard_timeout_us = milliseconds_or(options->timeout_ms, 5000),
+                   .connect_timeout_us = 2000000,
+                   .wait_max_us = milliseconds_or(options->wait_ms, 2000),
+                   .store_timeout_us = options->store_timeout_ms * 1000,
+                   .mirror_timeout_us = milliseconds_or(options->mirror_timeout_ms, 2000),
+                   .queue_max = options->queue_max > 0 ? options->queue_max : UINT64_MAX,
+                   .ack = ACK_BOTH},
     };
     struct router_events events = {on_fenced, on_unfenced, on_given_up, on_drained, rig};
     rig->router = router_new(&settings, &events);

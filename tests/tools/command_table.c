@@ -55,6 +55,18 @@ static void print_flags(uint32_t flags)
     (void)printf("%s", flags == 0 ? "0" : "");
 }
 
+static void print_policy(const struct command_info *info)
+{
+#define X(symbol, word) #symbol,
+    static const char *const requests[] = {REQUEST_POLICIES(X)};
+    static const char *const responses[] = {RESPONSE_POLICIES(X)};
+#undef X
+    if (info->request_policy != REQUEST_DEFAULT || info->response_policy != RESPONSE_DEFAULT) {
+        (void)printf(", POLICY(%s, %s)", requests[info->request_policy] + strlen("REQUEST_"),
+                     responses[info->response_policy] + strlen("RESPONSE_"));
+    }
+}
+
 static void print_spec(const struct key_spec *spec)
 {
     if (spec->begin == KEY_BEGIN_INDEX) {
@@ -83,6 +95,7 @@ static void print_row(const struct command_info *info, const char *indent)
     print_flags(info->flags);
     (void)printf(", ");
     print_categories(info->categories);
+    print_policy(info);
     if (info->nspecs == 0) {
         (void)printf(", NO_KEYS");
         return;

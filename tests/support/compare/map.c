@@ -69,9 +69,34 @@ bool map_add_shard(struct map *map, const char *text)
     return add_shard(map, name, equals + 1, false);
 }
 
-/* Sets table[slot] = value for each slot of a text like "0-99,200". */
+static bool fill_slot(const struct map *map, unsigned long slot, int *table, int value)
+{
+    if (slot >= map->nslots || table[slot] != MAP_NOBODY) {
+        return complain("a slot stands twice, or is none", "");
+    }
+    table[slot] = value;
+    return true;
+}
+
+/* A digit for every four slots. */
+static bool fill_hex(const struct map *map, const char *digits, int *table, int value)
+{
+    for (unsigned long slot = 0; digits[slot / 4] != '\0'; slot++) {
+        char digit[2] = {digits[slot / 4], '\0'};
+        bool is_set = strtoul(digit, NULL, 16) >> (slot % 4) & 1;
+        if (is_set && !fill_slot(map, slot, table, value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Sets table[slot] = value for each slot of a text like "0-99,200", or "hex:0f". */
 static bool fill_slots(const struct map *map, const char *text, int *table, int value)
 {
+    if (text != NULL && strncmp(text, "hex:", 4) == 0) {
+        return fill_hex(map, text + 4, table, value);
+    }
     while (text != NULL && *text != '\0') {
         char *end = NULL;
         unsigned long first = strtoul(text, &end, 10);
@@ -83,10 +108,9 @@ static bool fill_slots(const struct map *map, const char *text, int *table, int 
             return complain("bad slots", text);
         }
         for (unsigned long slot = first; slot <= last; slot++) {
-            if (table[slot] != MAP_NOBODY) {
-                return complain("a slot stands twice", text);
+            if (!fill_slot(map, slot, table, value)) {
+                return false;
             }
-            table[slot] = value;
         }
         text = *end == ',' ? end + 1 : end;
     }

@@ -28,7 +28,7 @@ static void the_sample_topology_is_what_the_programs_write(void **state)
     struct topology *topology = document_parse(buffer_slice(&sample), &err);
     assert_string_equal(err.text, "");
     assert_non_null(topology);
-    document_format(topology, &written);
+    document_format_readable(topology, &written);
     assert_true(slice_equal(buffer_slice(&sample), buffer_slice(&written)));
     topology_free(topology);
     buffer_fini(&sample);

@@ -25,6 +25,19 @@ static void a_place_is_a_name_and_an_address(void **state)
     assert_int_equal(shard.port, 65535);
 }
 
+static void a_place_may_be_a_name_that_sentinels_know(void **state)
+{
+    (void)state;
+    struct topology_shard shard;
+    struct error err = {.text = ""};
+    assert_true(place_parse("s1=sentinel://m1@10.0.0.1:26379,[::1]:1", &shard, &err));
+    assert_string_equal(shard.name, "s1");
+    assert_string_equal(shard.sentinels, "m1@10.0.0.1:26379,[::1]:1");
+    assert_string_equal(shard.host, ""); /* they will tell */
+    assert_false(place_parse("s1=sentinel://10.0.0.1:26379", &shard, &err));
+    assert_true(strlen(err.text) > 0);
+}
+
 static void what_is_no_place_is_refused(void **state)
 {
     (void)state;
@@ -107,6 +120,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_place_is_a_name_and_an_address),
+        cmocka_unit_test(a_place_may_be_a_name_that_sentinels_know),
         cmocka_unit_test(what_is_no_place_is_refused),
         cmocka_unit_test(a_name_may_have_63_bytes_and_no_more),
         cmocka_unit_test(a_share_is_above_0_and_not_above_1),

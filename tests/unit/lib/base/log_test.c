@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "lib/base/log.h"
+#include "tests/support/wait.h"
 
 static char heard[8192];
 
@@ -89,6 +90,60 @@ static void a_long_line_is_cut_and_ends(void **state)
     assert_string_equal(heard + strlen(heard) - 3, "xx\n");
 }
 
+static unsigned lines_with(const char *text)
+{
+    unsigned count = 0;
+    for (const char *at = heard; (at = strstr(at, text)) != NULL; at++) {
+        count++;
+    }
+    return count;
+}
+
+static void storm(unsigned lines)
+{
+    for (unsigned i = 0; i < lines; i++) {
+        log_warn("shard storms number=%u", i);
+    }
+}
+
+/* The first line of the next second: storms until it has come. */
+static bool may_storm_again(void)
+{
+    HEAR(storm(1));
+    return lines_with("shard storms") == 1;
+}
+
+static void a_storm_of_one_message_is_limited_and_counted(void **state)
+{
+    (void)state;
+    log_init("sluice-test", LOG_DEBUG);
+    uint64_t before = log_suppressed();
+    HEAR(storm(100); log_warn("another message"));
+    uint64_t left_out = log_suppressed() - before;
+    assert_true(left_out > 0);
+    assert_int_equal(lines_with("shard storms"), 100 - left_out);
+    assert_int_equal(lines_with("another message"), 1);
+    WAIT_UNTIL(may_storm_again(), 5000);
+    assert_non_null(strstr(heard, " suppressed="));
+}
+
+static void debug_lines_are_not_limited(void **state)
+{
+    (void)state;
+    log_init("sluice-test", LOG_DEBUG);
+    HEAR(for (unsigned i = 0; i < 60; i++) { log_debug("each of them"); });
+    assert_int_equal(lines_with("each of them"), 60);
+}
+
+static void the_level_can_be_changed_later(void **state)
+{
+    (void)state;
+    log_init("sluice-test", LOG_ERROR);
+    log_set_level(LOG_INFO);
+    HEAR(log_info("now heard"));
+    assert_int_equal(lines_with("now heard"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -97,6 +152,9 @@ int main(void)
         cmocka_unit_test(what_is_below_the_level_is_not_written),
         cmocka_unit_test(a_value_cannot_begin_a_line_of_its_own),
         cmocka_unit_test(a_long_line_is_cut_and_ends),
+        cmocka_unit_test(a_storm_of_one_message_is_limited_and_counted),
+        cmocka_unit_test(debug_lines_are_not_limited),
+        cmocka_unit_test(the_level_can_be_changed_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,18 +23,20 @@ struct settings {
 };
 
 static const struct option_spec specs[] = {
-    {"listen", OPTION_TEXT, offsetof(struct settings, listen), "127.0.0.1:6380", 0, 0, false,
-     "where clients connect"},
-    {"store", OPTION_TEXT, offsetof(struct settings, store), NULL, 0, 0, false, "the store"},
-    {"threads", OPTION_NUMBER, offsetof(struct settings, threads), "2", 1, 256, false,
+    {"listen", OPTION_TEXT, offsetof(struct settings, listen), "127.0.0.1:6380", 0, 0,
+     OPTION_AT_START, "where clients connect"},
+    {"store", OPTION_TEXT, offsetof(struct settings, store), NULL, 0, 0, OPTION_RELOADABLE,
+     "the store"},
+    {"threads", OPTION_NUMBER, offsetof(struct settings, threads), "2", 1, 256, OPTION_AT_START,
      "worker threads"},
-    {"hold-max", OPTION_DURATION, offsetof(struct settings, hold_max_ms), "250ms", 10, 60000, false,
-     "the longest hold"},
-    {"large-key", OPTION_SIZE, offsetof(struct settings, large_bytes), "64kb", 0, 1 << 20, false,
-     "above this a key is large"},
-    {"anything", OPTION_NUMBER, offsetof(struct settings, anything), "0", 0, 0, true,
-     "a number without a range"},
-    {"quiet", OPTION_FLAG, offsetof(struct settings, is_quiet), NULL, 0, 0, false, "say less"},
+    {"hold-max", OPTION_DURATION, offsetof(struct settings, hold_max_ms), "250ms", 10, 60000,
+     OPTION_RELOADABLE, "the longest hold"},
+    {"large-key", OPTION_SIZE, offsetof(struct settings, large_bytes), "64kb", 0, 1 << 20,
+     OPTION_AT_START, "above this a key is large"},
+    {"anything", OPTION_NUMBER, offsetof(struct settings, anything), "0", 0, 0,
+     OPTION_ON_COMMAND_LINE, "a number without a range"},
+    {"quiet", OPTION_FLAG, offsetof(struct settings, is_quiet), NULL, 0, 0, OPTION_RELOADABLE,
+     "say less"},
 };
 
 static const struct option_table table = {.program = "sluice-test",
@@ -329,6 +331,38 @@ static void the_samples_own_values_are_valid(void **state)
     free(text);
 }
 
+static void the_sample_marks_what_is_reloadable(void **state)
+{
+    (void)state;
+    char *text = printed(options_print_sample);
+    assert_non_null(strstr(text, "; the longest hold [reload]\n;hold-max = 250ms\n"));
+    assert_non_null(strstr(text, "; worker threads\n;threads = 2\n"));
+    free(text);
+}
+
+static void adopting_takes_the_reloadable_and_names_the_others(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error others;
+    assert_true(LOAD(fixture, "--store", "old"));
+    struct settings running = fixture->settings;
+    memset(&fixture->settings, 0, sizeof(fixture->settings));
+    assert_true(LOAD(fixture, "--store", "new", "--hold-max", "3s", "--quiet", "--threads", "7",
+                     "--listen=:1"));
+    assert_false(options_adopt(&table, &running, &fixture->settings, &others));
+    assert_string_equal(others.text, "listen, threads");
+    assert_string_equal(running.store, "new");
+    assert_int_equal(running.hold_max_ms, 3000);
+    assert_true(running.is_quiet);
+    assert_int_equal(running.threads, 2);
+    assert_string_equal(running.listen, "127.0.0.1:6380");
+    assert_true(LOAD(fixture, NULL));
+    assert_true(options_adopt(&table, &running, &fixture->settings, &others));
+    assert_null(running.store);
+    assert_false(running.is_quiet);
+    options_free(&table, &running);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -345,6 +379,8 @@ int main(void)
         TEST(the_help_names_every_option),
         TEST(the_sample_loads_and_changes_nothing),
         TEST(the_samples_own_values_are_valid),
+        TEST(the_sample_marks_what_is_reloadable),
+        TEST(adopting_takes_the_reloadable_and_names_the_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,15 +138,6 @@ static void forms_that_name_other_keys_are_refused(void **state)
         {"sort k store by", false},
         {"sort k store get* desc", false},
         {"sort_ro k by *", true},
-        {"xread streams k 0", false},
-        {"xread block 0 streams k 0", true},
-        {"xread count block streams block 0", false},
-        {"xreadgroup group block block streams k >", false},
-        {"xreadgroup group g c count 1 Block 5 streams k >", true},
-        {"eval s 0", true},
-        {"eval s 1 k", false},
-        {"evalsha s 00 k", true},
-        {"fcall_ro f 0 k", true},
         {"get k", false},
     };
 

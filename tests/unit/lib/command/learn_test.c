@@ -90,6 +90,82 @@ static void a_new_command_without_keys_is_refused(void **state)
     command_table_free(table);
 }
 
+/* The range spec with one piece of its text replaced, as the only one of a command. */
+static char *with_spec_text(const char *old, const char *new)
+{
+    const char *at = strstr(RANGE_SPEC, old);
+    assert_non_null(at);
+    return mem_printf("*1\r\n%.*s%s%s", (int)(at - RANGE_SPEC), RANGE_SPEC, new, at + strlen(old));
+}
+
+static char *with_spec(const char *old, const char *new)
+{
+    char *specs = with_spec_text(old, new);
+    char *command = command_text("bad", ":-2", specs, "*0\r\n");
+    mem_free(specs);
+    return command;
+}
+
+/* As a module reports one: `flag` and `tips` are its own. */
+static char *module_text(const char *name, const char *flag, const char *tips, const char *specs)
+{
+    return mem_printf("*10\r\n+%s\r\n:-2\r\n*1\r\n+%s\r\n:1\r\n:1\r\n:1\r\n*0\r\n%s%s*0\r\n", name,
+                      flag, tips, specs);
+}
+
+static void expect_handler(char *command, const char *name, enum command_handler handler,
+                           enum response_policy policy)
+{
+    struct command_table *table = expect_learnt(command);
+    assert_int_equal(find(table, name)->handler, handler);
+    assert_int_equal(find(table, name)->response_policy, policy);
+    command_table_free(table);
+}
+
+static void a_module_tells_by_its_tips_what_belongs_on_all_shards(void **state)
+{
+    static const char sum[] = "*2\r\n$25\r\nrequest_policy:all_shards\r\n$23\r\n"
+                              "response_policy:agg_sum\r\n";
+    static const char special[] = "*2\r\n$25\r\nrequest_policy:all_shards\r\n$23\r\n"
+                                  "response_policy:special\r\n";
+    static const char strange[] = "*2\r\n$24\r\nrequest_policy:all_moons\r\n$23\r\n"
+                                  "response_policy:agg_pun\r\n";
+    static const char nodes[] = "*2\r\n$23\r\nnondeterministic_output\r\n$24\r\n"
+                                "request_policy:all_nodes\r\n";
+    (void)state;
+    expect_handler(module_text("ts.count", "readonly", sum, "*0\r\n"), "ts.count",
+                   HANDLER_ALL_SHARDS, RESPONSE_AGG_SUM);
+    expect_handler(module_text("ft._list", "readonly", nodes, "*0\r\n"), "ft._list",
+                   HANDLER_ALL_SHARDS, RESPONSE_DEFAULT);
+    expect_handler(module_text("ft.info", "readonly", special, "*0\r\n"), "ft.info", HANDLER_REFUSE,
+                   RESPONSE_SPECIAL);
+    expect_handler(module_text("ft.odd", "readonly", strange, "*0\r\n"), "ft.odd", HANDLER_REFUSE,
+                   RESPONSE_DEFAULT);
+    /* It would write keys that it does not name. */
+    expect_handler(module_text("ft.drop", "write", sum, "*0\r\n"), "ft.drop", HANDLER_REFUSE,
+                   RESPONSE_AGG_SUM);
+}
+
+static void a_module_command_with_keys_anywhere_is_split(void **state)
+{
+    static const char multi[] = "*1\r\n$26\r\nrequest_policy:multi_shard\r\n";
+    char *specs = with_spec_text("lastkey\r\n:0", "lastkey\r\n:-2");
+    (void)state;
+    expect_handler(module_text("json.mget", "readonly", multi, specs), "json.mget", HANDLER_SPLIT,
+                   RESPONSE_DEFAULT);
+    /* One key: there is nothing to split. */
+    expect_handler(module_text("json.get", "readonly", multi, "*1\r\n" RANGE_SPEC), "json.get",
+                   HANDLER_ROUTE, RESPONSE_DEFAULT);
+    mem_free(specs);
+}
+
+static void a_server_without_tips_takes_none_away(void **state)
+{
+    (void)state;
+    expect_handler(command_text("dbsize", ":1", "*0\r\n", "*0\r\n"), "dbsize", HANDLER_DBSIZE,
+                   RESPONSE_AGG_SUM);
+}
+
 static void a_new_subcommand_follows_its_container(void **state)
 {
     (void)state;
@@ -112,11 +188,12 @@ static void a_new_subcommand_follows_its_container(void **state)
 static void the_server_wins_for_arity_and_keys_but_we_for_handlers(void **state)
 {
     (void)state;
-    struct command_table *table = expect_learnt(command_text("mget", ":7", "*0\r\n", "*0\r\n"));
-    assert_int_equal(find(table, "mget")->arity, 7);
-    assert_int_equal(find(table, "mget")->nspecs, 0);
-    assert_int_equal(find(table, "mget")->handler, HANDLER_MGET);
-    assert_int_equal(find(command_table_builtin(), "mget")->arity, -2);
+    struct command_table *table =
+        expect_learnt(command_text("dbsize", ":7", "*1\r\n" RANGE_SPEC, "*0\r\n"));
+    assert_int_equal(find(table, "dbsize")->arity, 7);
+    assert_int_equal(find(table, "dbsize")->nspecs, 1);
+    assert_int_equal(find(table, "dbsize")->handler, HANDLER_DBSIZE);
+    assert_int_equal(find(command_table_builtin(), "dbsize")->arity, 1);
     command_table_free(table);
 }
 
@@ -131,18 +208,6 @@ static void a_lie_about_the_arity_finds_no_keys_beyond_the_arguments(void **stat
         assert_true(command_keys(find(table, names[i]), argv, 1, NULL, 0) <= 0);
         command_table_free(table);
     }
-}
-
-/* `spec` with one piece of its text replaced. */
-static char *with_spec(const char *old, const char *new)
-{
-    const char *at = strstr(RANGE_SPEC, old);
-    assert_non_null(at);
-    char *specs =
-        mem_printf("*1\r\n%.*s%s%s", (int)(at - RANGE_SPEC), RANGE_SPEC, new, at + strlen(old));
-    char *command = command_text("bad", ":-2", specs, "*0\r\n");
-    mem_free(specs);
-    return command;
 }
 
 static void a_spec_of_an_unknown_kind_makes_a_new_command_refused(void **state)
@@ -213,6 +278,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_command_with_keys_is_routed_behind_the_known_ids),
         cmocka_unit_test(a_new_command_without_keys_is_refused),
+        cmocka_unit_test(a_module_tells_by_its_tips_what_belongs_on_all_shards),
+        cmocka_unit_test(a_module_command_with_keys_anywhere_is_split),
+        cmocka_unit_test(a_server_without_tips_takes_none_away),
         cmocka_unit_test(a_new_subcommand_follows_its_container),
         cmocka_unit_test(the_server_wins_for_arity_and_keys_but_we_for_handlers),
         cmocka_unit_test(a_lie_about_the_arity_finds_no_keys_beyond_the_arguments),

@@ -112,8 +112,8 @@ static void our_decisions_hold(void **state)
         enum command_handler handler;
     } cases[] = {
         {"get", NULL, HANDLER_ROUTE},
-        {"mget", NULL, HANDLER_MGET},
-        {"unlink", NULL, HANDLER_SUM_KEYS},
+        {"mget", NULL, HANDLER_SPLIT},
+        {"unlink", NULL, HANDLER_SPLIT},
         {"client", "id", HANDLER_CLIENT},
         {"client", "setinfo", HANDLER_CLIENT},
         {"command", "docs", HANDLER_ANY_SHARD},
@@ -127,8 +127,14 @@ static void our_decisions_hold(void **state)
         {"watch", NULL, HANDLER_WATCH},
         {"migrate", NULL, HANDLER_REFUSE},
         {"sort", NULL, HANDLER_ROUTE},
+        {"flushall", NULL, HANDLER_FLUSH},
+        {"msetnx", NULL, HANDLER_ROUTE},
+        {"mset", NULL, HANDLER_SPLIT},
+        {"script", "kill", HANDLER_ALL_SHARDS},
+        {"script", "debug", HANDLER_REFUSE},
+        {"function", "load", HANDLER_ALL_SHARDS},
+        {"swapdb", NULL, HANDLER_REFUSE},
         {"spublish", NULL, HANDLER_PUBLISH},
-        {"flushall", NULL, HANDLER_REFUSE},
         {"ssubscribe", NULL, HANDLER_SUBSCRIBE},
         {"pubsub", "numsub", HANDLER_ANY_SHARD},
         {"punsubscribe", NULL, HANDLER_UNSUBSCRIBE},
@@ -164,7 +170,9 @@ static void requests_are_checked_in_the_order_of_redis(void **state)
     assert_int_equal(check("cluster", "nope", 3), COMMAND_UNKNOWN_SUBCOMMAND);
     assert_int_equal(check("client", "setinfo", 4), COMMAND_ADMITTED);
     assert_int_equal(check("command", "nope", 4), COMMAND_ADMITTED);
-    assert_int_equal(check("eval", "return 1", 3), COMMAND_REFUSED_FORM);
+    struct slice form[] = {SLICE("copy"), SLICE("a"), SLICE("b"), SLICE("DB"), SLICE("1")};
+    assert_int_equal(command_check(command_find(command_table_builtin(), form, 5), form, 5),
+                     COMMAND_REFUSED_FORM);
 }
 
 static void the_protocol_page_is_current(void **state)

@@ -146,6 +146,54 @@ static void no_writer_leaves_its_temporary_file(void **state)
     store_close(store);
 }
 
+static unsigned count_tmp(const struct fixture *fixture)
+{
+    unsigned count = 0;
+    char *path = path_of(fixture, "");
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        count += strncmp(entry->d_name, "tmp.", 4) == 0;
+    }
+    (void)closedir(folder);
+    mem_free(path);
+    return count;
+}
+
+static void expect_weight(struct store *store, unsigned weight)
+{
+    struct error err = {""};
+    struct topology *topology = store_read(store, NULL, &err);
+    assert_non_null(topology);
+    assert_int_equal(topology->shards[0].weight, weight);
+    topology_free(topology);
+}
+
+static void a_staged_document_is_used_for_itself_alone(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct topology *staged = of_epoch(2, 1), *other = of_epoch(2, 2), *next = of_epoch(3, 3);
+    struct error err = {""};
+    store_stage(store, staged);
+    assert_int_equal(count_tmp(fixture), 1);
+    assert_int_equal(store_cas(store, other, &err), CAS_DONE);
+    expect_weight(store, 3);
+    assert_int_equal(count_tmp(fixture), 0);
+    store_stage(store, staged);
+    store_stage(store, next);
+    assert_int_equal(count_tmp(fixture), 1);
+    assert_int_equal(store_cas(store, next, &err), CAS_DONE);
+    expect_weight(store, 4);
+    assert_int_equal(count_tmp(fixture), 0);
+    store_stage(store, staged);
+    store_close(store);
+    assert_int_equal(count_tmp(fixture), 0);
+    topology_free(staged);
+    topology_free(other);
+    topology_free(next);
+}
+
 static void late_writers_lose_to_epochs_that_were_emptied(void **state)
 {
     const struct fixture *fixture = *state;
@@ -422,6 +470,7 @@ int main(void)
         cmocka_unit_test(a_url_of_another_kind_is_refused),
         TEST(a_folder_that_cannot_be_made_is_said),
         TEST(no_writer_leaves_its_temporary_file),
+        TEST(a_staged_document_is_used_for_itself_alone),
         TEST(late_writers_lose_to_epochs_that_were_emptied),
         TEST(a_spoilt_document_is_named_and_not_adopted),
         TEST(a_document_under_another_epochs_name_is_refused),

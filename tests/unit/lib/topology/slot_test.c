@@ -65,6 +65,52 @@ static void check_round_trip(const char *text, const char *expected)
     buffer_fini(&formatted);
 }
 
+static void check_hex(unsigned nslots, const char *ranges, const char *expected)
+{
+    struct slot_set set, again;
+    struct buffer formatted;
+    buffer_init(&formatted, SIZE_MAX);
+    slot_set_init(&set, nslots);
+    slot_set_init(&again, nslots);
+    assert_true(slot_set_parse(&set, slice_of(ranges), NULL));
+    slot_set_format_hex(&set, &formatted);
+    assert_int_equal(buffer_length(&formatted), strlen(expected));
+    assert_memory_equal(formatted.data, expected, strlen(expected));
+    assert_true(slot_set_parse(&again, buffer_slice(&formatted), NULL));
+    buffer_clear(&formatted);
+    slot_set_format(&again, &formatted);
+    assert_int_equal(buffer_length(&formatted), strlen(ranges));
+    assert_memory_equal(formatted.data, ranges, strlen(ranges));
+    slot_set_fini(&set);
+    slot_set_fini(&again);
+    buffer_fini(&formatted);
+}
+
+static void a_digit_stands_for_four_slots(void **state)
+{
+    (void)state;
+    check_hex(16, "", "hex:0000");
+    check_hex(16, "0", "hex:1000");
+    check_hex(16, "0-3,5,15", "hex:f208");
+    check_hex(2, "1", "hex:2");
+    check_hex(1, "0", "hex:1");
+    check_hex(128, "63-64,127", "hex:00000000000000081000000000000008");
+}
+
+static void digits_that_are_no_set_are_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"hex:", "hex:0", "hex:000", "hex:0g", "hex:0F", "hex:04"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct slot_set set;
+        struct error err = {""};
+        slot_set_init(&set, 6);
+        assert_false(slot_set_parse(&set, slice_of(texts[i]), &err));
+        assert_true(strlen(err.text) > 0);
+        slot_set_fini(&set);
+    }
+}
+
 static void ranges_are_sorted_and_merged(void **state)
 {
     (void)state;
@@ -128,6 +174,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hash_tag_is_cut_out_as_in_redis_cluster),
         cmocka_unit_test(a_slot_is_the_low_bits_of_xxh3_of_the_tag),
+        cmocka_unit_test(a_digit_stands_for_four_slots),
+        cmocka_unit_test(digits_that_are_no_set_are_refused),
         cmocka_unit_test(ranges_are_sorted_and_merged),
         cmocka_unit_test(what_is_no_set_of_slots_is_refused),
         cmocka_unit_test(a_set_of_every_size_has_its_edges),

@@ -227,6 +227,19 @@ static void all_keys_of_many_pages_are_copied_and_compared_once(void **state)
     verifier_fini(&verifier);
 }
 
+static struct probe *rig_probe(void)
+{
+    struct topology_shard shards[2];
+    struct error err;
+    for (unsigned i = 0; i < 2; i++) {
+        (void)snprintf(shards[i].host, sizeof(shards[i].host), "127.0.0.1");
+        shards[i].port = shard_server_port(rig.servers[i]);
+    }
+    struct probe *probe = probe_start(&shards[0], &shards[1], 5000, &err);
+    assert_non_null(probe);
+    return probe;
+}
+
 static bool never(void *context)
 {
     (void)context;
@@ -267,6 +280,49 @@ static void an_interrupted_walk_goes_on_where_it_was(void **state)
     assert_int_equal(verifier.findings, 0);
     assert_true(verifier.tally.keys >= 3000);
     verifier_fini(&verifier);
+}
+
+static unsigned asked;
+
+static bool count_and_go_on(void *context)
+{
+    (void)context;
+    asked++;
+    return true;
+}
+
+/* While it rests, it asks every now and then whether to go on. */
+static void copying_rests_as_the_pace_says(void **state)
+{
+    (void)state;
+    struct pace pace = {.limit_us = 0};
+    fill(3000);
+    rig.hooks.may_go_on = count_and_go_on;
+    rig.pair.pace = &pace;
+    rig.pair.probe = rig_probe();
+    asked = 0;
+    copy_all();
+    unsigned without_rest = asked;
+    pace.rest_permille = PACE_REST_MAX_PERMILLE; /* a limit of 0 learns nothing */
+    asked = 0;
+    copy_all();
+    assert_true(asked > without_rest);
+    probe_stop(rig.pair.probe);
+}
+
+static void copying_learns_from_the_probe(void **state)
+{
+    (void)state;
+    struct pace pace = {.limit_us = 1}; /* nothing answers as fast */
+    uint64_t until_us = clock_now_us() + UINT64_C(20000000);
+    fill(300);
+    rig.pair.pace = &pace;
+    rig.pair.probe = rig_probe();
+    while (pace.rest_permille == 0 && clock_now_us() < until_us) {
+        copy_all();
+    }
+    assert_true(pace.rest_permille > 0);
+    probe_stop(rig.pair.probe);
 }
 
 static void groups_of_large_values_are_small(void **state)
@@ -350,6 +406,8 @@ int main(void)
         TEST(values_of_different_types_are_findings),
         TEST(all_keys_of_many_pages_are_copied_and_compared_once),
         TEST(an_interrupted_walk_goes_on_where_it_was),
+        TEST(copying_rests_as_the_pace_says),
+        TEST(copying_learns_from_the_probe),
         TEST(groups_of_large_values_are_small),
         TEST(a_wrong_expiry_is_a_finding),
         TEST(a_late_backfill_does_not_undo_a_mirror),

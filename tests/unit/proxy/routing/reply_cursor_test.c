@@ -52,12 +52,24 @@ static void a_null_is_no_array_no_integer_and_no_text(void **state)
     assert_true(slice_equal(text, SLICE("\r\n")));
 }
 
+static void a_verbatim_string_is_without_its_kind(void **state)
+{
+    (void)state;
+    struct slice text;
+    assert_true(reply_verbatim(SLICE("=6\r\ntxt:ab\r\n"), &text));
+    assert_true(slice_equal(text, SLICE("ab")));
+    assert_false(reply_verbatim(SLICE("$6\r\ntxt:ab\r\n"), &text));
+    assert_false(reply_verbatim(SLICE("=3\r\ntxt\r\n"), &text));
+    assert_false(reply_verbatim(SLICE(""), &text));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_array_is_walked_in_both_protocols),
         cmocka_unit_test(each_null_is_one_and_nothing_else_is),
         cmocka_unit_test(a_null_is_no_array_no_integer_and_no_text),
+        cmocka_unit_test(a_verbatim_string_is_without_its_kind),
     };
     return cmocka_run_group_tests_name("reply_cursor", tests, NULL, NULL);
 }

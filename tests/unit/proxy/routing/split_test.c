@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "lib/base/memory.h"
+#include "proxy/routing/split.h"
 #include "tests/support/router_rig.h"
 
 #define PATIENCE_MS 20000
@@ -316,16 +317,38 @@ static void keys_asks_again_when_an_owner_changed_meanwhile(void **state)
     mem_free(moved);
 }
 
+/* A module's: keys from the second argument to the last but one, as JSON.MGET k... path. */
+static void groups_are_counted_between_what_stands_around_them(void **state)
+{
+    static const struct key_spec spec = {
+        .begin = KEY_BEGIN_INDEX, .find = KEY_FIND_RANGE, .index = 2, .last = -2, .step = 1};
+    static const struct command_info info = {.specs = &spec, .nspecs = 1};
+    const struct slice mset[] = {SLICE("mset")};
+    const struct command_info *pairs = command_find(command_table_builtin(), mset, 1);
+    (void)state;
+    assert_int_equal(split_groups(&info, 1), 0);
+    assert_int_equal(split_groups(&info, 3), 0);
+    assert_int_equal(split_groups(&info, 4), 1);
+    assert_int_equal(split_groups(&info, 7), 4);
+    assert_int_equal(split_groups(pairs, 1), 0);
+    assert_int_equal(split_groups(pairs, 2), 0);
+    assert_int_equal(split_groups(pairs, 3), 1);
+    assert_int_equal(split_groups(pairs, 4), 0);
+    assert_int_equal(split_groups(pairs, 7), 3);
+}
+
 static void bad_cursors_are_refused_or_begin_anew(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"x", "-1", "18446744073709551616", "1x"};
+    static const char *const bad[] = {"x", "18446744073709551616", "1x"};
     unsigned char seen[KEYS] = {0};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         rig_send(&rig, fd, "SCAN %s", bad[i]);
         rig_expect(&rig, fd, "-ERR invalid cursor\r\n");
     }
     assert_int_equal(scan(UINT64_MAX, seen), scan(0, seen));
+    rig_send(&rig, fd, "SCAN -1 COUNT x"); /* strtoul takes it, so Redis does */
+    rig_expect(&rig, fd, "-ERR value is not an integer or out of range\r\n");
     rig_send(&rig, fd, "SCAN 0 COUNT x");
     rig_expect(&rig, fd, "-ERR value is not an integer or out of range\r\n");
 }
@@ -333,6 +356,7 @@ static void bad_cursors_are_refused_or_begin_anew(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(groups_are_counted_between_what_stands_around_them),
         cmocka_unit_test_setup_teardown(mget_keeps_the_order_with_doubles_and_missing_keys, start,
                                         stop),
         cmocka_unit_test_setup_teardown(the_last_value_of_a_double_key_stands, start, stop),

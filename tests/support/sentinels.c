@@ -1,0 +1,163 @@
+#include "tests/support/sentinels.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
+#include "tests/support/client.h"
+#include "tests/support/scratch.h"
+#include "tests/support/wait.h"
+
+#define START_MS 20000
+
+struct member {
+    uint16_t port;
+    char *folder;
+    struct process *process;
+    struct client *client;
+};
+
+struct sentinel_group {
+    unsigned count;
+    struct member members[SENTINELS_GROUP_MAX];
+};
+
+/* It keeps what it learns in its configuration, so that one has to be there. */
+static void launch(struct member *member)
+{
+    member->folder = scratch_folder("sentinel");
+    member->port = scratch_port();
+    char *path = mem_printf("%s/conf", member->folder);
+    char *log = mem_printf("%s/log", member->folder);
+    char *text =
+        mem_printf("port %u\nbind 127.0.0.1\ndir %s\n", (unsigned)member->port, member->folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    const char *argv[] = {"redis-sentinel", path, NULL};
+    member->process = process_start("redis-sentinel", argv, NULL, log);
+    mem_free(text);
+    mem_free(log);
+    mem_free(path);
+}
+
+static void connect_member(struct member *member)
+{
+    uint64_t deadline_us = deadline_after_ms(START_MS);
+    while ((member->client = client_try_connect(member->port)) == NULL) {
+        if (!process_is_running(member->process) || deadline_is_over(deadline_us)) {
+            process_print_log(member->process, 10);
+            fail_msg("redis-sentinel does not start; is it installed?");
+        }
+        clock_sleep_ms(WAIT_POLL_MS);
+    }
+}
+
+struct sentinel_group *sentinel_group_start(unsigned count)
+{
+    struct sentinel_group *group = mem_zalloc(sizeof(*group));
+    assert_in_range(count, 1, SENTINELS_GROUP_MAX);
+    group->count = count;
+    for (unsigned i = 0; i < count; i++) {
+        launch(&group->members[i]);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        connect_member(&group->members[i]);
+    }
+    return group;
+}
+
+void sentinel_group_stop(struct sentinel_group *group)
+{
+    for (unsigned i = 0; group != NULL && i < group->count; i++) {
+        client_close(group->members[i].client);
+        process_kill(group->members[i].process);
+        (void)process_stop(group->members[i].process);
+        scratch_remove(group->members[i].folder);
+    }
+    mem_free(group);
+}
+
+void sentinel_group_place(const struct sentinel_group *group, const char *name, char *place,
+                          size_t size)
+{
+    (void)snprintf(place, size, "sentinel://%s@", name);
+    for (unsigned i = 0; i < group->count; i++) {
+        size_t used = strlen(place);
+        (void)snprintf(place + used, size - used, "%s127.0.0.1:%u", i > 0 ? "," : "",
+                       group->members[i].port);
+    }
+}
+
+struct process *sentinel_group_member(struct sentinel_group *group, unsigned member)
+{
+    return group->members[member].process;
+}
+
+static void tell(struct member *member, const char *words)
+{
+    expect(member->client, words, "+OK");
+}
+
+static void monitor(struct member *member, const char *name, uint16_t port, unsigned quorum)
+{
+    char words[160];
+    (void)snprintf(words, sizeof(words), "SENTINEL MONITOR %s 127.0.0.1 %u %u", name, port, quorum);
+    tell(member, words);
+    (void)snprintf(words, sizeof(words),
+                   "SENTINEL SET %s down-after-milliseconds 500 failover-timeout 3000", name);
+    tell(member, words);
+}
+
+void sentinel_group_monitor(struct sentinel_group *group, const char *name, uint16_t port)
+{
+    for (unsigned i = 0; i < group->count; i++) {
+        monitor(&group->members[i], name, port, group->count / 2 + 1);
+    }
+}
+
+void sentinel_group_mislead(struct sentinel_group *group, unsigned member, const char *name,
+                            uint16_t port)
+{
+    char words[64];
+    (void)snprintf(words, sizeof(words), "SENTINEL REMOVE %s", name);
+    tell(&group->members[member], words);
+    monitor(&group->members[member], name, port, group->count / 2 + 1);
+}
+
+/* SENTINEL MASTER answers fields and values, alternating. */
+static unsigned long field(struct member *member, const char *name, const char *field_name)
+{
+    char words[64], label[64];
+    (void)snprintf(words, sizeof(words), "SENTINEL MASTER %s", name);
+    (void)snprintf(label, sizeof(label), " %s, ", field_name);
+    char *reply = client_ask(member->client, words);
+    const char *found = strstr(reply, label);
+    unsigned long value = found != NULL ? strtoul(found + strlen(label), NULL, 10) : 0;
+    mem_free(reply);
+    return value;
+}
+
+static bool knows(struct member *member, const char *name, unsigned replicas, unsigned others)
+{
+    return field(member, name, "num-slaves") >= replicas &&
+           field(member, name, "num-other-sentinels") >= others;
+}
+
+void sentinel_group_wait(struct sentinel_group *group, const char *name, unsigned replicas)
+{
+    for (unsigned i = 0; i < group->count; i++) {
+        WAIT_UNTIL(knows(&group->members[i], name, replicas, group->count - 1), START_MS);
+    }
+}
+
+uint16_t sentinel_group_primary(struct sentinel_group *group, const char *name)
+{
+    return (uint16_t)field(&group->members[0], name, "port");
+}

@@ -1,0 +1,36 @@
+/* Real redis-sentinels on free ports of 127.0.0.1. They know no shard until they are told, and
+ * notice a dead primary within half a second. Fails the test when one does not start. Main thread
+ * only. */
+#ifndef TESTS_SUPPORT_SENTINELS_H
+#define TESTS_SUPPORT_SENTINELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tests/support/process.h"
+
+#define SENTINELS_GROUP_MAX 3
+
+struct sentinel_group;
+
+struct sentinel_group *sentinel_group_start(unsigned count) __attribute__((warn_unused_result));
+/* Ends and frees it; null is allowed. */
+void sentinel_group_stop(struct sentinel_group *group);
+/* "sentinel://NAME@HOST:PORT,..." with all of them. */
+void sentinel_group_place(const struct sentinel_group *group, const char *name, char *place,
+                          size_t size);
+struct process *sentinel_group_member(struct sentinel_group *group, unsigned member);
+
+/* The shard's primary is on that port, until they make another one. A majority of them is needed
+ * for that. */
+void sentinel_group_monitor(struct sentinel_group *group, const char *name, uint16_t port);
+/* The same for one of them, whatever it believed before. */
+void sentinel_group_mislead(struct sentinel_group *group, unsigned member, const char *name,
+                            uint16_t port);
+/* Each of them knows as many replicas and other Sentinels of the shard as it needs for a failover.
+ */
+void sentinel_group_wait(struct sentinel_group *group, const char *name, unsigned replicas);
+/* What the first of them names. */
+uint16_t sentinel_group_primary(struct sentinel_group *group, const char *name);
+
+#endif
