@@ -7,6 +7,7 @@
 #include "ctl/command/help.h"
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
+#include "lib/shard/credentials.h"
 #include "lib/shard/script.h"
 
 /* "split s1 --to s3": without the program's name, and without a store's address. */
@@ -82,7 +83,8 @@ int main(int argc, char **argv)
 
     log_init("sluicectl", LOG_ERROR);
     script_init();
-    bool is_understood = arguments_parse(&arguments, argc, argv, &err);
+    bool is_understood =
+        arguments_parse(&arguments, argc, argv, &err) && shard_credentials_init(NULL, NULL, &err);
     if (is_understood && arguments.action == OPTIONS_HELP) {
         help_print(&arguments, stdout);
         result = COMMAND_DONE;

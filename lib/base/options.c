@@ -81,16 +81,16 @@ static bool set_flag(const struct option_spec *spec, bool *field, const char *te
     return true;
 }
 
-static bool is_text(const struct option_spec *spec)
+static bool is_text(enum option_type type)
 {
-    return spec->type == OPTION_TEXT || spec->type == OPTION_SECRET;
+    return type == OPTION_TEXT || type == OPTION_SECRET;
 }
 
 static bool set_value(const struct option_spec *spec, void *settings, const char *text,
                       struct error *err)
 {
     void *field = (char *)settings + spec->offset;
-    if (is_text(spec)) {
+    if (is_text(spec->type)) {
         char **owned = field;
         mem_free(*owned);
         *owned = mem_strdup(text);
@@ -304,7 +304,7 @@ bool options_load(const struct option_table *table, void *settings, int argc, ch
 void options_free(const struct option_table *table, void *settings)
 {
     for (size_t i = 0; i < table->count; i++) {
-        if (is_text(&table->specs[i])) {
+        if (is_text(table->specs[i].type)) {
             char **owned = (char **)(void *)((char *)settings + table->specs[i].offset);
             mem_free(*owned);
             *owned = NULL;
@@ -317,7 +317,7 @@ static bool is_same_value(enum option_type type, const void *a, const void *b)
     if (type == OPTION_FLAG) {
         return *(const bool *)a == *(const bool *)b;
     }
-    if (type != OPTION_TEXT) {
+    if (!is_text(type)) {
         return *(const uint64_t *)a == *(const uint64_t *)b;
     }
     const char *const *left = a;
@@ -334,7 +334,7 @@ static void exchange_text(char **field, char **newer)
 
 static void exchange(enum option_type type, void *field, void *newer)
 {
-    if (type == OPTION_TEXT) {
+    if (is_text(type)) {
         exchange_text(field, newer);
     } else if (type == OPTION_FLAG) {
         __atomic_store_n((bool *)field, *(const bool *)newer, __ATOMIC_RELAXED);

@@ -13,6 +13,7 @@ struct migrator_settings {
     char *admin;
     char *id;
     char *log_level;
+    char *shard_user, *shard_password_file; /* null: none */
     uint64_t shard_timeout_ms;   /* a shard that does not answer for so long is unreachable */
     uint64_t purge_patience_ms;  /* then a purge that cannot be done becomes a debt */
     uint64_t copy_memory_limit;  /* percent of the copy's maxmemory; above, copying waits */

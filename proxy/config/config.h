@@ -8,7 +8,7 @@
 
 struct proxy_config {
     char *store, *listen, *admin, *id, *log_level, *dual_write_ack, *output_limits;
-    char *password, *acl_file; /* null: none */
+    char *password, *acl_file, *shard_user, *shard_password_file; /* null: none */
     bool trusts_scripts, is_protected;
     uint64_t threads, clients_max;
     uint64_t shard_timeout_ms, connect_timeout_ms, wait_max_ms, mirror_timeout_ms;
