@@ -190,6 +190,12 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(wildcard config/*.conf) $(DESTDIR)$(SYSCONFDIR)/$(NAME)
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	install -m 644 config/systemd/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
+	for unit in $(notdir $(wildcard config/systemd/*.service)); do \
+	  sed -e 's|/usr/local/etc|$(SYSCONFDIR)|' -e 's|/usr/local/bin|$(PREFIX)/bin|' config/systemd/$$unit \
+	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; \
+	  chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done
 
 clean: ## remove everything that was built
 	rm -rf build

@@ -52,7 +52,7 @@ static void look(struct daemon *daemon)
 
 static void say_alive(struct daemon *daemon)
 {
-    uint64_t now_us = loop_now_us(daemon->loop);
+    uint64_t now_us = loop_update_now(daemon->loop);
     if (daemon->alive_period_us > 0 && now_us >= daemon->said_alive_us + daemon->alive_period_us) {
         service_alive();
         daemon->said_alive_us = now_us;
@@ -190,8 +190,8 @@ static void begin(struct daemon *daemon)
              admin_address(daemon->admin), daemon->settings->id,
              (unsigned long long)daemon->topology->epoch);
     daemon->alive_period_us = service_alive_period_us();
-    on_tick(daemon);
     service_ready();
+    on_tick(daemon);
 }
 
 static void end(struct daemon *daemon)

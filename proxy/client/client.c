@@ -318,6 +318,7 @@ static bool write_out(struct client *client)
             break;
         }
         counter_add(&client->host->counters->bytes_out, count);
+        client->active_us = loop_now_us(client->host->loop);
         buffer_consume(&client->out, count);
     }
     if (reads_too_slowly(client)) {

@@ -48,7 +48,7 @@ struct client {
     bool is_guarded; /* its commands are looked at: see users_deny */
     enum reply_mode reply_mode;
     bool is_kept_from_eviction, is_untouching; /* CLIENT NO-EVICT, NO-TOUCH: shown, no more */
-    uint64_t active_us;                        /* when it last sent something */
+    uint64_t active_us;                        /* when it last sent or took something */
     uint64_t above_soft_us;                    /* since when; 0: it is below its soft limit */
     const struct command_info *last_command;   /* null: none yet */
     char name[64];

@@ -160,6 +160,46 @@ static void publish(struct client *client, struct request *request, const struct
     router_dispatch(router, request, session_wire_bytes(request, command));
 }
 
+/* What is about the client's own state, or about other clients. */
+static void dispatch_of_client(struct client *client, struct request *request,
+                               const struct command *command)
+{
+    switch (request->command->handler) {
+    case HANDLER_MULTI:
+        transaction_begin(client, request);
+        break;
+    case HANDLER_EXEC:
+        transaction_exec(client, request);
+        break;
+    case HANDLER_DISCARD:
+        transaction_discard(client, request);
+        break;
+    case HANDLER_WATCH:
+        transaction_watch(client, request, command);
+        break;
+    case HANDLER_UNWATCH:
+        transaction_unwatch(client);
+        write_status(request_answer(request), "OK");
+        router_answer(request);
+        break;
+    case HANDLER_SUBSCRIBE:
+        subscription_add(client, request, command);
+        break;
+    case HANDLER_UNSUBSCRIBE:
+        subscription_remove(client, request, command);
+        break;
+    case HANDLER_CLIENTS:
+        all_clients_dispatch(client, request, command);
+        break;
+    case HANDLER_USERS:
+        acl_dispatch(client, request, command);
+        break;
+    default:
+        local_answer(client, request, command);
+        break;
+    }
+}
+
 static void dispatch(struct client *client, struct request *request, const struct command *command)
 {
     struct router *router = client->host->router;
@@ -210,43 +250,14 @@ static void dispatch(struct client *client, struct request *request, const struc
         client->blocked = request; /* it takes connections: one at a time */
         script_kill_dispatch(router, request, session_wire_bytes(request, command));
         break;
-    case HANDLER_MULTI:
-        transaction_begin(client, request);
-        break;
-    case HANDLER_EXEC:
-        transaction_exec(client, request);
-        break;
-    case HANDLER_DISCARD:
-        transaction_discard(client, request);
-        break;
-    case HANDLER_WATCH:
-        transaction_watch(client, request, command);
-        break;
-    case HANDLER_UNWATCH:
-        transaction_unwatch(client);
-        write_status(request_answer(request), "OK");
-        router_answer(request);
-        break;
     case HANDLER_BLOCK:
         block(client, request, command);
-        break;
-    case HANDLER_SUBSCRIBE:
-        subscription_add(client, request, command);
-        break;
-    case HANDLER_UNSUBSCRIBE:
-        subscription_remove(client, request, command);
         break;
     case HANDLER_PUBLISH:
         publish(client, request, command);
         break;
-    case HANDLER_USERS:
-        acl_dispatch(client, request, command);
-        break;
-    case HANDLER_CLIENTS:
-        all_clients_dispatch(client, request, command);
-        break;
     default:
-        local_answer(client, request, command);
+        dispatch_of_client(client, request, command);
         break;
     }
 }

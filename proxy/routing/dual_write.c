@@ -14,7 +14,8 @@
  * The marks stand before the command in the unit and are plain commands: EXEC does not roll back,
  * and a script that fails in it would leave the command executed and unmarked. From the unit's
  * reply on, nothing that fails here fails the client: the mark is durable and the migrator repairs.
- * A key whose value is large is left to the migrator altogether. */
+ * A key whose value is large is left to the migrator altogether, and so is what a script writes
+ * beside its declared keys (marked_script.c). */
 #include "lib/base/assert.h"
 #include "lib/base/fail_point.h"
 #include "lib/base/memory.h"

@@ -105,7 +105,6 @@ static void a_live_migration_needs_no_more_rights_than_are_documented(void **sta
         write_values(client, round);
         expect_values(client, round);
     }
-    process_print_log(cluster_migrator(cluster), 4);
     WAIT_UNTIL(migration_is_in(cluster, id, "switched"), PATIENCE_MS);
     expect_values(client, 4);
     char *words = mem_printf("finalize %s --force --wait", id);

@@ -26,8 +26,9 @@ static const char introduction[] =
     "\n"
     "A script or function that names no keys runs on any shard in the read-only form of its command:\n"
     "a key that it wrote without naming it could be on the wrong shard, so Redis refuses the write.\n"
-    "As on Redis Cluster, a script must name all keys that it touches; what it touches beside them\n"
-    "is neither routed nor, while slots move, mirrored.\n";
+    "What a script touches beside its keys is not routed: all of it must have one hash tag. While\n"
+    "slots move, a key that `EVAL` or `EVALSHA` writes without naming it is copied all the same;\n"
+    "one that `FCALL` writes so is not, and may be lost: functions must name all keys they write.\n";
 
 static const char protocols[] =
     "\n## RESP2 and RESP3\n"

@@ -27,6 +27,29 @@ uint64_t vitals_resident_bytes(pid_t pid)
     return found == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+void vitals_begin_peak(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "we");
+    if (file != NULL) {
+        (void)fputs("5\n", file);
+        (void)fclose(file);
+    }
+}
+
+uint64_t vitals_peak_bytes(void)
+{
+    char line[256];
+    uint64_t kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        (void)sscanf(line, "VmHWM: %" SCNu64, &kilobytes);
+    }
+    (void)fclose(file);
+    assert_true(kilobytes > 0);
+    return kilobytes * 1024;
+}
+
 unsigned vitals_descriptors(pid_t pid)
 {
     char path[64];
@@ -41,6 +64,20 @@ unsigned vitals_descriptors(pid_t pid)
     }
     (void)closedir(folder);
     return count;
+}
+
+uint64_t vitals_cpu_us(pid_t pid)
+{
+    char path[64];
+    uint64_t running_ns = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return 0;
+    }
+    int found = fscanf(file, "%" SCNu64, &running_ns);
+    (void)fclose(file);
+    return found == 1 ? running_ns / 1000 : 0;
 }
 
 uint64_t vitals_info_number(struct client *shard, const char *section, const char *name)

@@ -10,7 +10,12 @@
 
 /* Of a process that runs; 0 when it cannot be read. */
 uint64_t vitals_resident_bytes(pid_t pid);
+/* The most that this process has held since; the first begins anew, where the kernel allows. */
+void vitals_begin_peak(void);
+uint64_t vitals_peak_bytes(void);
 unsigned vitals_descriptors(pid_t pid);
+/* Time that its first thread has had on a processor; 0 when it cannot be read. */
+uint64_t vitals_cpu_us(pid_t pid);
 
 /* A number of a shard's INFO, as `name:number`; fails the test when it is not there. */
 uint64_t vitals_info_number(struct client *shard, const char *section, const char *name);

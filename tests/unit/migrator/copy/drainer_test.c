@@ -103,6 +103,31 @@ static void a_key_that_was_deleted_is_deleted_on_the_copy(void **state)
     expect_ask(rig.target, "EXISTS k", ":0");
 }
 
+/* A script that was sent for one slot has written a key of another, which does not move. */
+static void the_mark_of_a_key_of_another_slot_is_cleared_and_nothing_is_copied(void **state)
+{
+    (void)state;
+    struct slot_set few;
+    const struct slot_set *all = rig.pair.slots;
+    slot_set_init(&few, all->nslots);
+    slot_set_add(&few, slot_of_key(SLICE("mine"), all->nslots));
+    char foreign[8] = "a";
+    while (slot_set_has(&few, slot_of_key(slice_of(foreign), all->nslots))) {
+        foreign[0]++;
+    }
+    char command[32];
+    (void)snprintf(command, sizeof(command), "SET %s x", foreign);
+    copy_rig_write(&rig, foreign, command);
+    rig.pair.slots = &few;
+    struct drain drain = pass();
+    assert_int_equal(drain.repaired, 0);
+    assert_int_equal(drain.cleared, 1);
+    assert_int_equal(pass().remaining, 0);
+    rig.pair.slots = all;
+    slot_set_fini(&few);
+    expect_ask(rig.target, "DBSIZE", ":2"); /* fence and ver */
+}
+
 static void a_dirty_set_that_is_gone_is_lost_and_not_empty(void **state)
 {
     (void)state;
@@ -177,6 +202,7 @@ int main(void)
         TEST(equal_is_not_enough_to_clear_a_mark),
         TEST(a_copy_that_is_not_behind_and_yet_unequal_is_repaired_under_a_new_number),
         TEST(a_key_that_was_deleted_is_deleted_on_the_copy),
+        TEST(the_mark_of_a_key_of_another_slot_is_cleared_and_nothing_is_copied),
         TEST(a_dirty_set_that_is_gone_is_lost_and_not_empty),
         TEST(a_ver_that_is_gone_is_lost_before_anything_is_compared),
         TEST(nothing_is_removed_from_the_copy_of_an_authority_without_a_fence),

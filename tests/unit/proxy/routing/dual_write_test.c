@@ -308,6 +308,19 @@ static void reads_and_refused_commands_leave_no_mark(void **state)
     rig_expect(&rig, fd, rig_null(&rig));
 }
 
+static void what_a_script_writes_undeclared_is_marked(void **state)
+{
+    (void)state;
+    const char *key = rig_key(&rig, 0, 0);
+    rig_send(&rig, fd, "EVAL return(redis.call('INCR',KEYS[1]..ARGV[1])) 1 {%s} :u", key);
+    rig_expect(&rig, fd, ":1\r\n");
+    char *beside = mem_printf("{%s}:u", key), *declared = mem_printf("{%s}", key);
+    expect_marked(beside, 1);
+    expect_marked(declared, 1);
+    mem_free(beside);
+    mem_free(declared);
+}
+
 /* A script that is the command sees its own mark. */
 static void the_marks_stand_before_the_command(void **state)
 {
@@ -521,6 +534,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_IN_BOTH(every_kind_is_marked_answered_as_ever_and_mirrored, start, stop),
         RIG_IN_BOTH(reads_and_refused_commands_leave_no_mark, start, stop),
+        RIG_IN_BOTH(what_a_script_writes_undeclared_is_marked, start, stop),
         RIG_IN_BOTH(the_marks_stand_before_the_command, start, stop),
         RIG_IN_BOTH(a_large_value_is_marked_and_left_to_the_migrator, start, stop),
         RIG_IN_BOTH(without_a_copy_the_client_is_answered_and_the_mark_stays, start, stop),
