@@ -159,29 +159,26 @@ static bool on_record(void *context, struct slice text)
     return true;
 }
 
-static json_t *read_journal(struct store *store, struct reading *reading, struct error *err)
-{
-    reading->history = json_object();
-    if (!store_journal(store, on_record, reading, err)) {
-        json_decref(reading->history);
-        return NULL;
-    }
-    return reading->history;
-}
-
 json_t *history_read(struct store *store, uint64_t migration, struct error *err)
 {
-    struct reading reading = {.only_progress = false};
+    struct reading reading = {.history = json_object()};
     if (migration != 0) {
         migration_id_format(migration, reading.id);
     }
-    return read_journal(store, &reading, err);
+    if (!store_journal(store, on_record, &reading, err)) {
+        json_decref(reading.history);
+        return NULL;
+    }
+    return reading.history;
 }
 
-json_t *history_read_progress(struct store *store, struct error *err)
+bool history_read_on(struct history_feed *feed, struct store *store, struct error *err)
 {
-    struct reading reading = {.only_progress = true};
-    return read_journal(store, &reading, err);
+    if (feed->history == NULL) {
+        feed->history = json_object();
+    }
+    struct reading reading = {.history = feed->history, .only_progress = feed->only_progress};
+    return store_journal_from(store, &feed->position, on_record, &reading, err);
 }
 
 const json_t *history_of(const json_t *history, uint64_t migration)

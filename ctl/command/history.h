@@ -18,8 +18,18 @@
 void history_add(json_t *history, const json_t *record);
 /* {"m42": {...}, ...} of one migration, or of all (0). Null with a message. Owned by the caller. */
 json_t *history_read(struct store *store, uint64_t migration, struct error *err);
-/* Only the last progress, preflight and error records of each: cheap enough to ask every second. */
-json_t *history_read_progress(struct store *store, struct error *err);
+
+/* What is read again and again: each time only what was appended since. Zeroed at first; with
+ * `only_progress` the progress, preflight and error records. */
+struct history_feed {
+    bool only_progress;
+    json_t *history;   /* as of history_read; owned, json_decref. Null before the first reading */
+    uint64_t position; /* in the journal */
+};
+
+/* False with a message: what was read before stays. */
+bool history_read_on(struct history_feed *feed, struct store *store, struct error *err)
+    __attribute__((warn_unused_result));
 /* One migration's object; null when the journal knows nothing of it. Borrowed. */
 const json_t *history_of(const json_t *history, uint64_t migration);
 

@@ -183,22 +183,21 @@ static void print_result(const struct command_run *run, FILE *out)
 }
 
 /* One look; *epoch is what was seen. */
-static enum command_result look(struct command_run *run, uint64_t *epoch, struct error *err)
+static enum command_result look(struct command_run *run, struct history_feed *feed, uint64_t *epoch,
+                                struct error *err)
 {
     struct topology *topology = store_read(run->store, NULL, err);
-    json_t *history = topology != NULL ? history_read(run->store, 0, err) : NULL;
     enum command_result result = COMMAND_FAILED;
-    if (history != NULL) {
+    if (topology != NULL && history_read_on(feed, run->store, err)) {
         (void)json_object_clear(run->result);
         *epoch = topology->epoch;
         result = COMMAND_DONE;
         if (run->narguments > 0) {
-            result = fill_migration(run, topology, history, err);
+            result = fill_migration(run, topology, feed->history, err);
         } else {
-            fill_cluster(run, topology, history);
+            fill_cluster(run, topology, feed->history);
         }
     }
-    json_decref(history);
     topology_free(topology);
     return result;
 }
@@ -210,7 +209,8 @@ static enum command_result status_run(struct command_run *run, struct error *err
         return COMMAND_USAGE;
     }
     uint64_t epoch = 0;
-    enum command_result result = look(run, &epoch, err);
+    struct history_feed feed = {0};
+    enum command_result result = look(run, &feed, &epoch, err);
     while (result == COMMAND_DONE && !run->settings->is_json) {
         if (run->settings->is_watching) {
             (void)fputs("\033[H\033[2J", run->out);
@@ -221,8 +221,9 @@ static enum command_result status_run(struct command_run *run, struct error *err
             break;
         }
         (void)store_wait(run->store, epoch, WATCH_EVERY_MS);
-        result = look(run, &epoch, err);
+        result = look(run, &feed, &epoch, err);
     }
+    json_decref(feed.history);
     return result;
 }
 

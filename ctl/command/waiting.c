@@ -25,7 +25,7 @@ struct waiting {
     struct waited *items;
     unsigned count;
     size_t capacity;
-    json_t *history; /* progress records; null before the first reading */
+    struct history_feed feed; /* progress records */
     char last_error[512];
     bool is_alone; /* no migrator is alive, and that has been said */
 };
@@ -34,12 +34,13 @@ struct waiting *waiting_new(enum waiting_goal goal)
 {
     struct waiting *waiting = mem_zalloc(sizeof(*waiting));
     waiting->goal = goal;
+    waiting->feed.only_progress = true;
     return waiting;
 }
 
 void waiting_free(struct waiting *waiting)
 {
-    json_decref(waiting->history);
+    json_decref(waiting->feed.history);
     mem_free(waiting->items);
     mem_free(waiting);
 }
@@ -158,7 +159,7 @@ static void make_view(const struct waiting *waiting, struct progress_view *view)
         const struct waited *item = &waiting->items[i];
         shown = shown->is_open && !item->is_open ? shown : item->is_open ? item : shown;
         view->is_paused = view->is_paused || item->is_paused;
-        add_progress(view, view_member(history_of(waiting->history, item->id), "progress"));
+        add_progress(view, view_member(history_of(waiting->feed.history, item->id), "progress"));
     }
     char id[MIGRATION_ID_TEXT_MAX];
     migration_id_format(shown->id, id);
@@ -176,7 +177,7 @@ static void make_view(const struct waiting *waiting, struct progress_view *view)
 static void note_error(struct waiting *waiting, struct progress *progress,
                        const struct waited *item)
 {
-    const json_t *record = view_member(history_of(waiting->history, item->id), "last_error");
+    const json_t *record = view_member(history_of(waiting->feed.history, item->id), "last_error");
     const char *text = view_text(record, "text");
     if (text[0] != '\0' &&
         strncmp(text, waiting->last_error, sizeof(waiting->last_error) - 1) != 0) {
@@ -187,11 +188,8 @@ static void note_error(struct waiting *waiting, struct progress *progress,
 
 static void show(struct waiting *waiting, struct progress *progress, struct store *store)
 {
-    json_t *history = history_read_progress(store, NULL);
-    if (history != NULL) {
-        json_decref(waiting->history);
-        waiting->history = history;
-    }
+    bool is_read = history_read_on(&waiting->feed, store, NULL);
+    (void)is_read; /* what it cannot read now, it reads the next time */
     for (unsigned i = 0; i < waiting->count; i++) {
         note_error(waiting, progress, &waiting->items[i]);
     }
@@ -219,7 +217,7 @@ static bool is_refused(const struct waiting *waiting, struct error *err)
 {
     for (unsigned i = 0; i < waiting->count; i++) {
         const struct waited *item = &waiting->items[i];
-        const json_t *history = history_of(waiting->history, item->id);
+        const json_t *history = history_of(waiting->feed.history, item->id);
         const json_t *preflight = view_member(history, "preflight");
         bool is_stuck = item->is_open && item->phase == PHASE_PLANNED && preflight != NULL &&
                         !view_flag(preflight, "ok");

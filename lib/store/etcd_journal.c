@@ -5,11 +5,13 @@
 
 #include "lib/base/fail_point.h"
 #include "lib/base/memory.h"
+#include "lib/base/number.h"
 #include "lib/base/random.h"
 #include "lib/store/etcd_store.h"
 
 #define APPEND_TRIES     1000 /* each lost one is somebody else's record */
 #define PAGE_RECORDS     128u
+#define NUMBER_DIGITS    20u
 #define RECORD_MAX_BYTES ((size_t)64 << 20)
 
 static enum cas_result append_as(struct etcd_store *store, const char *token, struct slice value,
@@ -56,7 +58,8 @@ struct reading {
     struct etcd_store *store;
     journal_read_fn *read;
     void *context;
-    char *from, *end; /* keys */
+    uint64_t position; /* number of the last record that was handed over */
+    char *end;         /* the key behind all of them */
     bool goes_on;
 };
 
@@ -72,15 +75,17 @@ static bool hand_over(struct reading *reading, const json_t *found, struct error
     return ok;
 }
 
-/* The key behind the found one. */
-static bool advance(struct reading *reading, const json_t *found)
+/* "PREFIX/journal/<20 digits>" */
+static bool number_of(const json_t *found, uint64_t *number)
 {
     struct buffer key;
     buffer_init(&key, SIZE_MAX);
-    bool ok = etcd_bytes_of(found, "key", &key);
-    mem_free(reading->from);
-    struct slice text = buffer_slice(&key);
-    reading->from = mem_printf("%.*s0", (int)text.len, text.data);
+    bool ok = etcd_bytes_of(found, "key", &key) && buffer_length(&key) > NUMBER_DIGITS;
+    if (ok) {
+        struct slice text = buffer_slice(&key);
+        ok = number_parse_u64((struct slice){text.data + text.len - NUMBER_DIGITS, NUMBER_DIGITS},
+                              number);
+    }
     buffer_fini(&key);
     return ok;
 }
@@ -88,33 +93,40 @@ static bool advance(struct reading *reading, const json_t *found)
 static bool read_page(struct reading *reading, struct error *err)
 {
     json_t *answer = NULL, *then = json_array();
-    (void)json_array_append_new(then, etcd_range(reading->from, reading->end, PAGE_RECORDS));
+    char *from =
+        etcd_key(reading->store, "journal/%020llu", (unsigned long long)reading->position + 1);
+    (void)json_array_append_new(then, etcd_range(from, reading->end, PAGE_RECORDS));
+    mem_free(from);
     bool ok = etcd_ask(reading->store->http, "/v3/kv/txn", etcd_txn(json_array(), then, NULL),
                        &answer, err) == ETCD_ANSWERED;
     const json_t *found = etcd_found(answer, 0);
     size_t count = json_array_size(found);
     for (size_t i = 0; ok && reading->goes_on && i < count; i++) {
-        ok = hand_over(reading, json_array_get(found, i), err);
-    }
-    if (ok && count > 0) {
-        ok = advance(reading, json_array_get(found, count - 1));
+        const json_t *record = json_array_get(found, i);
+        ok = hand_over(reading, record, err) &&
+             (number_of(record, &reading->position) ||
+              error_set(err, "the journal in %s has a record without a number",
+                        reading->store->store.url));
     }
     reading->goes_on = reading->goes_on && count == PAGE_RECORDS;
     json_decref(answer);
     return ok;
 }
 
-bool etcd_journal(struct store *base, journal_read_fn *read, void *context, struct error *err)
+bool etcd_journal(struct store *base, uint64_t *position, journal_read_fn *read, void *context,
+                  struct error *err)
 {
     struct etcd_store *store = (struct etcd_store *)base;
-    struct reading reading = {.store = store, .read = read, .context = context, .goes_on = true};
-    reading.from = etcd_key(store, "journal/");
-    reading.end = etcd_end_of(reading.from);
+    struct reading reading = {
+        .store = store, .read = read, .context = context, .position = *position, .goes_on = true};
+    char *all = etcd_key(store, "journal/");
+    reading.end = etcd_end_of(all);
+    mem_free(all);
     bool ok = true;
     while (ok && reading.goes_on) {
         ok = read_page(&reading, err);
     }
-    mem_free(reading.from);
+    *position = reading.position;
     mem_free(reading.end);
     return ok;
 }

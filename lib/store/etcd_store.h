@@ -110,6 +110,7 @@ void etcd_members_close(struct etcd_store *store);
 /* --- etcd_journal.c --- */
 
 bool etcd_append(struct store *base, struct slice record, struct error *err);
-bool etcd_journal(struct store *base, journal_read_fn *read, void *context, struct error *err);
+bool etcd_journal(struct store *base, uint64_t *position, journal_read_fn *read, void *context,
+                  struct error *err);
 
 #endif

@@ -82,32 +82,37 @@ static bool is_complete(struct slice line)
     return ok;
 }
 
-static bool read_lines(FILE *file, journal_read_fn *read, void *context)
+/* From *position on, which is left behind the last whole line. */
+static bool read_lines(FILE *file, uint64_t *position, journal_read_fn *read, void *context)
 {
     char *line = NULL;
     size_t capacity = 0;
     ssize_t length;
     bool goes_on = true;
-    while (goes_on && (length = getline(&line, &capacity, file)) > 0) {
+    bool failed = fseeko(file, (off_t)*position, SEEK_SET) != 0;
+    while (!failed && goes_on && (length = getline(&line, &capacity, file)) > 0) {
         /* The last line may be one that is just being written: then it has no newline yet. */
-        struct slice record = {line, (size_t)length - 1};
-        if (line[length - 1] == '\n' && is_complete(record)) {
-            goes_on = read(context, record);
+        if (line[length - 1] != '\n') {
+            break;
         }
+        struct slice record = {line, (size_t)length - 1};
+        *position += (uint64_t)length;
+        goes_on = !is_complete(record) || read(context, record);
     }
-    bool failed = ferror(file) != 0;
+    failed = failed || ferror(file) != 0;
     free(line);
     return !failed;
 }
 
-bool file_journal(struct store *base, journal_read_fn *read, void *context, struct error *err)
+bool file_journal(struct store *base, uint64_t *position, journal_read_fn *read, void *context,
+                  struct error *err)
 {
     struct file_store *store = (struct file_store *)base;
     char *path = file_store_path(store, "journal");
     FILE *file = fopen(path, "re");
     bool ok = true;
     if (file != NULL) {
-        ok = read_lines(file, read, context);
+        ok = read_lines(file, position, read, context);
         (void)fclose(file);
     } else if (errno == ENOENT && access(store->folder, F_OK) != 0) {
         ok = store_is_missing(base, err);

@@ -50,6 +50,7 @@ bool file_yield(struct store *base, const struct store_member *member, struct er
 void file_lead_let_go(struct file_store *store);
 
 bool file_append(struct store *base, struct slice record, struct error *err);
-bool file_journal(struct store *base, journal_read_fn *read, void *context, struct error *err);
+bool file_journal(struct store *base, uint64_t *position, journal_read_fn *read, void *context,
+                  struct error *err);
 
 #endif

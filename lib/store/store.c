@@ -238,5 +238,12 @@ bool store_append(struct store *store, struct slice record, struct error *err)
 
 bool store_journal(struct store *store, journal_read_fn *read, void *context, struct error *err)
 {
-    return store->operations->journal(store, read, context, err);
+    uint64_t position = 0;
+    return store_journal_from(store, &position, read, context, err);
+}
+
+bool store_journal_from(struct store *store, uint64_t *position, journal_read_fn *read,
+                        void *context, struct error *err)
+{
+    return store->operations->journal(store, position, read, context, err);
 }

@@ -105,5 +105,8 @@ typedef bool journal_read_fn(void *context, struct slice record); /* false: stop
 /* Calls back for each record, oldest first; records that a crash cut short are left out. */
 bool store_journal(struct store *store, journal_read_fn *read, void *context, struct error *err)
     __attribute__((warn_unused_result));
+/* Only what was appended since the call that left *position as it is; 0 at first. */
+bool store_journal_from(struct store *store, uint64_t *position, journal_read_fn *read,
+                        void *context, struct error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -41,7 +41,9 @@ struct store_operations {
     bool (*ages)(struct store *store, struct store_member *members, unsigned count,
                  struct error *err);
     bool (*append)(struct store *store, struct slice record, struct error *err);
-    bool (*journal)(struct store *store, journal_read_fn *read, void *context, struct error *err);
+    /* As store_journal_from. */
+    bool (*journal)(struct store *store, uint64_t *position, journal_read_fn *read, void *context,
+                    struct error *err);
 };
 
 /* The first member of every implementation's struct. */

@@ -178,14 +178,21 @@ struct balance {
     unsigned *take;
 };
 
+/* Who has its slots when it has ended, as far as has been asked. */
+static unsigned destination(const struct migration *open)
+{
+    bool goes_back = open->phase == PHASE_ABORTING || open->phase == PHASE_HOLD_BACK ||
+                     open->request == REQUEST_ROLLBACK;
+    return goes_back ? open->source : open->target;
+}
+
 static unsigned destination_of(const struct topology *topology, unsigned slot)
 {
     const struct migration *open = topology_migration_of_slot(topology, slot);
     if (open == NULL) {
         return topology->owner[slot];
     }
-    bool goes_back = open->phase == PHASE_ABORTING || open->phase == PHASE_HOLD_BACK;
-    return goes_back ? open->source : open->target;
+    return destination(open);
 }
 
 static void balance_init(struct balance *balance, const struct topology *topology)
@@ -357,8 +364,7 @@ static bool check_drainable(const struct topology *topology, unsigned source, st
     }
     for (unsigned i = 0; i < topology->nmigrations; i++) {
         const struct migration *open = &topology->migrations[i];
-        bool goes_back = open->phase == PHASE_ABORTING || open->phase == PHASE_HOLD_BACK;
-        if ((goes_back ? open->source : open->target) == source) {
+        if (destination(open) == source) {
             return error_set(err,
                              "cannot drain \"%s\": migration m%llu brings it slots, finish or "
                              "abort that first",

@@ -15,15 +15,13 @@ void engine_disconnect(struct engine *engine, enum side side)
     engine->links[side] = NULL;
 }
 
-static enum step_result take_over(struct engine *engine, enum side side, const struct error *why)
+static enum step_result take_over(struct engine *engine, enum side side)
 {
-    const char *name = engine->view.shards[side].name;
     struct error err;
     engine_disconnect(engine, SIDE_SOURCE);
     engine_disconnect(engine, SIDE_TARGET);
-    log_warn("shard is not the process of the topology migration=m%llu shard=%s reason=\"%s\"",
-             (unsigned long long)engine->id, name, why->text);
-    if (cluster_takeover(engine->store, name, false, &err) != TAKEOVER_DONE) {
+    if (cluster_takeover(engine->store, engine->view.shards[side].name, false, &err) !=
+        TAKEOVER_DONE) {
         return engine_retry(engine, &err);
     }
     return STEP_ADVANCED;
@@ -43,8 +41,8 @@ bool engine_connect(struct engine *engine, enum side side, enum step_result *res
                                          option_number(&engine->settings->shard_timeout_ms), &err);
     if (link == NULL) {
         /* Its Sentinels may know of another process: else proxies alone would ask them. */
-        *result = shard->sentinels[0] != '\0' ? take_over(engine, side, &err)
-                                              : engine_retry(engine, &err);
+        *result =
+            shard->sentinels[0] != '\0' ? take_over(engine, side) : engine_retry(engine, &err);
         return false;
     }
     if (!shard_identity_equal(shard_link_identity(link), &shard->identity)) {
@@ -76,7 +74,9 @@ enum step_result engine_failed(struct engine *engine, enum side side, enum fence
     struct error text = *why;
     switch (outcome) {
     case FENCE_UNFENCED:
-        return take_over(engine, side, &text);
+        log_warn("shard is not the process of the topology migration=m%llu shard=%s reason=\"%s\"",
+                 (unsigned long long)engine->id, engine->view.shards[side].name, text.text);
+        return take_over(engine, side);
     case FENCE_LOST:
         return engine_new_base(engine, side, text.text);
     case FENCE_STALE: {

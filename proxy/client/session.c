@@ -283,7 +283,7 @@ static bool must_come_alone(const struct client *client, const struct command_in
         return info->handler == HANDLER_EXEC && client->is_watching;
     }
     return info->handler == HANDLER_WATCH || info->handler == HANDLER_CLIENTS ||
-           info->handler == HANDLER_USERS ||
+           info->handler == HANDLER_USERS || info->handler == HANDLER_WAIT ||
            (info->handler == HANDLER_BLOCK && command_blocks(info, command->argv, command->argc));
 }
 

@@ -462,8 +462,7 @@ void router_tick(struct router *router)
     private_lanes_tick(router);
     subscribers_tick(router);
     blocking_tick(router);
-    wait_tick(router);
-    script_kills_tick(router);
+    asides_tick(router);
 }
 
 unsigned router_usable_shard(const struct router *router)
@@ -546,8 +545,7 @@ void router_free(struct router *router)
     }
     fail_all(router, &router->held);
     dual_write_forget_all(router);
-    wait_forget_all(router);
-    script_kills_forget_all(router);
+    asides_forget_all(router);
     mem_free(router->scripts);
     loop_cancel(router->settings.backend.loop, &router->drain_task);
     blocking_fini(router);

@@ -9,7 +9,7 @@
 
 struct dual_write;
 struct subscriber;
-struct script_kill;
+struct aside;
 
 /* The way to one shard, in one protocol. */
 struct lane {
@@ -43,8 +43,7 @@ struct router {
     struct private_lane *private_lanes;         /* all open ones */
     struct subscriber *subscribers;             /* all clients' */
     struct blocking *blockings, *last_blocking; /* all clients' blocked commands, oldest first */
-    struct wait *waits;                         /* those that ask again later */
-    struct script_kill *script_kills;           /* all clients' */
+    struct aside *asides;                       /* all clients' */
     struct script_memory *scripts;              /* null until a client uses scripts */
     struct waiters waiters;                     /* the same, by the keys they take elements from */
     struct blocking *promoted; /* whose turn has come since promotion_task was put down */
@@ -108,14 +107,9 @@ void blocking_init(struct router *router);
 void blocking_fini(struct router *router);
 void blocking_tick(struct router *router);
 
-/* wait.c */
-void wait_tick(struct router *router);
-/* On router_free, after the backends are gone. */
-void wait_forget_all(struct router *router);
-
-/* script_kill.c */
-void script_kills_tick(struct router *router);
-void script_kills_forget_all(struct router *router);
+/* aside.c */
+void asides_tick(struct router *router);
+void asides_forget_all(struct router *router);
 
 /* dual_write.c: a write to a slot that has a copy, or a client's transaction anywhere. `entry` is
  * null when the request has no slot. */

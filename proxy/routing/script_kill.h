@@ -1,7 +1,5 @@
-/* SCRIPT KILL and FUNCTION KILL: on connections of their own, since what runs on a shard was sent
- * on the shared one, and what comes behind it there waits for its end. The connections are not
- * fenced in: a shard that is busy with a script answers nothing but this, and it writes nothing.
- * One thread. */
+/* SCRIPT KILL and FUNCTION KILL: aside, since what runs on a shard was sent on the shared
+ * connection, and what comes behind it there waits for its end. One thread. */
 #ifndef PROXY_ROUTING_SCRIPT_KILL_H
 #define PROXY_ROUTING_SCRIPT_KILL_H
 

@@ -1,7 +1,7 @@
 /* WAIT: how many replicas of each shard have what was written so far; the fewest of any shard. The
- * shards are asked for their offsets again and again, since a shard's own WAIT would hold up
- * everybody on the connection. Replicas tell their offsets once a second: so late may the answer
- * be. One thread. */
+ * shards' own WAIT is sent aside, since it would hold up everybody on a shared connection; what the
+ * client has sent before is answered by then. A shard that cannot be reached has none. One thread.
+ */
 #ifndef PROXY_ROUTING_WAIT_H
 #define PROXY_ROUTING_WAIT_H
 

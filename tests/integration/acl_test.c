@@ -148,7 +148,7 @@ static void users_are_shown_as_by_redis(void **state)
 {
     (void)state;
     load_users("user default on nopass ~* &* +@all\n"
-               "user fay on >one >two ~a %R~b %RW~c &x &y -@all +get +config|get\n"
+               "user fay on >one >two ~a %R~b %RW~c &x &y -@all +get\n"
                "user gil off\n"
                "user hal on nopass ~* +@all (~y +get) (%W~z &c +@all)\n");
     for (unsigned protocol = 2; protocol <= 3; protocol++) {

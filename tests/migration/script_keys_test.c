@@ -333,11 +333,53 @@ static void without_marks_it_would_be(void **state)
     assert_false(survives_a_switch_and_a_rollback());
 }
 
+/* --- where the body comes from --------------------------------------------------------------- */
+
+static void expect_evalsha(struct client *from, bool in_transaction, unsigned n)
+{
+    redisReply *reply =
+        in_transaction ? step(client_context(from), "{jobs:1}", n)
+                       : redisCommand(client_context(from), "EVALSHA %s 1 {jobs:1} %u", sha, n);
+    if (!is_step(reply, n)) {
+        fail_msg("step %u: %s", n, client_reply_text(reply));
+    }
+    freeReplyObject(reply);
+}
+
+static void forget_body(struct client *shard)
+{
+    freeReplyObject(redisCommand(client_context(shard), "HDEL __sluice:scripts %s", sha));
+}
+
+/* The shard has the script in its cache, where it cannot be read. */
+static void a_body_that_the_shard_does_not_keep_comes_from_another(void **state)
+{
+    (void)state;
+    struct client *source = client_connect(cluster_shard_port(cluster, 0));
+    struct client *newcomer = client_connect(cluster_proxy_port(cluster, 1));
+    char *id = migration_open_by_ctl(cluster, "drain s1 --manual-switch");
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    forget_body(source);
+    expect_evalsha(newcomer, true, 1); /* its proxy asks first */
+    forget_body(source);
+    expect_evalsha(client, false, 2); /* its proxy has loaded it, and is told NOSCRIPT */
+    ctl("switch", id);
+    expect_evalsha(newcomer, false, 3);
+    tell_plain(1, 1, 3);
+    assert_true(is_as_told("{jobs:1}"));
+    ctl("finalize", id);
+    mem_free(id);
+    client_close(source);
+    client_close(newcomer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_is_lost_under_load, start, stop),
         cmocka_unit_test_setup_teardown(nothing_is_lost_step_by_step, start, stop),
+        cmocka_unit_test_setup_teardown(a_body_that_the_shard_does_not_keep_comes_from_another,
+                                        start, stop),
         cmocka_unit_test_setup_teardown(without_marks_it_would_be, start_without_marks, stop),
     };
     return cmocka_run_group_tests_name("script_keys", tests, NULL, NULL);

@@ -142,10 +142,13 @@ static void start_migrator(struct cluster *cluster, unsigned number, const char 
     free_words(&line);
 }
 
-static void initialise(struct cluster *cluster, unsigned nshards, unsigned nslots)
+static void initialise(struct cluster *cluster, unsigned nshards,
+                       const struct cluster_options *options)
 {
     char words[1024];
-    int length = snprintf(words, sizeof(words), "init");
+    unsigned nslots = options->nslots > 0 ? options->nslots : CLUSTER_NSLOTS;
+    int length =
+        snprintf(words, sizeof(words), "init %s", options->init != NULL ? options->init : "");
     for (unsigned i = 0; i < nshards; i++) {
         length += snprintf(words + length, sizeof(words) - (size_t)length, " s%u=127.0.0.1:%u",
                            i + 1, cluster_shard_address(cluster, i));
@@ -156,7 +159,7 @@ static void initialise(struct cluster *cluster, unsigned nshards, unsigned nslot
 
 struct cluster *cluster_start(const struct cluster_options *options)
 {
-    unsigned nshards = options->shards > 0 ? options->shards : 2;
+    unsigned nshards = options->init != NULL ? 0 : options->shards > 0 ? options->shards : 2;
     struct cluster *cluster = mem_zalloc(sizeof(*cluster));
     cluster->nshards = nshards + options->spares;
     cluster->nproxies = options->proxies > 0 ? options->proxies : 1;
@@ -174,7 +177,7 @@ struct cluster *cluster_start(const struct cluster_options *options)
             cluster->links[i] = forwarder_start(redis_server_port(cluster->shards[i]));
         }
     }
-    initialise(cluster, nshards, options->nslots > 0 ? options->nslots : CLUSTER_NSLOTS);
+    initialise(cluster, nshards, options);
     for (unsigned i = 0; i < cluster->nproxies; i++) {
         cluster->proxies[i].port = scratch_port();
         cluster->proxies[i].admin_port = scratch_port();

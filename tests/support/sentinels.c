@@ -144,16 +144,28 @@ static unsigned long field(struct member *member, const char *name, const char *
     return value;
 }
 
-static bool knows(struct member *member, const char *name, unsigned replicas, unsigned others)
+/* SENTINEL REPLICAS answers the like for each: a dead one's flags are "slave,s_down". */
+static bool has_replica(struct member *member, const char *name, uint16_t replica)
 {
-    return field(member, name, "num-slaves") >= replicas &&
-           field(member, name, "num-other-sentinels") >= others;
+    char words[64], alive[96];
+    (void)snprintf(words, sizeof(words), "SENTINEL REPLICAS %s", name);
+    (void)snprintf(alive, sizeof(alive), "port, %u, ", replica);
+    char *reply = client_ask(member->client, words);
+    const char *found = strstr(reply, alive);
+    const char *flags = found != NULL ? strstr(found, " flags, ") : NULL;
+    bool is_alive = flags != NULL && strncmp(flags, " flags, slave, ", 15) == 0 &&
+                    strstr(flags, "master-link-status, ok") != NULL;
+    mem_free(reply);
+    return is_alive;
 }
 
-void sentinel_group_wait(struct sentinel_group *group, const char *name, unsigned replicas)
+void sentinel_group_wait(struct sentinel_group *group, const char *name, uint16_t replica)
 {
     for (unsigned i = 0; i < group->count; i++) {
-        WAIT_UNTIL(knows(&group->members[i], name, replicas, group->count - 1), START_MS);
+        struct member *member = &group->members[i];
+        WAIT_UNTIL(has_replica(member, name, replica) &&
+                       field(member, name, "num-other-sentinels") >= group->count - 1,
+                   START_MS);
     }
 }
 

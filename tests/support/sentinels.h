@@ -27,9 +27,8 @@ void sentinel_group_monitor(struct sentinel_group *group, const char *name, uint
 /* The same for one of them, whatever it believed before. */
 void sentinel_group_mislead(struct sentinel_group *group, unsigned member, const char *name,
                             uint16_t port);
-/* Each of them knows as many replicas and other Sentinels of the shard as it needs for a failover.
- */
-void sentinel_group_wait(struct sentinel_group *group, const char *name, unsigned replicas);
+/* Until each of them knows the others, and has seen the shard's replica on that port alive. */
+void sentinel_group_wait(struct sentinel_group *group, const char *name, uint16_t replica);
 /* What the first of them names. */
 uint16_t sentinel_group_primary(struct sentinel_group *group, const char *name);
 

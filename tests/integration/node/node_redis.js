@@ -51,6 +51,17 @@ async function transactions(round) {
   assert.equal(await client.get(key), "changed");
 }
 
+async function functions(round) {
+  await client.functionLoad(
+    `#!lua name=nr
+    redis.register_function('nr_add', function(keys, args) return redis.call('INCRBY', keys[1], args[1]) end)`,
+    { REPLACE: true },
+  );
+  const numbers = Array.from({ length: 30 }, (_, i) => i);
+  const call = (n) => client.fCall("nr_add", { keys: [`nr:${run}:${round}:f${n}`], arguments: [String(n)] });
+  assert.deepEqual(await Promise.all(numbers.map(call)), numbers);
+}
+
 async function scan(round) {
   const found = new Set();
   for await (const key of client.scanIterator({ MATCH: `nr:${run}:${round}:p*`, COUNT: 50 })) {
@@ -98,6 +109,7 @@ main(
     await connection();
     await values(round);
     await transactions(round);
+    await functions(round);
     await scan(round);
     await blocking(round);
     await publish(round);

@@ -343,6 +343,29 @@ static void records_are_read_in_their_order(void **state)
     store_close(store);
 }
 
+static void reading_goes_on_where_it_was(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct journal journal = {.count = 0};
+    uint64_t position = 0;
+    assert_true(store_journal_from(store, &position, collect, &journal, NULL));
+    assert_int_equal(journal.count, 0);
+    assert_true(store_append(store, SLICE("{\"a\":1}"), NULL));
+    assert_true(store_append(store, SLICE("{\"b\":2}"), NULL));
+    journal.stop_after = 1;
+    assert_true(store_journal_from(store, &position, collect, &journal, NULL));
+    assert_string_equal(journal.text, "{\"a\":1};");
+    journal = (struct journal){.stop_after = 0};
+    assert_true(store_append(store, SLICE("{\"c\":3}"), NULL));
+    assert_true(store_journal_from(store, &position, collect, &journal, NULL));
+    assert_string_equal(journal.text, "{\"b\":2};{\"c\":3};");
+    journal = (struct journal){.stop_after = 0};
+    assert_true(store_journal_from(store, &position, collect, &journal, NULL));
+    assert_int_equal(journal.count, 0);
+    store_close(store);
+}
+
 static bool is_whole(void *context, struct slice record)
 {
     const char *first = memchr(record.data, 'x', record.len);
@@ -557,6 +580,7 @@ static void a_member_renews_and_leaves(void **state)
     cmocka_unit_test_setup_teardown(waiting_ends_with_the_epoch_or_with_the_time, set_up, tear_down), \
     cmocka_unit_test_setup_teardown(waiting_begins_before_the_store_is_made, set_up, tear_down), \
     cmocka_unit_test_setup_teardown(records_are_read_in_their_order, set_up, tear_down), \
+    cmocka_unit_test_setup_teardown(reading_goes_on_where_it_was, set_up, tear_down), \
     cmocka_unit_test_setup_teardown(a_record_may_be_larger_than_a_request, set_up, tear_down), \
     cmocka_unit_test_setup_teardown(appenders_of_many_processes_all_survive, set_up, tear_down), \
     cmocka_unit_test_setup_teardown(members_are_listed_in_order_with_what_they_said, set_up, tear_down), \

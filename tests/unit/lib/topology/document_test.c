@@ -15,7 +15,7 @@
 static const char document[] =
     "{\"format\":1,\"cluster\":\"0123456789abcdef0123456789abcdef\",\"epoch\":9,"
     "\"owner_epoch\":1,\"nslots\":4,\"shards\":[{\"name\":\"a\",\"address\":\"10.0.0.1:7000\","
-    "\"weight\":100,\"run_id\":\"\",\"replid\":\"\",\"empty\":\"refuse\"},{\"name\":\"b\","
+    "\"sentinels\":\"m1@[::1]:26379,h:1\",\"weight\":100,\"run_id\":\"\",\"replid\":\"\",\"empty\":\"refuse\"},{\"name\":\"b\","
     "\"address\":\"[::1]:7001\",\"weight\":50,"
     "\"run_id\":\"00000000000000000000000000000000000000aa\","
     "\"replid\":\"00000000000000000000000000000000000000bb\",\"empty\":\"serve\"}],"
@@ -54,7 +54,9 @@ static void every_member_is_read(void **state)
     assert_int_equal(b->identity.run_id[39], 'a');
     assert_int_equal(b->identity.replid[39], 'b');
     assert_true(b->serve_empty);
+    assert_string_equal(b->sentinels, "");
     assert_false(topology->shards[0].serve_empty);
+    assert_string_equal(topology->shards[0].sentinels, "m1@[::1]:26379,h:1");
     assert_int_equal(topology->owner[1], 0);
     assert_int_equal(topology->owner[2], 1);
     assert_int_equal(topology->debts[0].migration, 2);
@@ -121,6 +123,7 @@ static void what_is_not_right_is_refused_with_its_reason(void **state)
         {"10.0.0.1:7000", "10.0.0.1:70000", "HOST:PORT"},
         {"10.0.0.1:7000", "10.0.0.1:0", "HOST:PORT"},
         {"10.0.0.1:7000", "[::1]:7001", "same address"},
+        {"m1@[::1]", "m1@[::1] ", "NAME@HOST:PORT"},
         {"\"weight\":100", "\"weight\":4294967396", "\"weight\""},
         {"\"weight\":100", "\"weight\":100,\"x\":0", "shards[0]: \"x\" is not known"},
         {"\"empty\":\"refuse\"", "\"empty\":\"maybe\"", "serve"},
