@@ -1,5 +1,6 @@
 /* sluicectl: reads the command line, opens the store, runs one subcommand (ctl/command), prints its
  * result. The table of subcommands is ctl/command/all.h. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "lib/base/memory.h"
 #include "lib/shard/credentials.h"
 #include "lib/shard/script.h"
+#include "lib/shard/shard.h"
 
 /* "split s1 --to s3": without the program's name, and without a store's address. */
 static char *command_line_of(int argc, char **argv)
@@ -70,7 +72,15 @@ static enum command_result run_command(struct arguments *arguments, const char *
                               .notes = stderr,
                               .result = result,
                               .line = line};
-    return run_on_store(&run, err);
+    struct tls_context *tls = shard_tls_new(&arguments->settings.shard_tls, err);
+    if (tls == NULL) {
+        return COMMAND_USAGE;
+    }
+    shard_use_tls(tls);
+    enum command_result code = run_on_store(&run, err);
+    shard_use_tls(NULL);
+    tls_context_free(tls);
+    return code;
 }
 
 int main(int argc, char **argv)
@@ -81,6 +91,7 @@ int main(int argc, char **argv)
     bool is_json = arguments_want_json(argc, argv);
     json_t *document = json_object();
 
+    (void)signal(SIGPIPE, SIG_IGN); /* a shard that closes is an error to tell of */
     log_init("sluicectl", LOG_ERROR);
     script_init();
     bool is_understood =

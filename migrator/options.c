@@ -3,7 +3,9 @@
 #include "lib/base/memory.h"
 
 #define FIELD(name) offsetof(struct migrator_settings, name)
-#define HOUR_MS     UINT64_C(3600000)
+#define FILE_OPTION(name, offset, text) \
+    {name, OPTION_TEXT, offset, NULL, 0, 0, OPTION_AT_START, text},
+#define HOUR_MS UINT64_C(3600000)
 
 // clang-format off
 static const struct option_spec specs[] = {
@@ -29,6 +31,7 @@ static const struct option_spec specs[] = {
      "shortest time between two progress records in the journal"},
     {"full-rate", OPTION_FLAG, FIELD(is_full_rate), NULL, 0, 0, OPTION_RELOADABLE,
      "copy as fast as the shards can; without it copying rests while they answer slower than before"},
+    SHARD_TLS_OPTIONS(FILE_OPTION, FIELD(shard_tls))
     {"list-fail-points", OPTION_FLAG, FIELD(list_fail_points), NULL, 0, 0, OPTION_ON_COMMAND_LINE,
      "print the names of the fail points (builds for tests), then exit"},
 };

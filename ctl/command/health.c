@@ -108,8 +108,7 @@ void health_look(const struct topology *topology, unsigned shard, struct health 
         *link = NULL;
     }
     const struct topology_shard *place = &topology->shards[shard];
-    struct shard_link *opened =
-        shard_open(place->host, place->port, "ctl", HEALTH_TIMEOUT_MS, &health->why);
+    struct shard_link *opened = shard_open(place, "ctl", HEALTH_TIMEOUT_MS, &health->why);
     if (opened == NULL) {
         return;
     }

@@ -40,8 +40,9 @@ static bool tell_result(struct command_run *run, struct error *err)
     for (unsigned i = 0; i < topology->nshards; i++) {
         unsigned owned = topology_slots_owned(topology, i);
         set_number(shards, topology->shards[i].name, owned);
-        say(run, "%s  %s:%u  %u slots\n", topology->shards[i].name, topology->shards[i].host,
-            topology->shards[i].port, owned);
+        char address[SHARD_ADDRESS_MAX];
+        shard_address_format(&topology->shards[i], address);
+        say(run, "%s  %s  %u slots\n", topology->shards[i].name, address, owned);
     }
     set_member(run->result, "shards", shards);
     topology_free(topology);

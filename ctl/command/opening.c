@@ -57,9 +57,11 @@ static bool check_shard(const struct topology *topology, unsigned shard, const c
     struct health health;
     health_look(topology, shard, &health, NULL);
     const struct topology_shard *place = &topology->shards[shard];
+    char address[SHARD_ADDRESS_MAX];
+    shard_address_format(place, address);
     return health.state == HEALTH_UP ||
-           error_set(err, "refused to move slots %s %s (%s:%u), which cannot be counted on: %s",
-                     verb, place->name, place->host, place->port, health.why.text);
+           error_set(err, "refused to move slots %s %s (%s), which cannot be counted on: %s", verb,
+                     place->name, address, health.why.text);
 }
 
 bool opening_check_shards(const struct topology *topology, const struct plan *plan,

@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "lib/base/number.h"
 #include "lib/cluster/sentinel.h"
 
 static bool is_name(const char *name, size_t length)
@@ -14,31 +13,6 @@ static bool is_name(const char *name, size_t length)
         }
     }
     return length > 0 && length <= SHARD_NAME_MAX;
-}
-
-/* "HOST:PORT" or "[HOST]:PORT". */
-static bool parse_address(const char *text, struct topology_shard *shard)
-{
-    const char *colon = strrchr(text, ':');
-    uint64_t port;
-    if (colon == NULL || !number_parse_u64(slice_of(colon + 1), &port) || port == 0 ||
-        port > 65535) {
-        return false;
-    }
-    size_t length = (size_t)(colon - text);
-    if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
-        text++;
-        length -= 2;
-    } else if (memchr(text, ':', length) != NULL) {
-        return false; /* which colon would begin the port? */
-    }
-    if (length == 0 || length >= sizeof(shard->host)) {
-        return false;
-    }
-    memcpy(shard->host, text, length);
-    shard->host[length] = '\0';
-    shard->port = (uint16_t)port;
-    return true;
 }
 
 static bool parse_sentinels(const char *text, struct topology_shard *shard, struct error *err)
@@ -73,8 +47,10 @@ bool place_parse(const char *text, struct topology_shard *shard, struct error *e
     if (strncmp(place, SENTINEL_SCHEME, strlen(SENTINEL_SCHEME)) == 0) {
         return parse_sentinels(place + strlen(SENTINEL_SCHEME), shard, err);
     }
-    if (!parse_address(place, shard)) {
-        return error_set(err, "\"%s\" is not of the form HOST:PORT (an IPv6 HOST in brackets)",
+    if (!shard_address_parse(slice_of(place), shard) || shard->port == 0) {
+        return error_set(err,
+                         "\"%s\" is not of the form HOST:PORT (an IPv6 HOST in brackets), or "
+                         "tls:HOST:PORT",
                          place);
     }
     return true;

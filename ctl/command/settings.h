@@ -7,9 +7,11 @@
 #include <stdint.h>
 
 #include "lib/base/options.h"
+#include "lib/net/tls_files.h"
 
 struct settings {
     char *store;
+    struct tls_files shard_tls;
     bool is_json;
 
     bool is_waiting;

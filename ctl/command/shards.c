@@ -9,8 +9,8 @@ static json_t *shard_view(const struct topology *topology, unsigned index)
     struct health health;
     health_look(topology, index, &health, NULL);
 
-    char address[300];
-    (void)snprintf(address, sizeof(address), "%s:%u", shard->host, shard->port);
+    char address[SHARD_ADDRESS_MAX];
+    shard_address_format(shard, address);
     json_t *view = json_object();
     set_text(view, "name", shard->name);
     set_text(view, "address", address);

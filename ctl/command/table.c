@@ -11,11 +11,15 @@ const struct command *const commands[] = {
 
 const unsigned command_count = sizeof(commands) / sizeof(commands[0]);
 
+#define FILE_OPTION(name, offset, text) \
+    {{(name), OPTION_TEXT, (offset), NULL, 0, 0, OPTION_ON_COMMAND_LINE, (text)}, "FILE"},
+
 const struct command_option global_options[] = {
     CTL_OPTION(
         "store", OPTION_TEXT, store, "URL",
         "where the topology lives: file:DIR or etcd:HOST:PORT,...; SLUICE_STORE stands in for it"),
-    CTL_OPTION("json", OPTION_FLAG, is_json, NULL, "print one JSON document, errors included"),
+    SHARD_TLS_OPTIONS(FILE_OPTION, offsetof(struct settings, shard_tls))
+        CTL_OPTION("json", OPTION_FLAG, is_json, NULL, "print one JSON document, errors included"),
 };
 
 const unsigned global_option_count = sizeof(global_options) / sizeof(global_options[0]);

@@ -72,7 +72,7 @@ static bool check_server(const struct topology *topology, unsigned shard, bool a
                          struct shard_identity *identity, struct error *err)
 {
     const struct topology_shard *place = &topology->shards[shard];
-    struct shard_link *link = probe_open(place->host, place->port, err);
+    struct shard_link *link = probe_open(place, err);
     if (link == NULL) {
         return false;
     }
@@ -104,7 +104,7 @@ static bool write_first_fence(struct store *store, const struct topology *topolo
     struct fence_state fence;
     uint64_t newest = 0;
     bool is_first = false;
-    struct shard_link *link = probe_open(place->host, place->port, err);
+    struct shard_link *link = probe_open(place, err);
     if (link == NULL) {
         return false;
     }
@@ -189,7 +189,7 @@ static bool check_servers(struct topology *topology, bool adopt, struct error *e
 static bool is_same_place(const struct topology_shard *a, const struct topology_shard *b)
 {
     return strcmp(a->sentinels, b->sentinels) == 0 &&
-           (a->sentinels[0] != '\0' || (strcmp(a->host, b->host) == 0 && a->port == b->port));
+           (a->sentinels[0] != '\0' || topology_same_place(a, b));
 }
 
 static bool is_same_list(const struct topology *topology, const struct init_options *options)
@@ -216,8 +216,7 @@ static bool resume_init(struct store *store, const struct topology *topology,
     }
     for (unsigned i = 0; i < topology->nshards; i++) {
         struct fence_state fence;
-        struct shard_link *link =
-            probe_open(topology->shards[i].host, topology->shards[i].port, err);
+        struct shard_link *link = probe_open(&topology->shards[i], err);
         bool is_read = link != NULL && fence_read(link, &fence, err);
         shard_close(link);
         if (!is_read ||
@@ -301,11 +300,12 @@ static enum change_verdict add_shard(struct topology *next, void *context, struc
     const char *name = addition->shard->name;
     int present = topology_find_shard(next, slice_of(name));
     if (present >= 0) {
-        if (is_same_place(&next->shards[present], addition->shard)) {
+        if (topology_same_place(&next->shards[present], addition->shard)) {
             return CHANGE_NOTHING; /* only its fence may be missing */
         }
-        (void)error_set(err, "there is a shard \"%s\" already, at %s:%u", name,
-                        next->shards[present].host, (unsigned)next->shards[present].port);
+        char address[SHARD_ADDRESS_MAX];
+        shard_address_format(&next->shards[present], address);
+        (void)error_set(err, "there is a shard \"%s\" already, at %s", name, address);
         return CHANGE_REFUSED;
     }
     struct topology_shard shard = *addition->shard;

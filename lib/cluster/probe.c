@@ -42,9 +42,9 @@ static bool check_role(struct shard_link *link, struct error *err)
     return true;
 }
 
-struct shard_link *probe_open(const char *host, uint16_t port, struct error *err)
+struct shard_link *probe_open(const struct topology_shard *place, struct error *err)
 {
-    struct shard_link *link = shard_open(host, port, "control", PROBE_TIMEOUT_MS, err);
+    struct shard_link *link = shard_open(place, "control", PROBE_TIMEOUT_MS, err);
     if (link == NULL) {
         return NULL;
     }

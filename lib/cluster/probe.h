@@ -6,7 +6,7 @@
 
 /* A link to a server that can be a shard: Redis 7.0 or newer, a master, not in cluster mode. Null
  * with a message. */
-struct shard_link *probe_open(const char *host, uint16_t port, struct error *err)
+struct shard_link *probe_open(const struct topology_shard *place, struct error *err)
     __attribute__((warn_unused_result));
 
 /* How many keys it holds that are not ours. */

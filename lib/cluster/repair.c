@@ -13,7 +13,7 @@ static bool look_at(const struct topology *topology, const struct topology_shard
 {
     struct fence_state fence;
     uint64_t generation = 0;
-    struct shard_link *link = probe_open(shard->host, shard->port, err);
+    struct shard_link *link = probe_open(shard, err);
     bool ok =
         link != NULL && fence_read(link, &fence, err) && fence_newest_guard(link, &generation, err);
     if (ok && fence.exists && strcmp(fence.cluster, topology->cluster) != 0) {

@@ -88,8 +88,9 @@ void sentinels_free(struct sentinels *sentinels)
 
 static struct shard_link *open_link(const struct sentinel *sentinel, struct error *err)
 {
-    return shard_open_other(sentinel->address.host, sentinel->address.port, "control",
-                            ASK_TIMEOUT_MS, err);
+    struct topology_shard place = {.port = sentinel->address.port};
+    (void)snprintf(place.host, sizeof(place.host), "%s", sentinel->address.host);
+    return shard_open_other(&place, "control", ASK_TIMEOUT_MS, err);
 }
 
 /* [host, port] */

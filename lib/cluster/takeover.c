@@ -64,15 +64,10 @@ static bool fence_is_ours(const struct takeover *takeover)
            strcmp(takeover->fence.shard, takeover->name) == 0;
 }
 
-static bool is_at(const struct topology_shard *shard, const struct topology_shard *place)
-{
-    return shard->port == place->port && strcmp(shard->host, place->host) == 0;
-}
-
 static bool is_in_order(const struct takeover *takeover)
 {
     const struct shard_identity *process = shard_link_identity(takeover->link);
-    return fence_is_ours(takeover) && is_at(&takeover->shard, &takeover->place) &&
+    return fence_is_ours(takeover) && topology_same_place(&takeover->shard, &takeover->place) &&
            shard_identity_equal(&takeover->fence.identity, process) &&
            shard_identity_equal(&takeover->shard.identity, process);
 }
@@ -102,7 +97,7 @@ static bool look(struct takeover *takeover, struct error *err)
     if (!sentinel_locate(&takeover->place, err)) {
         return false; /* without their word a former primary could pass for the shard */
     }
-    takeover->link = probe_open(takeover->place.host, takeover->place.port, err);
+    takeover->link = probe_open(&takeover->place, err);
     if (takeover->link == NULL ||
         !shard_info(takeover->link, "replication", "master_replid2", takeover->ancestor,
                     sizeof(takeover->ancestor), err) ||
@@ -118,7 +113,7 @@ static bool look(struct takeover *takeover, struct error *err)
 static bool check_descent(const struct takeover *takeover, const struct topology_shard *shard,
                           struct error *err)
 {
-    if (is_at(shard, &takeover->place) || takeover->operator_accepts ||
+    if (topology_same_place(shard, &takeover->place) || takeover->operator_accepts ||
         shard_identity_equal(&shard->identity, shard_link_identity(takeover->link)) ||
         strcmp(shard->identity.replid, takeover->ancestor) == 0) {
         return true;
@@ -182,15 +177,15 @@ static enum change_verdict name_process(struct topology *next, void *context, st
         return CHANGE_REFUSED;
     }
     struct topology_shard *shard = &next->shards[index];
-    bool is_there = is_at(shard, &takeover->place);
-    if (!is_there && !is_at(shard, &takeover->shard)) {
+    bool is_there = topology_same_place(shard, &takeover->place);
+    if (!is_there && !topology_same_place(shard, &takeover->shard)) {
         (void)error_set(err, "shard \"%s\" got another address meanwhile", takeover->name);
         return CHANGE_REFUSED;
     }
     bool is_named = is_there && shard_identity_equal(&shard->identity, process);
     if (!takeover->has_read) {
         takeover->has_read = true;
-        takeover->was_named = is_named && is_at(&takeover->shard, &takeover->place);
+        takeover->was_named = is_named && topology_same_place(&takeover->shard, &takeover->place);
     }
     /* Another taker-over named it after we had found the loss: one new base is enough. */
     takeover->oldest = oldest_generation(next, (unsigned)index);
@@ -247,11 +242,10 @@ static void close_former(const struct takeover *takeover, uint64_t epoch)
     struct fence_peer *peers = NULL;
     unsigned count = 0;
     struct error err = {{0}};
-    if (is_at(&takeover->shard, &takeover->place)) {
+    if (topology_same_place(&takeover->shard, &takeover->place)) {
         return;
     }
-    struct shard_link *link =
-        shard_open(takeover->shard.host, takeover->shard.port, "control", FORMER_TIMEOUT_MS, &err);
+    struct shard_link *link = shard_open(&takeover->shard, "control", FORMER_TIMEOUT_MS, &err);
     bool is_it = link != NULL && shard_identity_equal(shard_link_identity(link), former);
     if (is_it && fence_raise(link, former, epoch, &peers, &count, &err) == FENCE_OK &&
         fence_kill_everybody(link, &err)) {

@@ -197,7 +197,7 @@ static void on_writable(void *context)
         return;
     }
     connection->state = CONNECTION_DRAINING;
-    (void)shutdown(connection->stream.fd, SHUT_WR);
+    stream_end_writing(&connection->stream);
     io_resume_reading(&connection->io);
 }
 

@@ -110,6 +110,12 @@ static void on_write_event(evutil_socket_t fd, short what, void *context)
     io->on_writable(io->context);
 }
 
+static void read_in_next_turn(void *context)
+{
+    struct io *io = context;
+    event_active(&io->read_event, EV_READ, 0);
+}
+
 void io_start(struct io *io, struct loop *loop, int fd, io_fn *on_readable, io_fn *on_writable,
               void *context)
 {
@@ -119,6 +125,7 @@ void io_start(struct io *io, struct loop *loop, int fd, io_fn *on_readable, io_f
         event_assign(&io->read_event, loop->base, fd, EV_READ | EV_PERSIST, on_read_event, io) +
         event_assign(&io->write_event, loop->base, fd, EV_WRITE, on_write_event, io);
     ASSERT(assigned == 0);
+    turn_task_init(&io->again, read_in_next_turn, io);
     io_resume_reading(io);
 }
 
@@ -135,6 +142,7 @@ void io_pause_reading(struct io *io)
 {
     if (io->is_reading) {
         (void)event_del(&io->read_event);
+        loop_cancel(io->loop, &io->again);
         io->is_reading = false;
     }
 }
@@ -145,6 +153,13 @@ void io_resume_reading(struct io *io)
         int added = event_add(&io->read_event, NULL);
         ASSERT(added == 0);
         io->is_reading = true;
+    }
+}
+
+void io_read_again(struct io *io)
+{
+    if (io->is_reading) {
+        loop_at_turn_end(io->loop, &io->again);
     }
 }
 

@@ -26,39 +26,6 @@ void loop_stop(struct loop *loop);
 uint64_t loop_now_us(const struct loop *loop);
 uint64_t loop_update_now(struct loop *loop);
 
-/* Readiness of one descriptor. Reading is watched from io_start until io_stop or io_pause_reading;
- * writing only between io_want_write and the callback that follows. */
-typedef void io_fn(void *context);
-
-struct io {
-    struct event read_event;
-    struct event write_event;
-    io_fn *on_readable;
-    io_fn *on_writable;
-    void *context;
-    struct loop *loop;
-    bool is_reading;
-    bool is_writing;
-};
-
-void io_start(struct io *io, struct loop *loop, int fd, io_fn *on_readable, io_fn *on_writable,
-              void *context);
-void io_stop(struct io *io); /* may be called twice; before the descriptor is closed */
-void io_pause_reading(struct io *io);
-void io_resume_reading(struct io *io);
-void io_want_write(struct io *io); /* on_writable is called once, when it can be written */
-
-struct timer {
-    struct event event;
-    void (*on_time)(void *context);
-    void *context;
-};
-
-void timer_init(struct timer *timer, struct loop *loop, void (*on_time)(void *), void *context);
-/* Once, after `ms`; a timer that already runs is set anew. */
-void timer_start(struct timer *timer, uint64_t ms);
-void timer_stop(struct timer *timer);
-
 /* Work for the end of this turn. Putting down what is already down does nothing. */
 struct turn_task {
     struct turn_task *next;
@@ -71,5 +38,41 @@ void turn_task_init(struct turn_task *task, void (*run)(void *), void *context);
 void loop_at_turn_end(struct loop *loop, struct turn_task *task);
 /* Before the task's memory goes away. */
 void loop_cancel(struct loop *loop, struct turn_task *task);
+
+/* Readiness of one descriptor. Reading is watched from io_start until io_stop or io_pause_reading;
+ * writing only between io_want_write and the callback that follows. */
+typedef void io_fn(void *context);
+
+struct io {
+    struct event read_event;
+    struct event write_event;
+    io_fn *on_readable;
+    io_fn *on_writable;
+    void *context;
+    struct loop *loop;
+    struct turn_task again;
+    bool is_reading;
+    bool is_writing;
+};
+
+void io_start(struct io *io, struct loop *loop, int fd, io_fn *on_readable, io_fn *on_writable,
+              void *context);
+void io_stop(struct io *io); /* may be called twice; before the descriptor is closed */
+void io_pause_reading(struct io *io);
+void io_resume_reading(struct io *io);
+/* on_readable is called in the next turn, whatever the descriptor says; nothing when paused. */
+void io_read_again(struct io *io);
+void io_want_write(struct io *io); /* on_writable is called once, when it can be written */
+
+struct timer {
+    struct event event;
+    void (*on_time)(void *context);
+    void *context;
+};
+
+void timer_init(struct timer *timer, struct loop *loop, void (*on_time)(void *), void *context);
+/* Once, after `ms`; a timer that already runs is set anew. */
+void timer_start(struct timer *timer, uint64_t ms);
+void timer_stop(struct timer *timer);
 
 #endif

@@ -39,7 +39,8 @@ bool endpoint_is_loopback(const struct endpoint *endpoint)
 
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
-    return a->length == b->length && memcmp(&a->address, &b->address, a->length) == 0;
+    return a->length == b->length && memcmp(&a->address, &b->address, a->length) == 0 &&
+           strcmp(a->tls_host, b->tls_host) == 0;
 }
 
 static int new_socket(int family)

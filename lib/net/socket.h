@@ -9,10 +9,11 @@
 
 #include "lib/base/error.h"
 
-/* A resolved address. */
+/* Where to connect to, resolved. */
 struct endpoint {
     struct sockaddr_storage address;
-    socklen_t length; /* 0: could not be resolved */
+    socklen_t length;   /* 0: could not be resolved */
+    char tls_host[256]; /* TLS, and a certificate for this host name or number; "": plain */
 };
 
 /* Blocks for names that are not numeric: control plane. */

@@ -41,12 +41,31 @@ static enum stream_result plain_write(struct stream *stream, const void *data, s
     return result_of(SEND(stream->fd, data, size, MSG_NOSIGNAL), count);
 }
 
+static enum stream_result plain_shake_hands(struct stream *stream, bool *wants_write)
+{
+    (void)stream;
+    *wants_write = false;
+    return STREAM_OK;
+}
+
+static void plain_end_writing(struct stream *stream)
+{
+    (void)shutdown(stream->fd, SHUT_WR);
+}
+
+static const char *plain_why(const struct stream *stream)
+{
+    (void)stream;
+    return "the other end closed the connection";
+}
+
 static void plain_close(struct stream *stream)
 {
     (void)close(stream->fd);
 }
 
-static const struct stream_ops plain_ops = {plain_read, plain_write, plain_close};
+static const struct stream_ops plain_ops = {plain_shake_hands, plain_read, plain_write,
+                                            plain_end_writing, plain_why,  plain_close};
 
 void stream_open_plain(struct stream *stream, int fd)
 {
@@ -59,10 +78,21 @@ bool stream_is_ending(const struct stream *stream)
     return poll(&wanted, 1, 0) > 0;
 }
 
+void stream_end_writing(struct stream *stream)
+{
+    stream->ops->end_writing(stream);
+}
+
+const char *stream_why(const struct stream *stream)
+{
+    return stream->ops->why(stream);
+}
+
 void stream_close(struct stream *stream)
 {
     if (stream->fd >= 0) {
         stream->ops->close(stream);
         stream->fd = -1;
+        stream->has_pending = false;
     }
 }

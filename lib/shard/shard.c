@@ -1,5 +1,6 @@
-/* hiredis in its non-blocking mode under a poll loop of our own: its blocking mode bounds each
- * read(2), not the call, and a shard that trickles would hold the caller for ever. */
+/* hiredis' reader and formatter over a stream of our own under a poll loop: hiredis' own
+ * connections know no TLS in this version, and their blocking mode bounds each read(2), not the
+ * call, so that a shard that trickles would hold the caller for ever. */
 #include "lib/shard/shard.h"
 
 #include <errno.h>
@@ -7,23 +8,38 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include <hiredis/hiredis.h>
 
 #include "lib/base/assert.h"
+#include "lib/base/buffer.h"
 #include "lib/base/clock.h"
 #include "lib/base/memory.h"
 #include "lib/base/number.h"
+#include "lib/net/stream.h"
+#include "lib/resp/writer.h"
 #include "lib/shard/credentials.h"
 
+#define READ_BYTES     ((size_t)16 << 10)
+#define KEPT_OUT_BYTES ((size_t)1 << 20)
+
 struct shard_link {
-    redisContext *context;
-    char address[320];
+    struct stream stream; /* fd -1: was never opened */
+    struct buffer out;    /* appended, not written yet */
+    redisReader *reader;
+    char address[SHARD_ADDRESS_MAX];
     uint64_t timeout_ms;
     bool is_broken;
     struct shard_identity identity;
 };
+
+/* Set before there are threads, then only read. */
+static struct tls_context *shard_tls;
+
+void shard_use_tls(struct tls_context *context)
+{
+    shard_tls = context;
+}
 
 static uint64_t deadline_of(const struct shard_link *link)
 {
@@ -50,7 +66,7 @@ static int remaining_ms(uint64_t deadline_us)
 static bool wait_until_ready(struct shard_link *link, short events, uint64_t deadline_us,
                              struct error *err)
 {
-    struct pollfd poller = {.fd = link->context->fd, .events = events};
+    struct pollfd poller = {.fd = link->stream.fd, .events = events};
     for (;;) {
         int ready = poll(&poller, 1, remaining_ms(deadline_us));
         if (ready > 0) {
@@ -67,26 +83,62 @@ static bool wait_until_ready(struct shard_link *link, short events, uint64_t dea
     }
 }
 
-static bool connect_link(struct shard_link *link, const char *host, uint16_t port,
+static bool shake_hands(struct shard_link *link, uint64_t deadline_us, struct error *err)
+{
+    for (;;) {
+        bool wants_write;
+        switch (stream_shake_hands(&link->stream, &wants_write)) {
+        case STREAM_OK:
+            return true;
+        case STREAM_END:
+            return error_set(err, "cannot connect to %s: %s", link->address,
+                             stream_why(&link->stream));
+        case STREAM_AGAIN:
+            break;
+        }
+        if (!wait_until_ready(link, wants_write ? POLLOUT : POLLIN, deadline_us, err)) {
+            return error_prefix(err, "cannot connect");
+        }
+    }
+}
+
+static bool find_place(const struct shard_link *link, const struct topology_shard *place,
+                       struct endpoint *endpoint, struct error *err)
+{
+    if (!endpoint_resolve(endpoint, place->host, place->port, err)) {
+        return error_prefix(err, "cannot connect to %s", link->address);
+    }
+    if (place->is_tls && shard_tls == NULL) {
+        return error_set(err, "cannot connect to %s: this program was not set up for TLS",
+                         link->address);
+    }
+    if (place->is_tls) {
+        (void)snprintf(endpoint->tls_host, sizeof(endpoint->tls_host), "%s", place->host);
+    }
+    return true;
+}
+
+static bool connect_link(struct shard_link *link, const struct topology_shard *place,
                          struct error *err)
 {
-    link->context = redisConnectNonBlock(host, port);
-    ASSERT(link->context != NULL);
-    if (link->context->err != 0) {
-        return error_set(err, "cannot connect to %s: %s", link->address, link->context->errstr);
+    struct endpoint endpoint;
+    uint64_t deadline_us = deadline_of(link);
+    if (!find_place(link, place, &endpoint, err)) {
+        return false;
     }
-    if (!wait_until_ready(link, POLLOUT, deadline_of(link), err)) {
+    int fd = socket_connect(&endpoint);
+    if (fd < 0) {
+        return error_set(err, "cannot connect to %s: %s", link->address, strerror(errno));
+    }
+    stream_open_to(&link->stream, fd, &endpoint, shard_tls);
+    if (!wait_until_ready(link, POLLOUT, deadline_us, err)) {
         return error_prefix(err, "cannot connect");
     }
-    int failure = 0;
-    socklen_t size = sizeof(failure);
-    if (getsockopt(link->context->fd, SOL_SOCKET, SO_ERROR, &failure, &size) != 0) {
-        failure = errno;
-    }
+    int failure = socket_error(fd);
     if (failure != 0) {
         return error_set(err, "cannot connect to %s: %s", link->address, strerror(failure));
     }
-    return true;
+    return shake_hands(link, deadline_us, err);
 }
 
 static bool read_identity(struct shard_link *link, struct error *err)
@@ -113,15 +165,17 @@ static bool log_in(struct shard_link *link, struct error *err)
     return is_in;
 }
 
-static struct shard_link *open_link(const char *host, uint16_t port, uint64_t timeout_ms,
+static struct shard_link *open_link(const struct topology_shard *place, uint64_t timeout_ms,
                                     struct error *err)
 {
     struct shard_link *link = mem_zalloc(sizeof(*link));
-    bool is_ipv6 = strchr(host, ':') != NULL;
-    (void)snprintf(link->address, sizeof(link->address), is_ipv6 ? "[%s]:%u" : "%s:%u", host,
-                   (unsigned)port);
+    shard_address_format(place, link->address);
     link->timeout_ms = timeout_ms;
-    if (!connect_link(link, host, port, err)) {
+    link->stream.fd = -1;
+    buffer_init(&link->out, SIZE_MAX); /* its users bound what they have under way */
+    link->reader = redisReaderCreate();
+    ASSERT(link->reader != NULL);
+    if (!connect_link(link, place, err)) {
         shard_close(link);
         return NULL;
     }
@@ -138,10 +192,10 @@ static bool name_link(struct shard_link *link, const char *role, struct error *e
     return is_named;
 }
 
-struct shard_link *shard_open_other(const char *host, uint16_t port, const char *role,
+struct shard_link *shard_open_other(const struct topology_shard *place, const char *role,
                                     uint64_t timeout_ms, struct error *err)
 {
-    struct shard_link *link = open_link(host, port, timeout_ms, err);
+    struct shard_link *link = open_link(place, timeout_ms, err);
     if (link != NULL && !name_link(link, role, err)) {
         shard_close(link);
         return NULL;
@@ -149,10 +203,10 @@ struct shard_link *shard_open_other(const char *host, uint16_t port, const char 
     return link;
 }
 
-struct shard_link *shard_open(const char *host, uint16_t port, const char *role,
+struct shard_link *shard_open(const struct topology_shard *place, const char *role,
                               uint64_t timeout_ms, struct error *err)
 {
-    struct shard_link *link = open_link(host, port, timeout_ms, err);
+    struct shard_link *link = open_link(place, timeout_ms, err);
     if (link != NULL &&
         !(log_in(link, err) && name_link(link, role, err) && read_identity(link, err))) {
         shard_close(link);
@@ -166,13 +220,15 @@ void shard_close(struct shard_link *link)
     if (link == NULL) {
         return;
     }
-    redisFree(link->context);
+    stream_close(&link->stream);
+    buffer_fini(&link->out);
+    redisReaderFree(link->reader);
     mem_free(link);
 }
 
 int shard_fd(const struct shard_link *link)
 {
-    return link->context->fd;
+    return link->stream.fd;
 }
 
 const char *shard_address(const struct shard_link *link)
@@ -195,24 +251,16 @@ bool shard_is_broken(const struct shard_link *link)
 void shard_append(struct shard_link *link, const struct slice *argv, unsigned argc)
 {
     ASSERT(argc > 0 && argc <= INT_MAX);
-    const char **texts = mem_alloc(argc * sizeof(*texts));
-    size_t *sizes = mem_alloc(argc * sizeof(*sizes));
-    for (unsigned i = 0; i < argc; i++) {
-        texts[i] = argv[i].len > 0 ? argv[i].data : "";
-        sizes[i] = argv[i].len;
-    }
-    if (redisAppendCommandArgv(link->context, (int)argc, texts, sizes) != REDIS_OK) {
-        link->is_broken = true;
-    }
-    mem_free(sizes);
-    mem_free(texts);
+    write_command(&link->out, argv, argc);
 }
 
 static void append_formatted(struct shard_link *link, const char *format, va_list args)
 {
-    if (redisvAppendCommand(link->context, format, args) != REDIS_OK) {
-        link->is_broken = true;
-    }
+    char *bytes = NULL;
+    int length = redisvFormatCommand(&bytes, format, args);
+    ASSERT(length > 0);
+    buffer_add(&link->out, bytes, (size_t)length);
+    redisFreeCommand(bytes);
 }
 
 void shard_appendf(struct shard_link *link, const char *format, ...)
@@ -245,21 +293,46 @@ bool shard_flush(struct shard_link *link, struct error *err)
     if (link->is_broken) {
         return broken(link, err, "the connection is broken");
     }
-    for (;;) {
-        int done = 0;
-        if (redisBufferWrite(link->context, &done) != REDIS_OK) {
-            return broken(link, err, link->context->errstr);
-        }
-        if (done) {
-            return true;
-        }
-        if (!wait_until_ready(link, POLLOUT, deadline_us, err)) {
-            return false;
+    while (buffer_length(&link->out) > 0) {
+        struct slice out = buffer_slice(&link->out);
+        size_t count = 0;
+        switch (stream_write(&link->stream, out.data, out.len, &count)) {
+        case STREAM_OK:
+            buffer_consume(&link->out, count);
+            break;
+        case STREAM_END:
+            return broken(link, err, stream_why(&link->stream));
+        case STREAM_AGAIN:
+            if (!wait_until_ready(link, POLLOUT, deadline_us, err)) {
+                return false;
+            }
         }
     }
+    buffer_recycle(&link->out, KEPT_OUT_BYTES);
+    return true;
 }
 
 /* --- receiving ------------------------------------------------------------ */
+
+/* What the stream has is read before anything is waited for: TLS may hold some of it already. */
+static bool read_some(struct shard_link *link, uint64_t deadline_us, struct error *err)
+{
+    char bytes[READ_BYTES];
+    for (;;) {
+        size_t count = 0;
+        switch (stream_read(&link->stream, bytes, sizeof(bytes), &count)) {
+        case STREAM_OK:
+            return redisReaderFeed(link->reader, bytes, count) == REDIS_OK ||
+                   broken(link, err, link->reader->errstr);
+        case STREAM_END:
+            return broken(link, err, stream_why(&link->stream));
+        case STREAM_AGAIN:
+            if (!wait_until_ready(link, POLLIN, deadline_us, err)) {
+                return false;
+            }
+        }
+    }
+}
 
 struct shard_reply *shard_take(struct shard_link *link, struct error *err)
 {
@@ -269,18 +342,14 @@ struct shard_reply *shard_take(struct shard_link *link, struct error *err)
     }
     for (;;) {
         void *reply = NULL;
-        if (redisGetReplyFromReader(link->context, &reply) != REDIS_OK) {
-            (void)broken(link, err, link->context->errstr);
+        if (redisReaderGetReply(link->reader, &reply) != REDIS_OK) {
+            (void)broken(link, err, link->reader->errstr);
             return NULL;
         }
         if (reply != NULL) {
             return reply;
         }
-        if (!wait_until_ready(link, POLLIN, deadline_us, err)) {
-            return NULL;
-        }
-        if (redisBufferRead(link->context) != REDIS_OK) {
-            (void)broken(link, err, link->context->errstr);
+        if (!read_some(link, deadline_us, err)) {
             return NULL;
         }
     }

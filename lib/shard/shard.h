@@ -1,11 +1,13 @@
 /* A blocking connection to one shard, for the control plane (migrator, sluicectl, takeover).
- * The only user of hiredis. The proxy's data path has its own (proxy/backend). One thread.
- * Programs ignore SIGPIPE: hiredis writes with write(2). */
+ * The only user of hiredis, of its reader and its formatter: the bytes go through lib/net/stream,
+ * plain or TLS. The proxy's data path has its own (proxy/backend). One thread.
+ * Programs ignore SIGPIPE: OpenSSL writes with write(2). */
 #ifndef LIB_SHARD_SHARD_H
 #define LIB_SHARD_SHARD_H
 
 #include "lib/base/error.h"
 #include "lib/base/slice.h"
+#include "lib/net/tls.h"
 #include "lib/shard/script.h"
 #include "lib/topology/topology.h"
 
@@ -21,19 +23,23 @@ enum reply_type {
     REPLY_ARRAY
 };
 
+/* With what links to shards that speak TLS are opened, in the whole process. Before threads that
+ * open links start; the context must outlive their links. Null: such shards cannot be reached. */
+void shard_use_tls(struct tls_context *context);
+
 /* Connects, names the connection "sluice:<role>", reads the process's identity. Every call ends
  * after timeout_ms at the latest; then the link is broken and only fit for shard_close. */
-struct shard_link *shard_open(const char *host, uint16_t port, const char *role,
+struct shard_link *shard_open(const struct topology_shard *place, const char *role,
                               uint64_t timeout_ms, struct error *err)
     __attribute__((warn_unused_result));
 /* The same to a server that is no shard, a Sentinel: its identity is not asked for. */
-struct shard_link *shard_open_other(const char *host, uint16_t port, const char *role,
+struct shard_link *shard_open_other(const struct topology_shard *place, const char *role,
                                     uint64_t timeout_ms, struct error *err)
     __attribute__((warn_unused_result));
 void shard_close(struct shard_link *link); /* null is allowed */
 /* For poll(2): readable when the server has said something, or closed. */
 int shard_fd(const struct shard_link *link);
-/* "HOST:PORT", for messages. */
+/* "HOST:PORT" or "tls:HOST:PORT", for messages. */
 const char *shard_address(const struct shard_link *link);
 /* Of the process this link is connected to, as read when it was opened. */
 const struct shard_identity *shard_link_identity(const struct shard_link *link);

@@ -144,35 +144,14 @@ static bool read_slots(json_t *object, const char *name, struct slot_set *slots,
 
 /* --- shards ------------------------------------------------------------------------------- */
 
-static bool parse_address(struct slice text, struct topology_shard *shard)
-{
-    const char *colon = text.len > 0 ? memrchr(text.data, ':', text.len) : NULL;
-    if (colon == NULL) {
-        return false;
-    }
-    struct slice host = {text.data, (size_t)(colon - text.data)};
-    struct slice digits = {colon + 1, text.len - host.len - 1};
-    bool has_brackets = host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']';
-    if (has_brackets) {
-        host = (struct slice){host.data + 1, host.len - 2};
-    }
-    uint64_t port;
-    if (!number_parse_u64(digits, &port) || port > UINT16_MAX || host.len == 0 ||
-        host.len >= sizeof(shard->host)) {
-        return false;
-    }
-    memcpy(shard->host, host.data, host.len);
-    shard->port = (uint16_t)port;
-    return true;
-}
-
 static bool read_address(json_t *object, struct topology_shard *shard, struct error *err)
 {
     struct slice text;
     if (!read_slice(object, "address", &text, err)) {
         return false;
     }
-    return parse_address(text, shard) || error_set(err, "\"address\" must be \"HOST:PORT\"");
+    return shard_address_parse(text, shard) ||
+           error_set(err, "\"address\" must be \"HOST:PORT\" or \"tls:HOST:PORT\"");
 }
 
 static bool read_empty(json_t *object, bool *serve_empty, struct error *err)

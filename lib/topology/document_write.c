@@ -46,9 +46,8 @@ static void put_slots(json_t *object, const char *name, const struct slot_set *s
 static json_t *shard_to_json(const struct topology_shard *shard)
 {
     json_t *object = json_object();
-    /* An IPv6 address has colons of its own. */
-    bool has_colon = strchr(shard->host, ':') != NULL;
-    char *address = mem_printf(has_colon ? "[%s]:%u" : "%s:%u", shard->host, shard->port);
+    char address[SHARD_ADDRESS_MAX];
+    shard_address_format(shard, address);
     put_text(object, "name", shard->name);
     put_text(object, "address", address);
     if (shard->sentinels[0] != '\0') {
@@ -58,7 +57,6 @@ static json_t *shard_to_json(const struct topology_shard *shard)
     put_text(object, "run_id", shard->identity.run_id);
     put_text(object, "replid", shard->identity.replid);
     put_text(object, "empty", shard->serve_empty ? "serve" : "refuse");
-    mem_free(address);
     return object;
 }
 

@@ -32,6 +32,7 @@ struct topology_shard {
     char name[SHARD_NAME_MAX + 1];
     char host[256]; /* a numeric address or a host name: where the process of `identity` is */
     uint16_t port;
+    bool is_tls;                            /* speaks TLS, with a certificate for `host` */
     char sentinels[SENTINELS_TEXT_MAX + 1]; /* "NAME@HOST:PORT,HOST:PORT": who says which process is
                                              * the primary (cluster/sentinel.h); empty: the address
                                              * is fixed */
@@ -39,6 +40,15 @@ struct topology_shard {
     struct shard_identity identity;
     bool serve_empty; /* `empty=serve`: a cache, taken back even when it came back empty */
 };
+
+/* Host, port and TLS are the same. */
+bool topology_same_place(const struct topology_shard *a, const struct topology_shard *b);
+/* "HOST:PORT", with brackets around a host with colons and "tls:" before it all if it speaks that;
+ * parsing takes what formatting writes. */
+#define SHARD_ADDRESS_MAX (sizeof("tls:[]:65535") + 256)
+void shard_address_format(const struct topology_shard *shard, char text[SHARD_ADDRESS_MAX]);
+bool shard_address_parse(struct slice text, struct topology_shard *shard)
+    __attribute__((warn_unused_result));
 
 /* X(ENUM, "name", direction): the phases of section 6, and the words for them everywhere. */
 #define MIGRATION_PHASES(X)                              \

@@ -19,8 +19,7 @@
 #define NINE_OF_TEN (SAMPLES * 9 / 10)
 
 struct probed {
-    char host[sizeof(((struct topology_shard *)0)->host)];
-    uint16_t port;
+    struct topology_shard place;
     struct shard_link *link;
     uint64_t samples_us[SAMPLES];
 };
@@ -40,7 +39,7 @@ static bool ping(struct probe *probe, struct probed *shard, uint64_t *took_us)
 {
     struct error ignored; /* The migration meets the same trouble, and tells of it. */
     if (shard->link == NULL) {
-        shard->link = shard_open(shard->host, shard->port, "probe", probe->timeout_ms, &ignored);
+        shard->link = shard_open(&shard->place, "probe", probe->timeout_ms, &ignored);
     }
     if (shard->link == NULL) {
         return false;
@@ -94,24 +93,13 @@ static void *ask_on(void *context)
     return NULL;
 }
 
-static void set_shard(struct probed *probed, const struct topology_shard *shard)
-{
-    memcpy(probed->host, shard->host, sizeof(probed->host));
-    probed->port = shard->port;
-}
-
-static bool is_shard(const struct probed *probed, const struct topology_shard *shard)
-{
-    return probed->port == shard->port && strcmp(probed->host, shard->host) == 0;
-}
-
 struct probe *probe_start(const struct topology_shard *a, const struct topology_shard *b,
                           uint64_t timeout_ms, struct error *err)
 {
     struct probe *probe = mem_zalloc(sizeof(*probe));
     probe->timeout_ms = timeout_ms;
-    set_shard(&probe->shards[0], a);
-    set_shard(&probe->shards[1], b);
+    probe->shards[0].place = *a;
+    probe->shards[1].place = *b;
     int failed = pthread_create(&probe->thread, NULL, ask_on, probe);
     if (failed != 0) {
         (void)error_set(err, "cannot start a thread to watch the shards' latency: %s",
@@ -138,7 +126,8 @@ void probe_stop(struct probe *probe)
 bool probe_is_of(const struct probe *probe, const struct topology_shard *a,
                  const struct topology_shard *b)
 {
-    return is_shard(&probe->shards[0], a) && is_shard(&probe->shards[1], b);
+    return topology_same_place(&probe->shards[0].place, a) &&
+           topology_same_place(&probe->shards[1].place, b);
 }
 
 bool probe_read(struct probe *probe, uint64_t *latency_us)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "lib/base/options.h"
+#include "lib/net/tls_files.h"
 
 struct migrator_settings {
     char *store_url;
@@ -14,6 +15,7 @@ struct migrator_settings {
     char *id;
     char *log_level;
     char *shard_user, *shard_password_file; /* null: none */
+    struct tls_files shard_tls;
     uint64_t shard_timeout_ms;   /* a shard that does not answer for so long is unreachable */
     uint64_t purge_patience_ms;  /* then a purge that cannot be done becomes a debt */
     uint64_t copy_memory_limit;  /* percent of the copy's maxmemory; above, copying waits */

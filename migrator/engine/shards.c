@@ -37,8 +37,8 @@ bool engine_connect(struct engine *engine, enum side side, enum step_result *res
         return true;
     }
     engine_disconnect(engine, side);
-    struct shard_link *link = shard_open(shard->host, shard->port, "migrator",
-                                         option_number(&engine->settings->shard_timeout_ms), &err);
+    struct shard_link *link =
+        shard_open(shard, "migrator", option_number(&engine->settings->shard_timeout_ms), &err);
     if (link == NULL) {
         /* Its Sentinels may know of another process: else proxies alone would ask them. */
         *result =

@@ -37,8 +37,7 @@ bool view_permits(const struct view *view, const struct migration *now)
 
 static bool shard_holds(const struct topology_shard *then, const struct topology_shard *now)
 {
-    return shard_identity_equal(&then->identity, &now->identity) && then->port == now->port &&
-           strcmp(then->host, now->host) == 0;
+    return shard_identity_equal(&then->identity, &now->identity) && topology_same_place(then, now);
 }
 
 bool view_holds(const struct view *view, const struct topology *newer)

@@ -11,6 +11,7 @@
 #include "lib/base/random.h"
 #include "lib/base/service.h"
 #include "lib/cluster/feed.h"
+#include "lib/shard/shard.h"
 #include "migrator/run/admin.h"
 #include "migrator/run/debts.h"
 #include "migrator/run/lease.h"
@@ -31,6 +32,7 @@ struct daemon {
     struct admin *admin;
     struct admin_view view;
     atomic_bool is_stopping; /* read by the debts' thread */
+    struct tls_context *tls; /* for shards */
     int signal_fd;
     struct io signal_io;
     uint64_t alive_period_us; /* 0: no service manager watches */
@@ -91,6 +93,16 @@ static void on_news(void *context)
     look(daemon);
 }
 
+static void reload_certificates(struct daemon *daemon)
+{
+    struct error err;
+    if (tls_context_reload(daemon->tls, &err)) {
+        log_info("certificates read again");
+    } else {
+        log_error("certificates cannot be read again, the old ones stay why=\"%s\"", err.text);
+    }
+}
+
 static void reload_settings(struct daemon *daemon)
 {
     struct error err;
@@ -100,6 +112,7 @@ static void reload_settings(struct daemon *daemon)
     } else {
         log_error("configuration left as it was why=\"%s\"", err.text);
     }
+    reload_certificates(daemon);
     service_ready();
 }
 
@@ -134,6 +147,13 @@ static bool open_signals(struct daemon *daemon, struct error *err)
     return daemon->signal_fd >= 0 || error_set(err, "cannot watch for signals");
 }
 
+static bool open_tls(struct daemon *daemon, struct error *err)
+{
+    daemon->tls = shard_tls_new(&daemon->settings->shard_tls, err);
+    shard_use_tls(daemon->tls);
+    return daemon->tls != NULL;
+}
+
 /* Reads the topology once, so that the start fails when there is none. */
 static bool open_feed(struct daemon *daemon, struct error *err)
 {
@@ -164,7 +184,7 @@ static bool open_all(struct daemon *daemon, struct error *err)
 {
     const struct migrator_settings *settings = daemon->settings;
     struct store_member member;
-    if (!open_signals(daemon, err) || !open_feed(daemon, err)) {
+    if (!open_signals(daemon, err) || !open_tls(daemon, err) || !open_feed(daemon, err)) {
         return false;
     }
     daemon->loop = loop_new();
@@ -227,6 +247,8 @@ static void close_all(struct daemon *daemon)
         feed_stop(daemon->feed);
     }
     topology_free(daemon->topology);
+    shard_use_tls(NULL);
+    tls_context_free(daemon->tls);
 }
 
 bool daemon_run(struct migrator_settings *settings, reload_fn *reload, struct error *err)

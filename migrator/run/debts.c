@@ -80,9 +80,8 @@ static bool open_keepers(struct payment *payment, struct error *err)
         if (payment->keepers[owner] != NULL) {
             continue;
         }
-        payment->keepers[owner] =
-            shard_open(place->host, place->port, "migrator",
-                       option_number(&payment->debts->settings->shard_timeout_ms), err);
+        payment->keepers[owner] = shard_open(
+            place, "migrator", option_number(&payment->debts->settings->shard_timeout_ms), err);
         if (payment->keepers[owner] == NULL) {
             return error_prefix(err, "shard \"%s\" owns slots of it", place->name);
         }
@@ -220,7 +219,7 @@ static bool pay(struct payment *payment, struct error *err)
     if (!is_nobodys(payment)) {
         return error_set(err, "slots of the debt are in use on shard \"%s\"", shard->name);
     }
-    payment->link = shard_open(shard->host, shard->port, "migrator",
+    payment->link = shard_open(shard, "migrator",
                                option_number(&payment->debts->settings->shard_timeout_ms), err);
     if (payment->link == NULL) {
         return false;

@@ -246,7 +246,7 @@ void backend_go_on(struct backend *backend)
     }
     end_stall(backend);
     backend->progress_us = loop_now_us(backend->shared->loop); /* the shard did nothing wrong */
-    io_resume_reading(&backend->io);
+    stream_resume_reading(&backend->stream, &backend->io);
 }
 
 /* Only a client drains its output; what is gathered in a request of its own never does. */
@@ -296,9 +296,8 @@ static bool is_listening(const struct backend *backend)
     return backend->on_value != NULL && backend->state == BACKEND_READY;
 }
 
-static void on_readable(void *context)
+static void read_replies(struct backend *backend)
 {
-    struct backend *backend = context;
     const struct backend_shared *shared = backend->shared;
     uint64_t incarnation = backend->incarnation;
     for (int reads = 0; reads < READS_PER_TURN; reads++) {
@@ -306,7 +305,7 @@ static void on_readable(void *context)
         enum stream_result result =
             stream_read(&backend->stream, shared->scratch, shared->scratch_size, &count);
         if (result == STREAM_END) {
-            backend_lose(backend, "closed by the shard");
+            backend_lose(backend, stream_why(&backend->stream));
             return;
         }
         if (result == STREAM_AGAIN) {
@@ -327,6 +326,9 @@ static void on_readable(void *context)
         if (count < shared->scratch_size || backend->stalled_at_us != 0) {
             break;
         }
+    }
+    if (backend->stream.has_pending) {
+        io_read_again(&backend->io);
     }
     count_in_flight(backend, backend->in_flight.count);
 }
@@ -462,24 +464,67 @@ void backend_killed(struct backend *backend, uint64_t connection_id)
 
 /* --- connecting ---------------------------------------------------------------------------- */
 
-static void on_connected(void *context)
+/* Said once for a shard that stays so: the certificate, or that it does not speak TLS at all. */
+static void lose_handshake(struct backend *backend)
 {
-    struct backend *backend = context;
-    if (backend->state != BACKEND_CONNECTING) {
-        backend_flush(backend);
-        return;
+    const char *why = stream_why(&backend->stream);
+    if (backend->failures == 0) {
+        log_warn("shard cannot be reached shard=%s why=\"%s\"", backend->name, why);
     }
-    int error = socket_error(backend->stream.fd);
-    if (error != 0) {
-        backend_lose(backend, strerror(error));
-        return;
-    }
+    backend_lose(backend, why);
+}
+
+static void become_connected(struct backend *backend)
+{
     set_state(backend, BACKEND_GREETING);
     counter_add(&counters_of(backend)->connects, 1);
     if (backend->is_unfenced) {
         backend_become_ready(backend);
     } else {
         backend_greet(backend);
+    }
+}
+
+static void connect_further(struct backend *backend)
+{
+    int error = socket_error(backend->stream.fd);
+    if (error != 0) {
+        backend_lose(backend, strerror(error));
+        return;
+    }
+    bool wants_write;
+    switch (stream_shake_hands(&backend->stream, &wants_write)) {
+    case STREAM_OK:
+        become_connected(backend);
+        break;
+    case STREAM_AGAIN:
+        if (wants_write) {
+            io_want_write(&backend->io);
+        }
+        break;
+    case STREAM_END:
+        lose_handshake(backend);
+        break;
+    }
+}
+
+static void on_readable(void *context)
+{
+    struct backend *backend = context;
+    if (backend->state == BACKEND_CONNECTING) {
+        connect_further(backend);
+    } else {
+        read_replies(backend);
+    }
+}
+
+static void on_writable(void *context)
+{
+    struct backend *backend = context;
+    if (backend->state == BACKEND_CONNECTING) {
+        connect_further(backend);
+    } else {
+        backend_flush(backend);
     }
 }
 
@@ -498,8 +543,8 @@ static void connect_now(struct backend *backend)
         backend->events.on_down(backend->events.context, backend);
         return;
     }
-    stream_open_plain(&backend->stream, fd);
-    io_start(&backend->io, shared->loop, fd, on_readable, on_connected, backend);
+    stream_open_to(&backend->stream, fd, &backend->endpoint, shared->tls);
+    io_start(&backend->io, shared->loop, fd, on_readable, on_writable, backend);
     io_want_write(&backend->io);
     set_state(backend, BACKEND_CONNECTING);
 }

@@ -1,7 +1,7 @@
 /* One pipelined connection of one thread to one shard: requests go out in order, replies come back
  * in order and flow into each request's sink.
  *
- *   down --start--> connecting --> greeting --> ready
+ *   down --start--> connecting --> greeting --> ready        connecting: TCP, and TLS if asked
  *     ^                 |             |           |
  *     +-----------------+-------------+-----------+   lost, timed out, refused, or given up
  *
@@ -15,6 +15,7 @@
 
 #include "lib/net/loop.h"
 #include "lib/net/socket.h"
+#include "lib/net/tls.h"
 #include "lib/topology/topology.h"
 #include "proxy/request/counters.h"
 #include "proxy/request/request.h"
@@ -34,7 +35,8 @@ struct backend_shared {
     char peer[160];      /* "<proxy>:<incarnation>", as in the fence */
     uint64_t timeout_us; /* the oldest request gets no further for so long: given up */
     uint64_t connect_timeout_us;
-    char *scratch; /* read buffer of the thread */
+    struct tls_context *tls; /* for endpoints with TLS; null: there are none */
+    char *scratch;           /* read buffer of the thread */
     size_t scratch_size;
 };
 

@@ -517,6 +517,9 @@ static void on_readable(void *context)
             break;
         }
     }
+    if (client->stream.has_pending) {
+        io_read_again(&client->io);
+    }
 }
 
 /* After a pause: what was read already comes first. */
@@ -531,7 +534,7 @@ static void go_on(struct client *client)
     unpause(client);
     handle_kept(client);
     if (!client->is_closed && !client->is_paused && !client->is_draining) {
-        io_resume_reading(&client->io);
+        stream_resume_reading(&client->stream, &client->io);
     }
 }
 
@@ -586,7 +589,7 @@ void clients_drain(struct client_host *host)
     }
 }
 
-void client_open(struct client_host *host, int fd)
+void client_open(struct client_host *host, const struct stream *stream)
 {
     struct client *client = mem_zalloc(sizeof(*client));
     client->host = host;
@@ -600,9 +603,10 @@ void client_open(struct client_host *host, int fd)
     buffer_init(&client->pushes, SIZE_MAX); /* likewise */
     command_parser_init(&client->parser, host->limits->bulk_max);
     turn_task_init(&client->task, on_turn_end, client);
-    socket_set_keepalive(fd, host->limits->keepalive_s);
-    stream_open_plain(&client->stream, fd);
-    io_start(&client->io, host->loop, fd, on_readable, on_writable, client);
+    socket_set_keepalive(stream->fd, host->limits->keepalive_s);
+    client->stream = *stream;
+    io_start(&client->io, host->loop, stream->fd, on_readable, on_writable, client);
+    stream_resume_reading(&client->stream, &client->io);
     link_client(client);
     counter_add(&host->counters->accepted, 1);
 }

@@ -12,6 +12,7 @@
 #include "lib/acl/acl.h"
 #include "lib/command/command.h"
 #include "lib/net/loop.h"
+#include "lib/net/stream.h"
 #include "proxy/client/fleet_facts.h"
 #include "proxy/config/limits.h"
 #include "proxy/routing/router.h"
@@ -60,8 +61,8 @@ struct client_host {
     bool is_draining;  /* no new commands: the proxy stops */
 };
 
-/* Takes over the descriptor. It frees itself when the connection ends. */
-void client_open(struct client_host *host, int fd);
+/* Takes over the stream, which is ready for data. It frees itself when the connection ends. */
+void client_open(struct client_host *host, const struct stream *stream);
 /* Of all workers, now. */
 uint64_t clients_open(const struct client_host *host);
 void client_close_all(struct client_host *host);

@@ -5,7 +5,9 @@
 
 #include "lib/base/memory.h"
 
-#define FIELD(name)           offsetof(struct proxy_config, name)
+#define FIELD(name) offsetof(struct proxy_config, name)
+#define FILE_OPTION(name, offset, text) \
+    {name, OPTION_TEXT, offset, NULL, 0, 0, OPTION_AT_START, text},
 #define DEFAULT_OUTPUT_LIMITS "normal 1gb 0 0 pubsub 32mb 8mb 60"
 
 // clang-format off
@@ -13,7 +15,22 @@ static const struct option_spec specs[] = {
     {"store", OPTION_TEXT, FIELD(store), NULL, 0, 0, OPTION_AT_START,
      "where the topology is kept: file:DIR or etcd:HOST:PORT,..."},
     {"listen", OPTION_TEXT, FIELD(listen), "127.0.0.1:6380", 0, 0, OPTION_AT_START,
-     "address for Redis clients"},
+     "address for Redis clients; none: only tls-listen"},
+    {"tls-listen", OPTION_TEXT, FIELD(tls_listen), NULL, 0, 0, OPTION_AT_START,
+     "address for Redis clients that speak TLS"},
+    {"tls-cert-file", OPTION_TEXT, FIELD(tls_cert_file), NULL, 0, 0, OPTION_AT_START,
+     "certificate of this proxy, with those between it and its authority; read again on SIGHUP"},
+    {"tls-key-file", OPTION_TEXT, FIELD(tls_key_file), NULL, 0, 0, OPTION_AT_START,
+     "its private key, not encrypted"},
+    {"tls-ca-cert-file", OPTION_TEXT, FIELD(tls_ca_cert_file), NULL, 0, 0, OPTION_AT_START,
+     "whose client certificates are good"},
+    {"tls-auth-clients", OPTION_TEXT, FIELD(tls_auth_clients), "yes", 0, 0, OPTION_AT_START,
+     "clients must show a certificate: yes, no, or optional"},
+    {"tls-ciphers", OPTION_TEXT, FIELD(tls_ciphers), NULL, 0, 0, OPTION_AT_START,
+     "for TLS 1.2, in OpenSSL's words; default: OpenSSL's"},
+    {"tls-ciphersuites", OPTION_TEXT, FIELD(tls_ciphersuites), NULL, 0, 0, OPTION_AT_START,
+     "likewise for TLS 1.3"},
+    SHARD_TLS_OPTIONS(FILE_OPTION, FIELD(shard_tls))
     {"admin", OPTION_TEXT, FIELD(admin), "127.0.0.1:9380", 0, 0, OPTION_AT_START,
      "address for /metrics, /stats, /topology, /healthz, /readyz"},
     {"threads", OPTION_NUMBER, FIELD(threads), "1", 1, 256, OPTION_AT_START,
@@ -98,6 +115,14 @@ bool proxy_config_check(struct proxy_config *config, enum log_level *level, stru
         return error_set(err, "\"dual-write-ack\" must be both or source, not \"%s\"",
                          config->dual_write_ack);
     }
+    if (!tls_auth_parse(config->tls_auth_clients, &config->auth_clients)) {
+        return error_set(err, "\"tls-auth-clients\" must be yes, no or optional, not \"%s\"",
+                         config->tls_auth_clients);
+    }
+    if (config->tls_listen == NULL && strcmp(config->listen, LISTEN_NONE) == 0) {
+        return error_set(err, "nobody could connect: \"listen\" is none and there is no "
+                              "\"tls-listen\"");
+    }
     if (!output_limits_parse(slice_of(config->output_limits), config->limits.output, err)) {
         return error_prefix(err, "\"client-output-buffer-limit\"");
     }
@@ -114,7 +139,8 @@ bool proxy_config_check(struct proxy_config *config, enum log_level *level, stru
     config->limits.bulk_max = config->bulk_max_bytes;
     config->limits.request_max = config->request_max_bytes;
     if (config->id == NULL) {
-        config->id = mem_strdup(config->listen);
+        config->id = mem_strdup(strcmp(config->listen, LISTEN_NONE) != 0 ? config->listen
+                                                                         : config->tls_listen);
     }
     return true;
 }

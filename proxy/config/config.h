@@ -4,18 +4,23 @@
 
 #include "lib/base/log.h"
 #include "lib/base/options.h"
+#include "lib/net/tls_files.h"
 #include "proxy/config/limits.h"
 
 struct proxy_config {
     char *store, *listen, *admin, *id, *log_level, *dual_write_ack, *output_limits;
     char *password, *acl_file, *shard_user, *shard_password_file; /* null: none */
     bool trusts_scripts, is_protected;
+    char *tls_listen, *tls_cert_file, *tls_key_file, *tls_ca_cert_file;
+    char *tls_ciphers, *tls_ciphersuites, *tls_auth_clients;
+    struct tls_files shard_tls;
     uint64_t threads, clients_max;
     uint64_t shard_timeout_ms, connect_timeout_ms, wait_max_ms, mirror_timeout_ms;
     uint64_t store_timeout_ms, drain_timeout_ms;
     uint64_t idle_timeout_ms, keepalive_ms;
     uint64_t bulk_max_bytes, request_max_bytes;
     uint64_t shard_queue_max;
+    enum tls_auth auth_clients;  /* filled in by proxy_config_check */
     struct client_limits limits; /* filled in by proxy_config_check */
     /* The command line, to be read again by proxy_config_reload. */
     int argc;
@@ -23,6 +28,9 @@ struct proxy_config {
 };
 
 extern const struct option_table proxy_options;
+
+/* `listen` may be this word, for clients by TLS only. */
+#define LISTEN_NONE "none"
 
 /* What the table cannot say; fills in what has no fixed default. */
 bool proxy_config_check(struct proxy_config *config, enum log_level *level, struct error *err)

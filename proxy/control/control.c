@@ -8,7 +8,6 @@
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/service.h"
-#include "lib/net/address.h"
 #include "proxy/control/control_internal.h"
 
 #define TICK_MS       20
@@ -34,8 +33,7 @@ static const struct endpoint *known_endpoint(const struct control *control,
                                              const struct topology_shard *shard)
 {
     for (unsigned i = 0; older != NULL && i < older->nshards; i++) {
-        if (older->shards[i].port == shard->port &&
-            strcmp(older->shards[i].host, shard->host) == 0 && control->endpoints[i].length > 0) {
+        if (topology_same_place(&older->shards[i], shard) && control->endpoints[i].length > 0) {
             return &control->endpoints[i];
         }
     }
@@ -55,6 +53,8 @@ static void resolve_all(struct control *control, const struct topology *older)
             endpoints[i] = *known;
         } else if (!endpoint_resolve(&endpoints[i], shard->host, shard->port, &err)) {
             log_error("shard has no address shard=%s why=\"%s\"", shard->name, err.text);
+        } else if (shard->is_tls) {
+            (void)snprintf(endpoints[i].tls_host, sizeof(endpoints[i].tls_host), "%s", shard->host);
         }
     }
     mem_free(control->endpoints);
@@ -305,7 +305,9 @@ static void set_up_member(struct control *control)
     (void)snprintf(member->kind, sizeof(member->kind), "proxy");
     (void)snprintf(member->id, sizeof(member->id), "%s", control->config->id);
     random_hex(member->incarnation, sizeof(member->incarnation) - 1);
-    (void)snprintf(member->address, sizeof(member->address), "%s", control->listen_address);
+    bool is_plain = strcmp(control->listen_address, LISTEN_NONE) != 0;
+    (void)snprintf(member->address, sizeof(member->address), is_plain ? "%s" : "tls:%s",
+                   is_plain ? control->listen_address : control->tls_address);
     (void)snprintf(member->admin, sizeof(member->admin), "%s", http_server_address(control->http));
     member->pid = (uint64_t)getpid();
     (void)snprintf(control->shared.peer, sizeof(control->shared.peer), "%s:%s", member->id,
@@ -319,18 +321,9 @@ static void set_up_shared(struct control *control)
     control->shared.counters = &control->counters;
     control->shared.timeout_us = control->config->shard_timeout_ms * 1000;
     control->shared.connect_timeout_us = control->config->connect_timeout_ms * 1000;
+    control->shared.tls = control->shard_tls;
     control->shared.scratch = control->scratch;
     control->shared.scratch_size = sizeof(control->scratch);
-}
-
-static bool find_endpoint(const struct control *control, struct endpoint *endpoint,
-                          struct address *address, struct error *err)
-{
-    if (!address_parse(slice_of(control->config->listen), address, err) ||
-        !address_resolve(address, endpoint, err) || !socket_is_free(endpoint, err)) {
-        return error_prefix(err, "--listen %s", control->config->listen);
-    }
-    return true;
 }
 
 static struct worker_tuning tuning_of(const struct proxy_config *config)
@@ -357,43 +350,23 @@ void control_tune(struct control *control)
     }
 }
 
-static void start_worker(struct control *control, unsigned index, int listener)
+static void start_worker(struct control *control, unsigned index, const struct listeners *listeners)
 {
     struct worker_reports reports = reports_of(control);
     struct worker_settings settings = {
         .index = index,
         .count = control->nworkers,
         .workers = control->workers,
-        .listener = listener,
+        .listeners = *listeners,
         .port = control->port,
+        .client_tls = control->client_tls,
+        .shard_tls = control->shard_tls,
         .tuning = tuning_of(control->config),
         .acl = acl_ref(control->acl),
         .all_counters = control->worker_counters,
     };
     memcpy(settings.peer, control->shared.peer, sizeof(settings.peer));
     control->workers[index] = worker_start(&settings, &reports);
-}
-
-/* All listeners first: a port that is taken stops the start before any thread runs. */
-static bool listen_all(struct control *control, int *listeners, struct error *err)
-{
-    struct endpoint endpoint;
-    struct address address;
-    if (!find_endpoint(control, &endpoint, &address, err)) {
-        return false;
-    }
-    for (unsigned i = 0; i < control->nworkers; i++) {
-        listeners[i] = socket_listen(&endpoint, err);
-        if (listeners[i] < 0) {
-            return error_prefix(err, "--listen %s", control->config->listen);
-        }
-        control->port = address.port = socket_port(listeners[i]);
-        endpoint_set_port(&endpoint, control->port);
-    }
-    char text[ADDRESS_TEXT_MAX];
-    address_format(&address, text);
-    (void)snprintf(control->listen_address, sizeof(control->listen_address), "%s", text);
-    return true;
 }
 
 static bool open_store(struct control *control, struct topology **topology, struct error *err)
@@ -439,23 +412,19 @@ static void announce(struct control *control, const struct topology *topology)
 static bool start_all(struct control *control, struct error *err)
 {
     struct topology *topology = NULL;
-    int *listeners = mem_alloc(control->nworkers * sizeof(*listeners));
-    memset(listeners, -1, control->nworkers * sizeof(*listeners));
-    bool ok = users_load(control, err) && listen_all(control, listeners, err) &&
-              admin_open(control, err) && open_store(control, &topology, err);
+    struct listeners *listeners = users_load(control, err) ? listening_open(control, err) : NULL;
+    bool ok = listeners != NULL && admin_open(control, err) && open_store(control, &topology, err);
     if (ok) {
         set_up_member(control);
         announce(control, topology);
         for (unsigned i = 0; i < control->nworkers; i++) {
-            start_worker(control, i, listeners[i]);
+            start_worker(control, i, &listeners[i]);
         }
         adopt(control, topology);
         follow_store(control, epoch_of(control));
     }
-    for (unsigned i = 0; !ok && i < control->nworkers; i++) {
-        if (listeners[i] >= 0) {
-            (void)close(listeners[i]);
-        }
+    if (!ok) {
+        listening_close(control, listeners);
     }
     mem_free(listeners);
     return ok;
@@ -475,8 +444,12 @@ struct control *control_start(struct proxy_config *config, struct error *err)
     control->table = command_table_builtin();
     timer_init(&control->tick, control->loop, on_tick, control);
     buffer_init(&control->acl_text, ACL_TEXT_MAX);
-    set_up_shared(control);
     lifecycle_open(control);
+    if (!certificates_load(control, err)) {
+        control_free(control);
+        return NULL;
+    }
+    set_up_shared(control);
     if (!start_all(control, err)) {
         control_free(control);
         return NULL;
@@ -487,9 +460,9 @@ struct control *control_start(struct proxy_config *config, struct error *err)
 
 void control_run(struct control *control)
 {
-    log_info("serving listen=%s admin=%s id=%s threads=%u epoch=%llu", control->listen_address,
-             http_server_address(control->http), control->config->id, control->nworkers,
-             (unsigned long long)epoch_of(control));
+    log_info("serving listen=%s tls=%s admin=%s id=%s threads=%u epoch=%llu",
+             control->listen_address, control->tls_address, http_server_address(control->http),
+             control->config->id, control->nworkers, (unsigned long long)epoch_of(control));
     service_ready();
     loop_run(control->loop);
 }
@@ -541,6 +514,7 @@ void control_free(struct control *control)
     users_fini(control);
     request_pool_fini(&control->pool);
     mailbox_free(control->mailbox);
+    certificates_free(control);
     loop_free(control->loop);
     mem_free(control->publishers);
     mem_free(control->endpoints);

@@ -73,8 +73,9 @@ struct control {
     char **versions; /* likewise */
     unsigned nversions;
     /* Clients and operators. */
-    char listen_address[300];
+    char listen_address[300], tls_address[300]; /* tls: "none" without such a listener */
     uint16_t port;
+    struct tls_context *client_tls, *shard_tls; /* client_tls null: all clients are plain */
     struct http_server *http;
     struct store_member member;
     bool is_draining;
@@ -111,6 +112,18 @@ bool users_load(struct control *control, struct error *err) __attribute__((warn_
 /* The same users, by the commands that are known now. */
 void users_learn(struct control *control);
 void users_fini(struct control *control);
+/* listening.c: the listeners, by worker. Null with a message; the caller's to close
+ * until the workers have them, and to free with mem_free. */
+struct listeners *listening_open(struct control *control, struct error *err)
+    __attribute__((warn_unused_result));
+void listening_close(const struct control *control,
+                     const struct listeners *listeners); /* or null */
+
+/* certificates.c: the TLS contexts, from files. */
+bool certificates_load(struct control *control, struct error *err)
+    __attribute__((warn_unused_result));
+void certificates_reload(struct control *control); /* what is wrong is logged, and the old kept */
+void certificates_free(struct control *control);
 
 /* admin.c */
 bool admin_open(struct control *control, struct error *err) __attribute__((warn_unused_result));

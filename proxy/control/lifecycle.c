@@ -47,6 +47,7 @@ static void reload(struct control *control)
     } else {
         log_error("configuration left as it was why=\"%s\"", err.text);
     }
+    certificates_reload(control);
     service_ready();
 }
 

@@ -37,25 +37,45 @@ static void hand_out(struct control *control, struct acl *acl)
     }
 }
 
+static bool is_loopback(const char *listen, bool *result, struct error *err)
+{
+    struct address address;
+    struct endpoint endpoint;
+    if (!address_parse(slice_of(listen), &address, err) ||
+        !address_resolve(&address, &endpoint, err)) {
+        return false;
+    }
+    *result = endpoint_is_loopback(&endpoint);
+    return true;
+}
+
+static bool check_address(const char *option, const char *listen, struct error *err)
+{
+    bool is_safe = true;
+    if (listen == NULL || strcmp(listen, LISTEN_NONE) == 0) {
+        return true;
+    }
+    if (!is_loopback(listen, &is_safe, err)) {
+        return error_prefix(err, "--%s", option);
+    }
+    return is_safe ||
+           error_set(err,
+                     "\"%s\" is %s, which others can reach, and the default user needs no "
+                     "password: set \"requirepass\" or \"aclfile\", or listen on 127.0.0.1, or say "
+                     "\"protected-mode\" = no if the network keeps strangers out",
+                     option, listen);
+}
+
 /* Whoever can reach the address would be let in. */
 static bool check_exposure(const struct control *control, const struct acl *acl, struct error *err)
 {
+    const struct proxy_config *config = control->config;
     const struct acl_user *user = acl_default(acl);
-    struct address address;
-    struct endpoint endpoint;
-    if (!control->config->is_protected || !acl_user_is_on(user) || acl_user_needs_password(user)) {
+    if (!config->is_protected || !acl_user_is_on(user) || acl_user_needs_password(user)) {
         return true;
     }
-    if (!address_parse(slice_of(control->config->listen), &address, err) ||
-        !address_resolve(&address, &endpoint, err)) {
-        return error_prefix(err, "--listen");
-    }
-    return endpoint_is_loopback(&endpoint) ||
-           error_set(err,
-                     "\"listen\" is %s, which others can reach, and the default user needs no "
-                     "password: set \"requirepass\" or \"aclfile\", or listen on 127.0.0.1, or say "
-                     "\"protected-mode\" = no if the network keeps strangers out",
-                     control->config->listen);
+    return check_address("listen", config->listen, err) &&
+           check_address("tls-listen", config->tls_listen, err);
 }
 
 static bool read_text(struct control *control, struct buffer *text, struct error *err)

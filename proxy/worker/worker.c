@@ -8,6 +8,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
+#include "lib/net/handshakes.h"
 #include "lib/net/mailbox.h"
 #include "proxy/client/acl_log.h"
 #include "proxy/client/client.h"
@@ -17,6 +18,17 @@
 #define TICK_MS          20
 #define ACCEPTS_PER_TURN 64
 
+/* Half-open connections of one worker; far more than come at once in good faith. */
+#define HANDSHAKES_MAX 1024
+#define WARN_AGAIN_US  1000000u
+
+struct listener {
+    struct worker *worker;
+    int fd;                        /* -1: there is none */
+    struct handshakes *handshakes; /* null: clients are plain */
+    struct io io;
+};
+
 struct worker {
     struct worker_settings settings;
     struct worker_reports reports;
@@ -24,7 +36,8 @@ struct worker {
     struct loop *loop;
     struct mailbox *mailbox;
     struct timer tick;
-    struct io listener_io;
+    struct listener listeners[LISTENER_KINDS];
+    uint64_t warned_us; /* of a failed handshake */
     bool is_listening, is_draining, is_idle_told;
     struct request_pool pool;
     struct counters *counters; /* read by other threads */
@@ -35,33 +48,61 @@ struct worker {
 
 /* --- accepting ------------------------------------------------------------------------------- */
 
-static void refuse_client(int fd)
+static void greet_client(struct worker *worker, struct stream *stream)
 {
     static const char text[] = "-ERR max number of clients reached\r\n";
-    ssize_t written = write(fd, text, sizeof(text) - 1);
-    (void)written; /* it is closed anyway */
-    (void)close(fd);
+    if (clients_open(&worker->clients) < worker->settings.tuning.clients.clients_max) {
+        client_open(&worker->clients, stream);
+        return;
+    }
+    size_t count;
+    counter_add(&worker->counters->rejected, 1);
+    (void)stream_write(stream, text, sizeof(text) - 1, &count); /* it is closed anyway */
+    stream_close(stream);
+}
+
+static void on_handshake_done(void *context, struct stream *stream)
+{
+    greet_client(context, stream);
+}
+
+/* Anybody can bring this about: one line a second is enough to see what is wrong. */
+static void on_handshake_failed(void *context, const char *why)
+{
+    struct worker *worker = context;
+    uint64_t now = loop_now_us(worker->loop);
+    counter_add(&worker->counters->handshakes_failed, 1);
+    if (worker->warned_us == 0 || now > worker->warned_us + WARN_AGAIN_US) {
+        worker->warned_us = now;
+        log_warn("client refused why=\"%s\"", why);
+    }
+}
+
+static void accept_client(struct listener *listener, int fd)
+{
+    if (listener->handshakes != NULL) {
+        handshakes_start(listener->handshakes, fd);
+    } else {
+        struct stream stream;
+        stream_open_plain(&stream, fd);
+        greet_client(listener->worker, &stream);
+    }
 }
 
 static void on_connection(void *context)
 {
-    struct worker *worker = context;
+    struct listener *listener = context;
     bool is_exhausted = false;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        int fd = socket_accept(worker->settings.listener, &is_exhausted);
+        int fd = socket_accept(listener->fd, &is_exhausted);
         if (fd < 0) {
             break;
         }
-        if (clients_open(&worker->clients) >= worker->settings.tuning.clients.clients_max) {
-            counter_add(&worker->counters->rejected, 1);
-            refuse_client(fd);
-        } else {
-            client_open(&worker->clients, fd);
-        }
+        accept_client(listener, fd);
     }
     if (is_exhausted) {
         /* The tick tries again: without the pause this would spin. */
-        io_pause_reading(&worker->listener_io);
+        io_pause_reading(&listener->io);
     }
 }
 
@@ -74,8 +115,13 @@ static void start_listening(struct worker *worker)
 {
     if (!worker->is_listening && !worker->is_draining) {
         worker->is_listening = true;
-        io_start(&worker->listener_io, worker->loop, worker->settings.listener, on_connection,
-                 never_writable, worker);
+        for (unsigned i = 0; i < LISTENER_KINDS; i++) {
+            struct listener *listener = &worker->listeners[i];
+            if (listener->fd >= 0) {
+                io_start(&listener->io, worker->loop, listener->fd, on_connection, never_writable,
+                         listener);
+            }
+        }
     }
 }
 
@@ -83,7 +129,21 @@ static void stop_listening(struct worker *worker)
 {
     if (worker->is_listening) {
         worker->is_listening = false;
-        io_stop(&worker->listener_io);
+        for (unsigned i = 0; i < LISTENER_KINDS; i++) {
+            if (worker->listeners[i].fd >= 0) {
+                io_stop(&worker->listeners[i].io);
+            }
+        }
+    }
+}
+
+/* After a pause, when there were no descriptors left. */
+static void listen_on(struct worker *worker)
+{
+    for (unsigned i = 0; worker->is_listening && i < LISTENER_KINDS; i++) {
+        if (worker->listeners[i].fd >= 0) {
+            io_resume_reading(&worker->listeners[i].io);
+        }
     }
 }
 
@@ -94,9 +154,7 @@ static void on_tick(void *context)
     counter_add(&worker->counters->ticks, 1);
     router_tick(worker->router);
     clients_tick(&worker->clients);
-    if (worker->is_listening) {
-        io_resume_reading(&worker->listener_io);
-    }
+    listen_on(worker);
     if (worker->is_draining && worker->clients.count == 0 && !worker->is_idle_told) {
         worker->is_idle_told = true;
         worker->reports.on_idle(worker->reports.context, worker->settings.index);
@@ -355,6 +413,7 @@ static void set_up_router(struct worker *worker)
         .backend = {.loop = worker->loop,
                     .pool = &worker->pool,
                     .counters = worker->counters,
+                    .tls = settings->shard_tls,
                     .scratch = worker->scratch,
                     .scratch_size = sizeof(worker->scratch)},
         .tuning = settings->tuning.router,
@@ -389,6 +448,30 @@ static void set_up_clients(struct worker *worker)
                                            .context = worker};
 }
 
+static void set_up_listeners(struct worker *worker)
+{
+    for (unsigned i = 0; i < LISTENER_KINDS; i++) {
+        worker->listeners[i] =
+            (struct listener){.worker = worker, .fd = worker->settings.listeners.fds[i]};
+    }
+    struct handshake_events events = {on_handshake_done, on_handshake_failed, worker};
+    if (worker->listeners[LISTENER_TLS].fd >= 0) {
+        worker->listeners[LISTENER_TLS].handshakes =
+            handshakes_new(worker->loop, worker->settings.client_tls, HANDSHAKES_MAX, &events);
+    }
+}
+
+static void close_listeners(struct worker *worker)
+{
+    stop_listening(worker);
+    for (unsigned i = 0; i < LISTENER_KINDS; i++) {
+        handshakes_free(worker->listeners[i].handshakes);
+        if (worker->listeners[i].fd >= 0) {
+            (void)close(worker->listeners[i].fd);
+        }
+    }
+}
+
 static void *run(void *context)
 {
     struct worker *worker = context;
@@ -409,6 +492,7 @@ struct worker *worker_start(const struct worker_settings *settings,
     timer_init(&worker->tick, worker->loop, on_tick, worker);
     set_up_router(worker);
     set_up_clients(worker);
+    set_up_listeners(worker);
     int failed = pthread_create(&worker->thread, NULL, run, worker);
     ASSERT(failed == 0);
     return worker;
@@ -425,8 +509,7 @@ void worker_stop(struct worker *worker)
 void worker_free(struct worker *worker)
 {
     timer_stop(&worker->tick);
-    stop_listening(worker);
-    (void)close(worker->settings.listener);
+    close_listeners(worker);
     client_close_all(&worker->clients);
     acl_unref(worker->clients.acl);
     acl_log_free(worker->clients.acl_log);

@@ -6,6 +6,7 @@
 
 #include "lib/acl/acl.h"
 #include "lib/command/command.h"
+#include "lib/net/tls.h"
 #include "lib/topology/snapshot.h"
 #include "proxy/client/fleet_facts.h"
 #include "proxy/config/limits.h"
@@ -13,6 +14,16 @@
 
 struct worker;
 struct round;
+
+enum listener_kind {
+    LISTENER_PLAIN,
+    LISTENER_TLS,
+    LISTENER_KINDS
+};
+
+struct listeners {
+    int fds[LISTENER_KINDS]; /* -1: none */
+};
 
 /* Called on the worker's thread: they hand over to another thread and return. */
 struct worker_reports {
@@ -36,8 +47,9 @@ struct worker_tuning {
 struct worker_settings {
     unsigned index, count;
     struct worker *const *workers; /* all of them, once the first adopts; outlives their threads */
-    int listener;                  /* the worker's own; taken over */
+    struct listeners listeners;    /* the worker's own; taken over */
     uint16_t port;
+    struct tls_context *client_tls, *shard_tls; /* all workers'; null: none */
     char peer[160];
     struct worker_tuning tuning;
     struct acl *acl;               /* the worker's own reference */

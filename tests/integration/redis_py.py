@@ -1,10 +1,19 @@
-"""A client library as people use it: redis-py against one proxy. Run by proxy_test; ends with code 0
-when all went well. The argument is the proxy's port."""
+"""A client library as people use it: redis-py against one proxy. Run by proxy_test and tls_test; ends
+with code 0 when all went well. The arguments are the proxy's port and, for TLS, a folder with
+certificates."""
 
 import sys
 import threading
 
 import redis
+
+
+def connect(port, **options):
+    if len(sys.argv) > 2:
+        names = {"ssl_ca_certs": "ca.crt", "ssl_certfile": "node.crt", "ssl_keyfile": "node.key"}
+        options |= {option: f"{sys.argv[2]}/{name}" for option, name in names.items()}
+        options["ssl"] = True
+    return redis.Redis(host="127.0.0.1", port=port, **options)
 
 
 def check(got, wanted):
@@ -20,7 +29,7 @@ def hear(subscriber):
 
 
 def pubsub(client, port):
-    other = redis.Redis(host="127.0.0.1", port=port, decode_responses=True)
+    other = connect(port, decode_responses=True)
     with client.pubsub() as subscriber:
         subscriber.subscribe("py:news", "py:{acct}:events")
         subscriber.psubscribe("py:w*")
@@ -60,7 +69,7 @@ def pubsub(client, port):
 
 
 def main(port):
-    client = redis.Redis(host="127.0.0.1", port=port, decode_responses=True)
+    client = connect(port, decode_responses=True)
     check(client.ping(), True)
     check(client.set("py:a", "1"), True)
     check(client.incr("py:a"), 2)
@@ -81,7 +90,7 @@ def main(port):
         check(pipe.execute(), [str(i % 100) for i in range(1000)])
 
     check(client.set("py:binary", b"\x00\r\n\xff"), True)
-    raw = redis.Redis(host="127.0.0.1", port=port)
+    raw = connect(port)
     check(raw.get("py:binary"), b"\x00\r\n\xff")
 
     found = set(client.scan_iter(match="py:*", count=10))

@@ -14,6 +14,7 @@
 #include "lib/base/slice.h"
 #include "lib/store/store.h"
 #include "lib/topology/document.h"
+#include "tests/support/certificates.h"
 #include "tests/support/http.h"
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
@@ -23,7 +24,7 @@
 #define CTL_MS    180000
 
 struct member {
-    uint16_t port;
+    uint16_t port, tls_port;
     uint16_t admin_port;
     struct process *process;
 };
@@ -35,6 +36,8 @@ struct cluster {
     unsigned nproxies;
     struct redis_server *shards[CLUSTER_SHARDS_MAX];
     struct forwarder *links[CLUSTER_SHARDS_MAX];
+    char *certificates;                       /* a folder; null: no TLS */
+    uint16_t shard_ports[CLUSTER_SHARDS_MAX]; /* of TLS */
     struct member proxies[CLUSTER_PROXIES_MAX];
     struct member migrator, reserve;
     const char *const *proxy_arguments;
@@ -87,6 +90,32 @@ static void free_words(struct command_line *line)
     line->count = 0;
 }
 
+/* What every program is told when shards speak TLS. */
+static void add_shard_tls(struct command_line *line, const struct cluster *cluster)
+{
+    if (cluster->certificates != NULL) {
+        char *words =
+            mem_printf("--shard-tls-ca-cert-file %s/ca.crt --shard-tls-cert-file "
+                       "%s/node.crt --shard-tls-key-file %s/node.key",
+                       cluster->certificates, cluster->certificates, cluster->certificates);
+        add_words(line, words);
+        mem_free(words);
+    }
+}
+
+static void add_proxy_tls(struct command_line *line, const struct cluster *cluster,
+                          const struct member *proxy)
+{
+    if (cluster->certificates != NULL) {
+        char *words = mem_printf("--tls-listen 127.0.0.1:%u --tls-ca-cert-file %s/ca.crt "
+                                 "--tls-cert-file %s/node.crt --tls-key-file %s/node.key",
+                                 proxy->tls_port, cluster->certificates, cluster->certificates,
+                                 cluster->certificates);
+        add_words(line, words);
+        mem_free(words);
+    }
+}
+
 /* --- starting ------------------------------------------------------------------------------- */
 
 static void wait_ready(const struct member *member)
@@ -111,6 +140,8 @@ static void start_proxy(struct cluster *cluster, unsigned i, const char *const *
     char *words = mem_printf("--listen 127.0.0.1:%u --admin 127.0.0.1:%u --id p%u", member->port,
                              member->admin_port, i + 1);
     add_words(&line, words);
+    add_shard_tls(&line, cluster);
+    add_proxy_tls(&line, cluster, member);
     for (size_t j = 0; cluster->proxy_arguments != NULL && cluster->proxy_arguments[j] != NULL;
          j++) {
         add_word(&line, mem_strdup(cluster->proxy_arguments[j]));
@@ -133,6 +164,7 @@ static void start_migrator(struct cluster *cluster, unsigned number, const char 
     add_word(&line, mem_strdup(cluster->store));
     char *words = mem_printf("--admin 127.0.0.1:%u --id m%u", member->admin_port, number);
     add_words(&line, words);
+    add_shard_tls(&line, cluster);
     char *log = number == 1 ? mem_printf("%s/migrator.log", cluster->folder)
                             : mem_printf("%s/reserve.log", cluster->folder);
     member->process =
@@ -150,11 +182,44 @@ static void initialise(struct cluster *cluster, unsigned nshards,
     int length =
         snprintf(words, sizeof(words), "init %s", options->init != NULL ? options->init : "");
     for (unsigned i = 0; i < nshards; i++) {
-        length += snprintf(words + length, sizeof(words) - (size_t)length, " s%u=127.0.0.1:%u",
-                           i + 1, cluster_shard_address(cluster, i));
+        length += snprintf(words + length, sizeof(words) - (size_t)length, " s%u=%s127.0.0.1:%u",
+                           i + 1, cluster->certificates != NULL ? "tls:" : "",
+                           cluster_shard_address(cluster, i));
     }
     (void)snprintf(words + length, sizeof(words) - (size_t)length, " --slots %u", nslots);
     mem_free(cluster_ctl_ok(cluster, words));
+}
+
+/* A shard listens for TLS beside its plain port, which only the test uses. */
+static void start_tls_shard(struct cluster *cluster, unsigned i)
+{
+    char port[8];
+    cluster->shard_ports[i] = scratch_port();
+    (void)snprintf(port, sizeof(port), "%u", cluster->shard_ports[i]);
+    char *cert = mem_printf("%s/node.crt", cluster->certificates);
+    char *key = mem_printf("%s/node.key", cluster->certificates);
+    char *ca = mem_printf("%s/ca.crt", cluster->certificates);
+    const char *const words[] = {
+        "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file",
+        ca,           NULL};
+    cluster->shards[i] = redis_server_start(words);
+    mem_free(cert);
+    mem_free(key);
+    mem_free(ca);
+}
+
+static void start_shard(struct cluster *cluster, unsigned i, const struct cluster_options *options)
+{
+    bool is_last = i + 1 == cluster->nshards;
+    if (cluster->certificates != NULL) {
+        start_tls_shard(cluster, i);
+    } else {
+        cluster->shards[i] = redis_server_start_in(is_last ? options->last_shard_environment : NULL,
+                                                   options->redis_options);
+    }
+    if (options->has_links) {
+        cluster->links[i] = forwarder_start(redis_server_port(cluster->shards[i]));
+    }
 }
 
 struct cluster *cluster_start(const struct cluster_options *options)
@@ -169,17 +234,18 @@ struct cluster *cluster_start(const struct cluster_options *options)
     cluster->folder = scratch_folder("cluster");
     cluster->store = options->store != NULL ? mem_strdup(options->store)
                                             : mem_printf("file:%s/store", cluster->folder);
+    ASSERT(!options->has_tls || (!options->has_links && options->redis_options == NULL));
+    if (options->has_tls) {
+        cluster->certificates = mem_printf("%s", cluster->folder);
+        certificates_make(cluster->certificates);
+    }
     for (unsigned i = 0; i < cluster->nshards; i++) {
-        bool is_last = i + 1 == cluster->nshards;
-        cluster->shards[i] = redis_server_start_in(is_last ? options->last_shard_environment : NULL,
-                                                   options->redis_options);
-        if (options->has_links) {
-            cluster->links[i] = forwarder_start(redis_server_port(cluster->shards[i]));
-        }
+        start_shard(cluster, i, options);
     }
     initialise(cluster, nshards, options);
     for (unsigned i = 0; i < cluster->nproxies; i++) {
         cluster->proxies[i].port = scratch_port();
+        cluster->proxies[i].tls_port = scratch_port();
         cluster->proxies[i].admin_port = scratch_port();
         start_proxy(cluster, i, options->proxy_environment);
     }
@@ -214,6 +280,7 @@ void cluster_stop(struct cluster *cluster)
         redis_server_stop(cluster->shards[i]);
     }
     mem_free(cluster->store);
+    mem_free(cluster->certificates);
     scratch_remove(cluster->folder);
     mem_free(cluster);
     if (!is_good) {
@@ -248,7 +315,20 @@ struct forwarder *cluster_link(struct cluster *cluster, unsigned i)
 uint16_t cluster_shard_address(struct cluster *cluster, unsigned i)
 {
     struct forwarder *link = cluster_link(cluster, i);
-    return link != NULL ? forwarder_port(link) : cluster_shard_port(cluster, i);
+    return link != NULL                    ? forwarder_port(link)
+           : cluster->certificates != NULL ? cluster->shard_ports[i]
+                                           : cluster_shard_port(cluster, i);
+}
+
+uint16_t cluster_proxy_tls_port(struct cluster *cluster, unsigned i)
+{
+    ASSERT(i < cluster->nproxies);
+    return cluster->proxies[i].tls_port;
+}
+
+const char *cluster_certificates(struct cluster *cluster)
+{
+    return cluster->certificates;
 }
 
 uint16_t cluster_proxy_port(struct cluster *cluster, unsigned i)
@@ -341,6 +421,7 @@ struct output cluster_ctl(struct cluster *cluster, const char *words)
     add_word(&line, program_path("sluicectl"));
     add_word(&line, mem_strdup("--store"));
     add_word(&line, mem_strdup(cluster->store));
+    add_shard_tls(&line, cluster);
     add_words(&line, words);
     struct output output = process_run(command_argv(&line), NULL, CTL_MS);
     free_words(&line);
@@ -388,6 +469,13 @@ static char *topology_source(const struct cluster *cluster)
     return path;
 }
 
+/* Of its link, if it has one; plain in any case. */
+static uint16_t compare_port(struct cluster *cluster, unsigned i)
+{
+    return cluster->certificates != NULL ? cluster_shard_port(cluster, i)
+                                         : cluster_shard_address(cluster, i);
+}
+
 bool cluster_compares_well(struct cluster *cluster, const char *words)
 {
     struct command_line line = {0};
@@ -396,7 +484,7 @@ bool cluster_compares_well(struct cluster *cluster, const char *words)
     add_word(&line, topology_source(cluster));
     add_words(&line, words);
     for (unsigned i = 0; i < cluster->nshards; i++) {
-        add_word(&line, mem_printf("s%u=127.0.0.1:%u", i + 1, cluster_shard_address(cluster, i)));
+        add_word(&line, mem_printf("s%u=127.0.0.1:%u", i + 1, compare_port(cluster, i)));
     }
     struct output output = process_run(command_argv(&line), NULL, CTL_MS);
     free_words(&line);

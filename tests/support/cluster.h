@@ -20,6 +20,7 @@ struct cluster_options {
     unsigned spares;
     unsigned proxies; /* 0 means 1 */
     bool has_migrator;
+    bool has_tls;      /* on all links but those of the test itself to shards */
     bool has_reserve;  /* and a second migrator, m2 */
     const char *store; /* a URL; null: files in the cluster's folder */
     const char *init;  /* what sluicectl init is told ("s1=sentinel://..."), instead of shards that
@@ -57,6 +58,9 @@ uint16_t cluster_migrator_admin_port(struct cluster *cluster);
 struct process *cluster_reserve(struct cluster *cluster);
 uint16_t cluster_reserve_admin_port(struct cluster *cluster);
 const char *cluster_store(struct cluster *cluster); /* the URL */
+/* With has_tls: where proxies listen for TLS, and the folder with ca.crt, node.crt and node.key. */
+uint16_t cluster_proxy_tls_port(struct cluster *cluster, unsigned i);
+const char *cluster_certificates(struct cluster *cluster);
 const char *cluster_folder(struct cluster *cluster);
 
 /* --- what a test does to it ----------------------------------------------------------------- */

@@ -47,7 +47,7 @@ static void add_shard(struct topology *topology, const char *name,
     struct error err;
     (void)snprintf(shard.name, sizeof(shard.name), "%s", name);
     (void)snprintf(shard.host, sizeof(shard.host), "127.0.0.1");
-    struct shard_link *link = shard_open(shard.host, shard.port, "test", SHARD_TIMEOUT_MS, &err);
+    struct shard_link *link = shard_open(&shard, "test", SHARD_TIMEOUT_MS, &err);
     assert_non_null(link);
     shard.identity = *shard_link_identity(link);
     assert_int_equal(

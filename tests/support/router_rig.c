@@ -102,8 +102,9 @@ uint64_t rig_adopt(struct router_rig *rig, struct topology *next)
 static struct shard_link *open_shard(const struct router_rig *rig, unsigned shard)
 {
     struct error err = {{0}};
-    struct shard_link *link =
-        shard_open("127.0.0.1", redis_server_port(rig->servers[shard]), "test", 5000, &err);
+    struct topology_shard place = {.host = "127.0.0.1",
+                                   .port = redis_server_port(rig->servers[shard])};
+    struct shard_link *link = shard_open(&place, "test", 5000, &err);
     if (link == NULL) {
         fail_msg("%s", err.text);
     }
@@ -319,7 +320,9 @@ int rig_connect(struct router_rig *rig)
 {
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    client_open(&rig->clients, pair[1]);
+    struct stream stream;
+    stream_open_plain(&stream, pair[1]);
+    client_open(&rig->clients, &stream);
     if (rig->options.protocol == 3) {
         rig_send(rig, pair[0], "HELLO 3");
         rig_expect(rig, pair[0], "%7\r\n");

@@ -54,9 +54,16 @@ static void become_server(const struct shard_server *server)
     _exit(127);
 }
 
+static struct shard_link *open_link(const struct shard_server *server, uint64_t timeout_ms,
+                                    struct error *err)
+{
+    struct topology_shard place = {.host = "127.0.0.1", .port = server->port};
+    return shard_open(&place, "test", timeout_ms, err);
+}
+
 static bool is_up(const struct shard_server *server)
 {
-    struct shard_link *link = shard_open("127.0.0.1", server->port, "test", 5000, NULL);
+    struct shard_link *link = open_link(server, 5000, NULL);
     bool is_loaded = false;
     if (link != NULL) {
         char loading[8];
@@ -140,7 +147,7 @@ uint16_t shard_server_port(const struct shard_server *server)
 struct shard_link *shard_server_open(const struct shard_server *server)
 {
     struct error err = {{0}};
-    struct shard_link *link = shard_open("127.0.0.1", server->port, "test", 10000, &err);
+    struct shard_link *link = open_link(server, 10000, &err);
     if (link == NULL) {
         fail_msg("%s", err.text);
     }

@@ -50,6 +50,9 @@ static bool add_shard(struct map *map, const char *name, const char *address, bo
     if (index == MAP_NOBODY) {
         index = (int)map->nshards++;
         (void)snprintf(map->shards[index].name, sizeof(map->shards[0].name), "%s", name);
+    }
+    /* This tool speaks no TLS: such a shard needs a plain address on the command line. */
+    if (map->shards[index].port == 0 || strncmp(map->shards[index].host, "tls:", 4) == 0) {
         (void)snprintf(map->shards[index].host, sizeof(map->shards[0].host), "%.*s",
                        (int)(colon - address), address);
         map->shards[index].port = atoi(colon + 1);

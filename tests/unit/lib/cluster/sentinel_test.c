@@ -34,8 +34,9 @@ static struct redis_server *servers[3]; /* the primary, its replica, and one tha
 static struct shard_link *open_server(unsigned i)
 {
     struct error err;
-    struct shard_link *link =
-        shard_open("127.0.0.1", redis_server_port(servers[i]), "test", 5000, &err);
+    struct shard_link *link = shard_open(
+        &(const struct topology_shard){.host = "127.0.0.1", .port = redis_server_port(servers[i])},
+        "test", 5000, &err);
     if (link == NULL) {
         fail_msg("%s", err.text);
     }

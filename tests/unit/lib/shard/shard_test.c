@@ -129,7 +129,8 @@ static void nobody_there_is_said_with_the_address(void **state)
 {
     (void)state;
     struct error err;
-    assert_null(shard_open("127.0.0.1", 1, "test", 1000, &err));
+    assert_null(shard_open(&(const struct topology_shard){.host = "127.0.0.1", .port = 1}, "test",
+                           1000, &err));
     assert_string_equal(err.text, "cannot connect to 127.0.0.1:1: Connection refused");
 }
 
@@ -153,7 +154,8 @@ static void every_call_ends_in_time(void **state)
     uint16_t port;
     int fd = open_silent(&port);
     uint64_t before_us = clock_now_us();
-    assert_null(shard_open("127.0.0.1", port, "test", 100, &err));
+    assert_null(shard_open(&(const struct topology_shard){.host = "127.0.0.1", .port = port},
+                           "test", 100, &err));
     assert_true(clock_now_us() - before_us < 5000000);
     assert_non_null(strstr(err.text, "no answer within 100 ms"));
     (void)close(fd);

@@ -432,7 +432,8 @@ static void start_server(bool has_fence)
 {
     struct error err = {{0}};
     server = redis_server_start(NULL);
-    link_ = shard_open("127.0.0.1", redis_server_port(server), "test", 5000, &err);
+    struct topology_shard place = {.host = "127.0.0.1", .port = redis_server_port(server)};
+    link_ = shard_open(&place, "test", 5000, &err);
     assert_non_null(link_);
     identity = *shard_link_identity(link_);
     if (has_fence) {
