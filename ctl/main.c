@@ -8,6 +8,7 @@
 #include "ctl/command/help.h"
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
+#include "lib/shard/credentials.h"
 #include "lib/shard/script.h"
 #include "lib/shard/shard.h"
 
@@ -93,7 +94,8 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN); /* a shard that closes is an error to tell of */
     log_init("sluicectl", LOG_ERROR);
     script_init();
-    bool is_understood = arguments_parse(&arguments, argc, argv, &err);
+    bool is_understood =
+        arguments_parse(&arguments, argc, argv, &err) && shard_credentials_init(NULL, NULL, &err);
     if (is_understood && arguments.action == OPTIONS_HELP) {
         help_print(&arguments, stdout);
         result = COMMAND_DONE;

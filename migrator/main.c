@@ -7,6 +7,7 @@
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "lib/base/options.h"
+#include "lib/shard/credentials.h"
 #include "lib/shard/script.h"
 #include "migrator/engine/steps.h"
 #include "migrator/options.h"
@@ -61,6 +62,9 @@ static int run(struct migrator_settings *settings)
     }
     log_init("sluice-migrator", level);
     block_signals();
+    if (!shard_credentials_init(settings->shard_user, settings->shard_password_file, &err)) {
+        return complain(&err, 2);
+    }
     script_init();
     name_itself(settings);
     return daemon_run(settings, migrator_reload, &err) ? EXIT_SUCCESS

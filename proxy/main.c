@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "lib/base/log.h"
+#include "lib/shard/credentials.h"
 #include "lib/shard/script.h"
 #include "proxy/config/config.h"
 #include "proxy/control/control.h"
@@ -16,6 +17,9 @@ static int fail(const struct error *err)
 static int serve(struct proxy_config *config)
 {
     struct error err;
+    if (!shard_credentials_init(config->shard_user, config->shard_password_file, &err)) {
+        return fail(&err);
+    }
     script_init();
     struct control *control = control_start(config, &err);
     if (control == NULL) {

@@ -29,6 +29,7 @@ static bool parse_number(const struct option_spec *spec, struct slice text, uint
     case OPTION_SIZE:
         return number_parse_size(text, value);
     case OPTION_TEXT:
+    case OPTION_SECRET:
     case OPTION_FLAG:
         break;
     }
@@ -45,6 +46,7 @@ static const char *type_example(enum option_type type)
     case OPTION_FLAG:
         return "yes or no";
     case OPTION_TEXT:
+    case OPTION_SECRET:
     case OPTION_NUMBER:
         break;
     }
@@ -79,11 +81,16 @@ static bool set_flag(const struct option_spec *spec, bool *field, const char *te
     return true;
 }
 
+static bool is_text(enum option_type type)
+{
+    return type == OPTION_TEXT || type == OPTION_SECRET;
+}
+
 static bool set_value(const struct option_spec *spec, void *settings, const char *text,
                       struct error *err)
 {
     void *field = (char *)settings + spec->offset;
-    if (spec->type == OPTION_TEXT) {
+    if (is_text(spec->type)) {
         char **owned = field;
         mem_free(*owned);
         *owned = mem_strdup(text);
@@ -257,6 +264,12 @@ static bool read_argument(const struct option_table *table, void *settings,
     if (value == NULL) {
         return error_set(err, "option %s needs a value", argument);
     }
+    if (!is_config && spec->type == OPTION_SECRET) {
+        return error_set(err,
+                         "\"%s\" is a secret: give it in the file of --config, since everybody "
+                         "on the machine can see the command line",
+                         name);
+    }
     if (is_config != line->is_config_pass) {
         return true;
     }
@@ -291,7 +304,7 @@ bool options_load(const struct option_table *table, void *settings, int argc, ch
 void options_free(const struct option_table *table, void *settings)
 {
     for (size_t i = 0; i < table->count; i++) {
-        if (table->specs[i].type == OPTION_TEXT) {
+        if (is_text(table->specs[i].type)) {
             char **owned = (char **)(void *)((char *)settings + table->specs[i].offset);
             mem_free(*owned);
             *owned = NULL;
@@ -304,7 +317,7 @@ static bool is_same_value(enum option_type type, const void *a, const void *b)
     if (type == OPTION_FLAG) {
         return *(const bool *)a == *(const bool *)b;
     }
-    if (type != OPTION_TEXT) {
+    if (!is_text(type)) {
         return *(const uint64_t *)a == *(const uint64_t *)b;
     }
     const char *const *left = a;
@@ -321,7 +334,7 @@ static void exchange_text(char **field, char **newer)
 
 static void exchange(enum option_type type, void *field, void *newer)
 {
-    if (type == OPTION_TEXT) {
+    if (is_text(type)) {
         exchange_text(field, newer);
     } else if (type == OPTION_FLAG) {
         __atomic_store_n((bool *)field, *(const bool *)newer, __ATOMIC_RELAXED);
@@ -355,7 +368,7 @@ bool options_adopt(const struct option_table *table, void *settings, void *fresh
 
 static const char *placeholder(enum option_type type)
 {
-    static const char *const words[] = {"TEXT", "N", "TIME", "SIZE", ""};
+    static const char *const words[] = {"TEXT", "TEXT", "N", "TIME", "SIZE", ""};
     return words[type];
 }
 

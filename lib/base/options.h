@@ -12,6 +12,7 @@
 
 enum option_type {
     OPTION_TEXT,     /* char *, owned by the settings, freed by options_free */
+    OPTION_SECRET,   /* the same; not on the command line, where everybody sees it */
     OPTION_NUMBER,   /* uint64_t */
     OPTION_DURATION, /* uint64_t, milliseconds; written "250ms", "10s", "5m" */
     OPTION_SIZE,     /* uint64_t, bytes; written "64kb", "1mb" */

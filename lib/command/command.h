@@ -42,6 +42,7 @@
     X(HANDLER_CLIENTS, "clients") /* asks the clients of all workers: CLIENT UNBLOCK */           \
     X(HANDLER_CONFIG, "config")                                                                   \
     X(HANDLER_ACL, "acl")                                                                         \
+    X(HANDLER_USERS, "users") /* concerns the users of all workers: ACL LOAD */                   \
     X(HANDLER_ROLE, "role")                                                                       \
     X(HANDLER_INFO, "info")                                                                       \
     X(HANDLER_QUIT, "quit")                                                                       \
@@ -73,8 +74,42 @@ enum command_flag {
     COMMAND_NOSCRIPT = 1 << 5,
     COMMAND_NO_MANDATORY_KEYS = 1 << 6, /* EVAL and the like: "numkeys 0" is allowed */
     COMMAND_SMALL_RESULT =
-        1 << 7, /* ours: the value after it is bounded by the request (SET ...) */
+        1 << 7,               /* ours: the value after it is bounded by the request (SET ...) */
+    COMMAND_NO_AUTH = 1 << 8, /* everybody may: AUTH, HELLO, QUIT, RESET */
 };
+
+/* The categories of ACL rules: "+@read". X(ENUM, "name") */
+#define COMMAND_CATEGORIES(X)              \
+    X(CATEGORY_KEYSPACE, "keyspace")       \
+    X(CATEGORY_READ, "read")               \
+    X(CATEGORY_WRITE, "write")             \
+    X(CATEGORY_SET, "set")                 \
+    X(CATEGORY_SORTEDSET, "sortedset")     \
+    X(CATEGORY_LIST, "list")               \
+    X(CATEGORY_HASH, "hash")               \
+    X(CATEGORY_STRING, "string")           \
+    X(CATEGORY_BITMAP, "bitmap")           \
+    X(CATEGORY_HYPERLOGLOG, "hyperloglog") \
+    X(CATEGORY_GEO, "geo")                 \
+    X(CATEGORY_STREAM, "stream")           \
+    X(CATEGORY_PUBSUB, "pubsub")           \
+    X(CATEGORY_ADMIN, "admin")             \
+    X(CATEGORY_FAST, "fast")               \
+    X(CATEGORY_SLOW, "slow")               \
+    X(CATEGORY_BLOCKING, "blocking")       \
+    X(CATEGORY_DANGEROUS, "dangerous")     \
+    X(CATEGORY_CONNECTION, "connection")   \
+    X(CATEGORY_TRANSACTION, "transaction") \
+    X(CATEGORY_SCRIPTING, "scripting")
+
+enum command_category {
+#define X(symbol, word) symbol,
+    COMMAND_CATEGORIES(X)
+#undef X
+    CATEGORY_COUNT
+};
+
+extern const char *const command_category_names[CATEGORY_COUNT];
 
 /* Where our own code finds the keys, since the server's specs cannot or do so loosely. */
 enum command_finder {
@@ -144,6 +179,8 @@ struct key_spec {
     enum key_find find;
     bool is_written;    /* K of DESIGN.md section 6: not read-only, or one of our exceptions */
     bool is_incomplete; /* the server says that this spec does not find all keys */
+    bool needs_read, needs_write; /* which of them an ACL must grant */
+    bool has_variable_needs;      /* they depend on the arguments: SET with GET */
     const char *keyword;
     int index;             /* begin: argument index, or where the search for the keyword starts */
     int last, step, limit; /* KEY_FIND_RANGE */
@@ -154,6 +191,7 @@ struct command_info {
     char name[48]; /* lower case; of a subcommand "object|encoding" */
     int arity;     /* as in COMMAND: negative is a minimum */
     uint32_t flags;
+    uint32_t categories; /* bits, 1 << enum command_category */
     enum command_handler handler;
     enum command_finder finder;
     enum command_form form;
@@ -199,6 +237,7 @@ static inline bool command_arity_fits(const struct command_info *info, unsigned 
 struct command_key {
     unsigned position; /* in argv */
     bool is_written;
+    bool needs_read, needs_write; /* which of them an ACL must grant: Redis' view, not ours */
 };
 
 /* Finds the keys by the specs, or by our own finder. Writes at most `capacity` of them, in argument

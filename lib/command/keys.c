@@ -11,12 +11,22 @@ struct key_list {
     unsigned count;
 };
 
-static void add_key(struct key_list *list, unsigned position, bool is_written)
+static void add_key(struct key_list *list, struct command_key key)
 {
     if (list->count < list->capacity) {
-        list->keys[list->count] = (struct command_key){position, is_written};
+        list->keys[list->count] = key;
     }
     list->count++;
+}
+
+static struct command_key read_key(unsigned position)
+{
+    return (struct command_key){.position = position, .needs_read = true};
+}
+
+static struct command_key written_key(unsigned position)
+{
+    return (struct command_key){.position = position, .is_written = true, .needs_write = true};
 }
 
 static bool word_is(const struct slice *argv, unsigned position, const char *word)
@@ -68,10 +78,49 @@ static bool find_run(const struct key_spec *spec, int first, const struct slice 
     return run->last < argc;
 }
 
-static bool add_keys_of_spec(const struct key_spec *spec, const struct slice *argv, int argc,
-                             struct key_list *list)
+/* SET reads only with GET. */
+static bool set_reads(const struct slice *argv, int argc)
+{
+    for (int i = 3; i < argc; i++) {
+        if (word_is(argv, (unsigned)i, "GET")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* BITFIELD writes but where all it does is GET; what cannot be read is taken for a write. */
+static bool bitfield_writes(const struct slice *argv, int argc)
+{
+    for (int i = 2; i < argc;) {
+        if (word_is(argv, (unsigned)i, "GET") && i + 2 < argc) {
+            i += 3;
+        } else if (word_is(argv, (unsigned)i, "OVERFLOW") && i + 1 < argc) {
+            i += 2;
+        } else {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* For the commands whose needs the server calls variable; those it reports are the most there can
+ * be, and stand where we know no better. */
+static void settle_needs(const struct command_info *info, const struct slice *argv, int argc,
+                         struct command_key *key)
+{
+    if (strcmp(info->name, "set") == 0) {
+        key->needs_read = set_reads(argv, argc);
+    } else if (strcmp(info->name, "bitfield") == 0) {
+        key->needs_write = bitfield_writes(argv, argc);
+    }
+}
+
+static bool add_keys_of_spec(const struct command_info *info, const struct key_spec *spec,
+                             const struct slice *argv, int argc, struct key_list *list)
 {
     struct key_run run;
+    struct command_key key = {0, spec->is_written, spec->needs_read, spec->needs_write};
     int first = spec->begin == KEY_BEGIN_INDEX ? spec->index : 0;
     if (spec->begin == KEY_BEGIN_UNKNOWN) {
         return false;
@@ -85,8 +134,12 @@ static bool add_keys_of_spec(const struct key_spec *spec, const struct slice *ar
     if (!find_run(spec, first, argv, argc, &run)) {
         return false;
     }
+    if (spec->has_variable_needs) {
+        settle_needs(info, argv, argc, &key);
+    }
     for (int64_t i = run.first; i <= run.last; i += run.step) {
-        add_key(list, (unsigned)i, spec->is_written);
+        key.position = (unsigned)i;
+        add_key(list, key);
     }
     return true;
 }
@@ -109,7 +162,7 @@ static int keys_of_specs(const struct command_info *info, const struct slice *ar
                          struct key_list *list)
 {
     for (unsigned i = 0; i < info->nspecs; i++) {
-        if (!add_keys_of_spec(&info->specs[i], argv, (int)argc, list)) {
+        if (!add_keys_of_spec(info, &info->specs[i], argv, (int)argc, list)) {
             return -1;
         }
     }
@@ -137,14 +190,14 @@ static int keys_of_sort(const struct command_info *info, const struct slice *arg
                         struct key_list *list)
 {
     unsigned stored = 0;
-    add_key(list, 1, false);
+    add_key(list, read_key(1));
     for (unsigned i = 2; i + 1 < argc; i += 1 + sort_option_values(argv, i)) {
         if (word_is(argv, i, "STORE")) {
             stored = i + 1;
         }
     }
     if (stored > 0 && (info->flags & COMMAND_WRITE) != 0) {
-        add_key(list, stored, true);
+        add_key(list, written_key(stored));
     }
     return (int)list->count;
 }
@@ -154,10 +207,10 @@ static int keys_of_sort(const struct command_info *info, const struct slice *arg
 static int keys_of_georadius(const struct command_info *info, const struct slice *argv,
                              unsigned argc, struct key_list *list)
 {
-    add_key(list, 1, false);
+    add_key(list, read_key(1));
     for (unsigned i = (unsigned)-info->arity; i + 1 < argc; i++) {
         if (word_is(argv, i, "STORE") || word_is(argv, i, "STOREDIST")) {
-            add_key(list, ++i, true);
+            add_key(list, written_key(++i));
         }
     }
     return (int)list->count;
@@ -192,7 +245,9 @@ static int keys_of_xread(const struct command_info *info, const struct slice *ar
     unsigned count = streams < argc ? (argc - streams - 1) / 2 : 0;
     bool is_written = info->nspecs > 0 && info->specs[0].is_written;
     for (unsigned i = 0; i < count; i++) {
-        add_key(list, streams + 1 + i, is_written);
+        struct command_key key = read_key(streams + 1 + i);
+        key.is_written = is_written;
+        add_key(list, key);
     }
     return (int)count;
 }

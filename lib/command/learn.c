@@ -7,11 +7,12 @@
 #include "lib/command/table_internal.h"
 #include "lib/resp/value.h"
 
-#define FIELD_TIPS  7
-#define FIELD_SPECS 8
-#define FIELD_SUBS  9
-#define FIELDS      10
-#define NUMBER_MAX  (1 << 20) /* the most arguments a request may have */
+#define FIELD_CATEGORIES 6
+#define FIELD_TIPS       7
+#define FIELD_SPECS      8
+#define FIELD_SUBS       9
+#define FIELDS           10
+#define NUMBER_MAX       (1 << 20) /* the most arguments a request may have */
 
 struct word_bit {
     const char *word;
@@ -112,16 +113,19 @@ static bool read_find(const struct resp_value *find, struct key_spec *spec)
 enum spec_flag {
     SPEC_READONLY = 1,
     SPEC_INCOMPLETE = 2,
-    SPEC_NOT_KEY = 4
+    SPEC_NOT_KEY = 4,
+    SPEC_ACCESS = 8,
+    SPEC_CHANGE = 16, /* of whatever kind */
+    SPEC_VARIABLE = 32
 };
 
 static bool read_spec(const struct resp_value *value, struct arena *arena, struct key_spec *spec,
                       uint32_t *flags)
 {
-    static const struct word_bit words[] = {{"RO", SPEC_READONLY},
-                                            {"incomplete", SPEC_INCOMPLETE},
-                                            {"not_key", SPEC_NOT_KEY},
-                                            {NULL, 0}};
+    static const struct word_bit words[] = {
+        {"RO", SPEC_READONLY},   {"incomplete", SPEC_INCOMPLETE},   {"not_key", SPEC_NOT_KEY},
+        {"access", SPEC_ACCESS}, {"insert", SPEC_CHANGE},           {"update", SPEC_CHANGE},
+        {"delete", SPEC_CHANGE}, {"variable_flags", SPEC_VARIABLE}, {NULL, 0}};
     const struct resp_value *set = map_get(value, SLICE("flags"));
     const struct resp_value *begin = map_get(value, SLICE("begin_search"));
     const struct resp_value *find = map_get(value, SLICE("find_keys"));
@@ -130,7 +134,10 @@ static bool read_spec(const struct resp_value *value, struct arena *arena, struc
     }
     *flags = read_words(set, words);
     *spec = (struct key_spec){.is_written = (*flags & SPEC_READONLY) == 0,
-                              .is_incomplete = (*flags & SPEC_INCOMPLETE) != 0};
+                              .is_incomplete = (*flags & SPEC_INCOMPLETE) != 0,
+                              .needs_read = (*flags & SPEC_ACCESS) != 0,
+                              .needs_write = (*flags & SPEC_CHANGE) != 0,
+                              .has_variable_needs = (*flags & SPEC_VARIABLE) != 0};
     return read_begin(begin, arena, spec) && read_find(find, spec);
 }
 
@@ -162,6 +169,22 @@ static bool read_name(const struct resp_value *value, struct command_info *row)
         row->name[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
     }
     return value->text.len > 0;
+}
+
+/* "@read" in a set. Those that we do not know cannot be named in our rules either. */
+static uint32_t read_categories(const struct resp_value *set)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        struct slice word = set->elements[i].text;
+        for (unsigned category = 0; category < CATEGORY_COUNT; category++) {
+            struct slice name = slice_of(command_category_names[category]);
+            bool is_it = word.len == name.len + 1 && word.data[0] == '@' &&
+                         memcmp(word.data + 1, name.data, name.len) == 0;
+            bits |= is_it ? (uint32_t)1 << category : 0;
+        }
+    }
+    return bits;
 }
 
 /* The value of the first tip that begins with `prefix` ("request_policy:"); empty: there is none.
@@ -212,6 +235,7 @@ static bool read_row(const struct resp_value *value, struct arena *arena, struct
                                             {"movablekeys", COMMAND_MOVABLE_KEYS},
                                             {"noscript", COMMAND_NOSCRIPT},
                                             {"no_mandatory_keys", COMMAND_NO_MANDATORY_KEYS},
+                                            {"no_auth", COMMAND_NO_AUTH},
                                             {NULL, 0}};
     const struct resp_value *fields = value->elements;
     struct slice name = fields[0].text;
@@ -222,6 +246,7 @@ static bool read_row(const struct resp_value *value, struct arena *arena, struct
         return fail(err, name, "its arity is no number");
     }
     row->flags = read_words(&fields[2], words);
+    row->categories = read_categories(&fields[FIELD_CATEGORIES]);
     read_policies(&fields[FIELD_TIPS], row);
     if (!read_specs(&fields[FIELD_SPECS], arena, row)) {
         return fail(err, name, "its key specifications are not as Redis writes them");

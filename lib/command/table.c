@@ -30,11 +30,13 @@ struct command_table {
 
 /* table.def is a list of these. Specs and subcommands are compound literals: static, at file scope.
  */
-#define COMMAND(name_, arity_, flags_, ...)                              \
-    {                                                                    \
-        .name = name_, .arity = (arity_), .flags = (flags_), __VA_ARGS__ \
+#define COMMAND(name_, arity_, flags_, categories_, ...)                                \
+    {                                                                                   \
+        .name = name_, .arity = (arity_), .flags = (flags_), .categories = categories_, \
+        __VA_ARGS__                                                                     \
     }
-#define NO_KEYS .nspecs = 0
+#define IN(category_) (UINT32_C(1) << CATEGORY_##category_)
+#define NO_KEYS       .nspecs = 0
 #define POLICY(request_, response_) \
     .request_policy = REQUEST_##request_, .response_policy = RESPONSE_##response_
 #define KEYS(...)                                    \
@@ -64,9 +66,18 @@ struct command_table {
 #define READ       .is_written = false
 #define WRITTEN    .is_written = true
 #define INCOMPLETE .is_incomplete = true
+#define MAY_READ   .needs_read = true
+#define MAY_WRITE  .needs_write = true
+#define VARIABLE   .has_variable_needs = true
 
 static const struct command_info builtin_rows[] = {
 #include "lib/command/table.def"
+};
+
+const char *const command_category_names[CATEGORY_COUNT] = {
+#define X(symbol, word) [symbol] = (word),
+    COMMAND_CATEGORIES(X)
+#undef X
 };
 
 /* --- merging ---------------------------------------------------------------------------------- */

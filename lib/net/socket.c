@@ -27,6 +27,16 @@ bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port
     return true;
 }
 
+bool endpoint_is_loopback(const struct endpoint *endpoint)
+{
+    if (endpoint->address.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&endpoint->address;
+        return (ntohl(v4->sin_addr.s_addr) >> 24) == 127;
+    }
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&endpoint->address;
+    return endpoint->address.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
     return a->length == b->length && memcmp(&a->address, &b->address, a->length) == 0 &&

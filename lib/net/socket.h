@@ -19,6 +19,8 @@ struct endpoint {
 /* Blocks for names that are not numeric: control plane. */
 bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
     __attribute__((warn_unused_result));
+/* Only this machine can reach it. */
+bool endpoint_is_loopback(const struct endpoint *endpoint);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 
 /* Nobody listens there. SO_REUSEPORT would let a second process share the port in silence. */

@@ -18,6 +18,7 @@
 #include "lib/base/number.h"
 #include "lib/net/stream.h"
 #include "lib/resp/writer.h"
+#include "lib/shard/credentials.h"
 
 #define READ_BYTES     ((size_t)16 << 10)
 #define KEPT_OUT_BYTES ((size_t)1 << 20)
@@ -148,8 +149,24 @@ static bool read_identity(struct shard_link *link, struct error *err)
                       sizeof(identity->replid), err);
 }
 
-struct shard_link *shard_open_other(const struct topology_shard *place, const char *role,
-                                    uint64_t timeout_ms, struct error *err)
+/* As whom all shards know us; a server that has no such user refuses. */
+static bool log_in(struct shard_link *link, struct error *err)
+{
+    const struct shard_credentials *own = shard_credentials();
+    if (own->password.len == 0) {
+        return true;
+    }
+    const struct slice words[] = {SLICE("AUTH"), own->user, own->password};
+    struct shard_reply *reply = shard_command(link, words, 3, err);
+    bool is_in = reply != NULL;
+    if (is_in) {
+        shard_reply_free(reply);
+    }
+    return is_in;
+}
+
+static struct shard_link *open_link(const struct topology_shard *place, uint64_t timeout_ms,
+                                    struct error *err)
 {
     struct shard_link *link = mem_zalloc(sizeof(*link));
     shard_address_format(place, link->address);
@@ -159,24 +176,39 @@ struct shard_link *shard_open_other(const struct topology_shard *place, const ch
     link->reader = redisReaderCreate();
     ASSERT(link->reader != NULL);
     if (!connect_link(link, place, err)) {
-        goto fail;
+        shard_close(link);
+        return NULL;
     }
-    struct shard_reply *named = shard_commandf(link, err, "CLIENT SETNAME sluice:%s", role);
-    if (named == NULL) {
-        goto fail;
-    }
-    shard_reply_free(named);
     return link;
-fail:
-    shard_close(link);
-    return NULL;
+}
+
+static bool name_link(struct shard_link *link, const char *role, struct error *err)
+{
+    struct shard_reply *named = shard_commandf(link, err, "CLIENT SETNAME sluice:%s", role);
+    bool is_named = named != NULL;
+    if (is_named) {
+        shard_reply_free(named);
+    }
+    return is_named;
+}
+
+struct shard_link *shard_open_other(const struct topology_shard *place, const char *role,
+                                    uint64_t timeout_ms, struct error *err)
+{
+    struct shard_link *link = open_link(place, timeout_ms, err);
+    if (link != NULL && !name_link(link, role, err)) {
+        shard_close(link);
+        return NULL;
+    }
+    return link;
 }
 
 struct shard_link *shard_open(const struct topology_shard *place, const char *role,
                               uint64_t timeout_ms, struct error *err)
 {
-    struct shard_link *link = shard_open_other(place, role, timeout_ms, err);
-    if (link != NULL && !read_identity(link, err)) {
+    struct shard_link *link = open_link(place, timeout_ms, err);
+    if (link != NULL &&
+        !(log_in(link, err) && name_link(link, role, err) && read_identity(link, err))) {
         shard_close(link);
         return NULL;
     }

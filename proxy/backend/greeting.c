@@ -4,6 +4,7 @@
 #include "lib/base/log.h"
 #include "lib/base/number.h"
 #include "lib/resp/writer.h"
+#include "lib/shard/credentials.h"
 #include "lib/shard/metadata.h"
 #include "lib/shard/script.h"
 #include "proxy/backend/backend_internal.h"
@@ -116,10 +117,15 @@ static void say_hello(struct backend *backend)
 
 /* --- first: a name that the barrier finds in CLIENT LIST, the id that it kills, the protocol -- */
 
-/* "+OK", ":id", and in RESP3 what HELLO says: a map. */
+static bool has_password(void)
+{
+    return shard_credentials()->password.len > 0;
+}
+
+/* "+OK" of AUTH, "+OK", ":id", and in RESP3 what HELLO says: a map. */
 static bool read_connection_id(const struct backend *backend, struct slice reply, uint64_t *id)
 {
-    static const struct slice named = {"+OK\r\n:", 6};
+    const struct slice named = has_password() ? SLICE("+OK\r\n+OK\r\n:") : SLICE("+OK\r\n:");
     const char *end = slice_starts_with(reply, named)
                           ? memchr(reply.data + named.len, '\r', reply.len - named.len)
                           : NULL;
@@ -140,7 +146,7 @@ static void on_named(struct request *request)
             say_hello(backend);
         } else {
             backend->refusal = REFUSAL_OTHER;
-            backend_lose(backend, "CLIENT SETNAME, CLIENT ID or HELLO failed");
+            backend_lose(backend, "AUTH, CLIENT SETNAME, CLIENT ID or HELLO failed");
         }
     }
     give(request);
@@ -152,10 +158,16 @@ void backend_greet(struct backend *backend)
     int length = snprintf(name, sizeof(name), "sluice:%s", backend->shared->peer);
     const struct slice setname[] = {SLICE("CLIENT"), SLICE("SETNAME"), {name, (size_t)length}};
     const struct slice id[] = {SLICE("CLIENT"), SLICE("ID")};
+    const struct slice auth[] = {SLICE("AUTH"), shard_credentials()->user,
+                                 shard_credentials()->password};
     struct buffer *out = backend_begin(backend);
+    uint32_t replies = 2;
+    if (has_password()) {
+        write_command(out, auth, 3);
+        replies++;
+    }
     write_command(out, setname, 3);
     write_command(out, id, 2);
-    uint32_t replies = 2;
     if (backend->protocol == 3) {
         buffer_add_text(out, "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n");
         replies++;

@@ -98,7 +98,8 @@ static void unblock(struct client *client, struct request *request, const struct
 static bool is_meant(const struct client_filter *filter, const struct client *client)
 {
     char address[ENDPOINT_TEXT_MAX] = "", local_address[ENDPOINT_TEXT_MAX] = "";
-    struct client_facts facts = {client->id, client_class_of(client), address, local_address};
+    struct client_facts facts = {client->id, client_class_of(client), address, local_address,
+                                 acl_user_name(client->user)};
     if (filter->address[0] != '\0' || filter->local_address[0] != '\0') {
         struct endpoint remote, local;
         socket_addresses(client->stream.fd, &remote, &local);
@@ -176,7 +177,7 @@ static void kill_clients(struct client *client, struct request *request,
                          const struct command *command)
 {
     struct client_filter *filter =
-        client_filter_of_kill(command, client->id, request_answer(request));
+        client_filter_of_kill(command, client->id, client->host->acl, request_answer(request));
     if (filter == NULL) {
         session_refuse(client, request);
         return;

@@ -597,6 +597,7 @@ void client_open(struct client_host *host, const struct stream *stream)
     host->next_id += host->id_step;
     client->connected_us = client->active_us = loop_now_us(host->loop);
     client->protocol = 2;
+    users_forget_login(client);
     buffer_init(&client->in, SIZE_MAX);     /* bounded in on_readable: limits->request_max */
     buffer_init(&client->out, SIZE_MAX);    /* bounded in write_out: limits->output */
     buffer_init(&client->pushes, SIZE_MAX); /* likewise */

@@ -9,6 +9,7 @@
 #ifndef PROXY_CLIENT_CLIENT_H
 #define PROXY_CLIENT_CLIENT_H
 
+#include "lib/acl/acl.h"
 #include "lib/command/command.h"
 #include "lib/net/loop.h"
 #include "lib/net/stream.h"
@@ -35,7 +36,9 @@ struct client_host {
     char *scratch;                     /* read buffer of the thread */
     size_t scratch_size;
     const struct client_limits *limits;
-    uint16_t port; /* where clients connect: for INFO */
+    struct acl *acl;         /* never null; replaced between two events */
+    struct acl_log *acl_log; /* who was denied what; owned */
+    uint16_t port;           /* where clients connect: for INFO */
     /* Of every worker, this one's among them, to be read. */
     const struct counters *all_counters;
     unsigned nworkers;
@@ -49,6 +52,9 @@ struct client_host {
     /* Any worker's clients may be asked: hands the round to the next worker, who may be this one.
      * round.h */
     void (*pass_on)(void *context, struct round *round);
+    /* Reads the users' file again: then the round goes on to the next worker, with `text` saying
+     * what is wrong, or empty when all workers have the new users. */
+    void (*reload_users)(void *context, struct round *round);
     void *context;
     struct client_pause pause;
     uint64_t swept_us; /* when idle clients were last looked for */
@@ -63,6 +69,8 @@ void client_close_all(struct client_host *host);
 /* Every few tens of milliseconds: those that were paused for congestion go on, those that went away
  * meanwhile are closed, and now and then idle ones. */
 void clients_tick(struct client_host *host);
+/* Other users: clients of those that are gone or changed are closed. Consumes the reference. */
+void clients_adopt_users(struct client_host *host, struct acl *acl);
 /* Stop reading; each closes when what it asked is answered. */
 void clients_drain(struct client_host *host);
 

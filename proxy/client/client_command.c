@@ -120,11 +120,11 @@ void client_describe(const struct client *client, struct buffer *text)
     subscription_describe(client, text);
     buffer_printf(text, " multi=%d", transaction_length(client));
     write_sizes(client, text);
-    buffer_printf(text,
-                  " events=%s%s cmd=%s user=default redir=-1 resp=%u lib-name=%s lib-ver=%s\n",
+    buffer_printf(text, " events=%s%s cmd=%s user=%s redir=-1 resp=%u lib-name=%s lib-ver=%s\n",
                   client->io.is_reading ? "r" : "", client->io.is_writing ? "w" : "",
                   client->last_command != NULL ? client->last_command->name : "NULL",
-                  client->protocol, client->library, client->library_version);
+                  acl_user_name(client->user), client->protocol, client->library,
+                  client->library_version);
 }
 
 static void answer_info(struct client *client, struct buffer *out, const struct command *command)

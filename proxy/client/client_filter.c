@@ -131,8 +131,16 @@ static bool take_skip(struct client_filter *filter, struct slice word, uint64_t 
     return true;
 }
 
+static bool take_user(struct client_filter *filter, const struct acl_user *user)
+{
+    if (user != NULL) {
+        (void)snprintf(filter->user, sizeof(filter->user), "%s", acl_user_name(user));
+    }
+    return user != NULL;
+}
+
 static bool take_kill_option(struct client_filter *filter, struct slice option, struct slice word,
-                             uint64_t own_id, struct buffer *reply)
+                             uint64_t own_id, const struct acl *acl, struct buffer *reply)
 {
     if (slice_equal_nocase(option, SLICE("id"))) {
         return take_id(filter, word, reply);
@@ -149,8 +157,7 @@ static bool take_kill_option(struct client_filter *filter, struct slice option, 
         return true;
     }
     if (slice_equal_nocase(option, SLICE("user"))) {
-        /* Everybody is the one user that there is. */
-        return slice_equal(word, SLICE("default")) || refuse_word(reply, "No such user", word);
+        return take_user(filter, acl_find(acl, word)) || refuse_word(reply, "No such user", word);
     }
     if (slice_equal_nocase(option, SLICE("skipme"))) {
         return take_skip(filter, word, own_id, reply);
@@ -159,7 +166,7 @@ static bool take_kill_option(struct client_filter *filter, struct slice option, 
 }
 
 struct client_filter *client_filter_of_kill(const struct command *command, uint64_t own_id,
-                                            struct buffer *reply)
+                                            const struct acl *acl, struct buffer *reply)
 {
     struct client_filter *filter = filter_new(1);
     filter->asker_id = own_id;
@@ -170,10 +177,10 @@ struct client_filter *client_filter_of_kill(const struct command *command, uint6
     }
     filter->spared_id = own_id;
     for (unsigned i = 2; i < command->argc; i += 2) {
-        bool is_taken =
-            i + 1 < command->argc
-                ? take_kill_option(filter, command->argv[i], command->argv[i + 1], own_id, reply)
-                : refuse(reply, SYNTAX_ERROR);
+        bool is_taken = i + 1 < command->argc
+                            ? take_kill_option(filter, command->argv[i], command->argv[i + 1],
+                                               own_id, acl, reply)
+                            : refuse(reply, SYNTAX_ERROR);
         if (!is_taken) {
             mem_free(filter);
             return NULL;
@@ -191,6 +198,7 @@ static bool has_one_of_ids(const struct client_filter *filter, uint64_t id)
 bool client_filter_passes(const struct client_filter *filter, const struct client_facts *client)
 {
     return client->id != filter->spared_id && has_one_of_ids(filter, client->id) &&
+           (filter->user[0] == '\0' || strcmp(filter->user, client->user) == 0) &&
            (filter->class == CLIENT_CLASS_ANY || filter->class == client->class) &&
            (filter->address[0] == '\0' || strcmp(filter->address, client->address) == 0) &&
            (filter->local_address[0] == '\0' ||

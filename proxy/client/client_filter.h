@@ -3,6 +3,7 @@
 #ifndef PROXY_CLIENT_CLIENT_FILTER_H
 #define PROXY_CLIENT_CLIENT_FILTER_H
 
+#include "lib/acl/acl.h"
 #include "lib/base/buffer.h"
 #include "lib/resp/command_parser.h"
 
@@ -23,6 +24,7 @@ struct client_filter {
     enum client_class class;
     uint64_t asker_id, spared_id; /* 0: none */
     bool is_old_kill;             /* CLIENT KILL address: OK or an error, not a number */
+    char user[ACL_NAME_MAX + 1];
     char address[CLIENT_ADDRESS_MAX];
     char local_address[CLIENT_ADDRESS_MAX];
     unsigned nids;
@@ -34,6 +36,7 @@ struct client_facts {
     uint64_t id;
     enum client_class class;
     const char *address, *local_address;
+    const char *user;
 };
 
 /* CLIENT LIST [TYPE class] [ID id ...], and CLIENT KILL in its two forms; `own_id` is the asking
@@ -41,7 +44,7 @@ struct client_facts {
 struct client_filter *client_filter_of_list(const struct command *command, struct buffer *reply)
     __attribute__((warn_unused_result));
 struct client_filter *client_filter_of_kill(const struct command *command, uint64_t own_id,
-                                            struct buffer *reply)
+                                            const struct acl *acl, struct buffer *reply)
     __attribute__((warn_unused_result));
 bool client_filter_passes(const struct client_filter *filter, const struct client_facts *client);
 

@@ -4,6 +4,7 @@
 
 #include "lib/net/stream.h"
 #include "lib/resp/command_parser.h"
+#include "proxy/client/acl_log.h"
 #include "proxy/client/client.h"
 #include "proxy/client/client_filter.h"
 
@@ -42,6 +43,9 @@ struct client {
     struct subscriptions *subscriptions; /* null: none */
     struct buffer pushes;                /* they wait for the end of a reply */
     struct transaction *transaction;     /* between MULTI and EXEC; else null */
+    const struct acl_user *user;         /* of host->acl */
+    bool is_authenticated;
+    bool is_guarded; /* its commands are looked at: see users_deny */
     enum reply_mode reply_mode;
     bool is_kept_from_eviction, is_untouching; /* CLIENT NO-EVICT, NO-TOUCH: shown, no more */
     uint64_t active_us;                        /* when it last sent or took something */
@@ -105,6 +109,17 @@ void transaction_forget(struct client *client);  /* the client goes, or RESET */
 int transaction_length(const struct client *client);
 bool transaction_writes(const struct client *client); /* what is queued */
 
+/* users.c: the default user, as on a new connection and after RESET. */
+void users_forget_login(struct client *client);
+/* False: Redis' error is written. */
+bool users_log_in(struct client *client, struct buffer *out, struct slice name,
+                  struct slice password) __attribute__((warn_unused_result));
+bool users_must_log_in(const struct client *client);
+/* For a client that is guarded, and a command that is known and has enough arguments. True: it may
+ * not do that, and the error is written. */
+bool users_deny(struct client *client, struct request *request, const struct command *command)
+    __attribute__((warn_unused_result));
+
 /* subscription.c */
 /* The shards have not confirmed all that the commands at the front of the pipeline ask: whatever is
  * pushed comes behind their answers. */
@@ -146,7 +161,7 @@ void local_answer_subcommand(const struct subcommand *subcommands, size_t count,
 local_fn local_client; /* client_command.c */
 local_fn local_info;   /* info.c */
 local_fn local_config; /* server_command.c */
-local_fn local_acl;
+local_fn local_acl;    /* acl_command.c */
 local_fn local_role;
 /* client_command.c: the client's name, for SETNAME. False: Redis' error for such a name is written.
  */
@@ -155,6 +170,8 @@ bool local_take_name(struct client *client, struct buffer *out, struct slice nam
 /* One line of CLIENT LIST. */
 void client_describe(const struct client *client, struct buffer *text);
 enum client_class client_class_of(const struct client *client);
+/* acl_command.c: ACL LOAD and LOG, which concern all workers */
+void acl_dispatch(struct client *client, struct request *request, const struct command *command);
 /* all_clients.c: CLIENT UNBLOCK, LIST, KILL, PAUSE, UNPAUSE */
 void all_clients_dispatch(struct client *client, struct request *request,
                           const struct command *command);

@@ -9,6 +9,11 @@
 #include "lib/resp/writer.h"
 #include "proxy/client/client_internal.h"
 
+#define HELLO_NEEDS_AUTH                                                                           \
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH " \
+    "<user> <pass> option can be used to authenticate the client and select the RESP protocol "    \
+    "version at the same time"
+
 static void answer_ping(struct client *client, struct buffer *out, const struct command *command)
 {
     if (command->argc > 2) {
@@ -43,25 +48,16 @@ static void answer_select(struct client *client, struct buffer *out, const struc
     }
 }
 
-/* No password is set here: what Redis says then. */
-static bool check_credentials(struct buffer *out, struct slice user)
-{
-    if (slice_equal(user, SLICE("default"))) {
-        return true;
-    }
-    write_error(out, "WRONGPASS invalid username-password pair or user is disabled.");
-    return false;
-}
-
 static void answer_auth(struct client *client, struct buffer *out, const struct command *command)
 {
-    (void)client;
+    bool has_name = command->argc == 3;
+    struct slice name = has_name ? command->argv[1] : SLICE("default");
     if (command->argc > 3) {
         write_error(out, "ERR syntax error");
-    } else if (command->argc == 2) {
+    } else if (!has_name && !acl_user_needs_password(acl_default(client->host->acl))) {
         write_error(out, "ERR AUTH <password> called without any password configured for the "
                          "default user. Are you sure your configuration is correct?");
-    } else if (check_credentials(out, command->argv[1])) {
+    } else if (users_log_in(client, out, name, command->argv[command->argc - 1])) {
         write_status(out, "OK");
     }
 }
@@ -103,7 +99,7 @@ static bool take_hello_options(struct client *client, struct buffer *out,
         struct slice option = command->argv[i];
         unsigned left = command->argc - i - 1;
         if (slice_equal_nocase(option, SLICE("AUTH")) && left >= 2) {
-            if (!check_credentials(out, command->argv[i + 1])) {
+            if (!users_log_in(client, out, command->argv[i + 1], command->argv[i + 2])) {
                 return false;
             }
             i += 2;
@@ -129,7 +125,11 @@ static void answer_hello(struct client *client, struct buffer *out, const struct
         write_error(out, "ERR Protocol version is not an integer or out of range");
     } else if (protocol < 2 || protocol > 3) {
         write_error(out, "NOPROTO unsupported protocol version");
-    } else if (take_hello_options(client, out, command)) {
+    } else if (!take_hello_options(client, out, command)) {
+        return; /* the error is written */
+    } else if (users_must_log_in(client)) {
+        write_error(out, HELLO_NEEDS_AUTH);
+    } else {
         client->protocol = (unsigned char)protocol;
         write_hello(client, out);
     }
@@ -150,6 +150,7 @@ static void answer_reset(struct client *client, struct buffer *out, const struct
     client->is_kept_from_eviction = false;
     client->is_untouching = false;
     client->protocol = 2;
+    users_forget_login(client);
     client_unmute(client);
     transaction_forget(client);
     transaction_unwatch(client);

@@ -30,20 +30,33 @@ static struct request *release(struct round *round)
     return request;
 }
 
-void round_begin(struct client *client, struct request *request, visit_fn *visit, round_end_fn *end,
-                 void *question)
+static struct round *round_new(struct client *client, struct request *request, visit_fn *visit,
+                               round_end_fn *end)
 {
     struct round *round = mem_zalloc(sizeof(*round));
     round->visit = visit;
     round->end = end;
     round->home = client->host->worker;
     round->request = request;
-    round->question = question;
     buffer_init(&round->text, SIZE_MAX); /* bounded by the clients there are */
     request->work = round;
     request->cancel = on_cancel;
     client->blocked = request;
+    return round;
+}
+
+void round_begin(struct client *client, struct request *request, visit_fn *visit, round_end_fn *end,
+                 void *question)
+{
+    struct round *round = round_new(client, request, visit, end);
+    round->question = question;
     client->host->pass_on(client->host->context, round);
+}
+
+void round_begin_by(struct client *client, struct request *request, visit_fn *visit,
+                    round_end_fn *end, round_start_fn *start)
+{
+    start(client->host->context, round_new(client, request, visit, end));
 }
 
 void round_go_on(struct round *round, struct client_host *host)

@@ -41,6 +41,10 @@ struct round {
  * HANDLER_CLIENTS comes alone). */
 void round_begin(struct client *client, struct request *request, visit_fn *visit, round_end_fn *end,
                  void *question);
+/* The same, but somebody else has a look at it first, who then passes it on, with host->context. */
+typedef void round_start_fn(void *context, struct round *round);
+void round_begin_by(struct client *client, struct request *request, visit_fn *visit,
+                    round_end_fn *end, round_start_fn *start);
 /* After VISIT_WAITS. */
 void round_go_on(struct round *round, struct client_host *host);
 

@@ -1,6 +1,6 @@
-/* What is asked of a server rather than of its keys: CONFIG, ACL, ROLE. A client sees one server
- * without replicas, with one user who may do everything, whose configuration is this proxy's where
- * it is about connections and the shards' where it is about keys. */
+/* What is asked of a server rather than of its keys: CONFIG, ROLE. A client sees one server without
+ * replicas, whose configuration is this proxy's where it is about connections and the shards' where
+ * it is about keys. */
 #include <fnmatch.h>
 #include <stdio.h>
 
@@ -227,92 +227,6 @@ void local_config(struct client *client, struct buffer *out, const struct comman
 {
     static const struct subcommand subcommands[] = {
         {"get", answer_get}, {"set", answer_set}, {"rewrite", answer_rewrite}};
-    local_answer_subcommand(subcommands, sizeof(subcommands) / sizeof(subcommands[0]), client, out,
-                            command);
-}
-
-/* --- ACL -------------------------------------------------------------------------------------- */
-
-static void answer_whoami(struct client *client, struct buffer *out, const struct command *command)
-{
-    (void)client;
-    (void)command;
-    write_bulk(out, SLICE("default"));
-}
-
-static void answer_users(struct client *client, struct buffer *out, const struct command *command)
-{
-    (void)client;
-    (void)command;
-    write_array(out, 1);
-    write_bulk(out, SLICE("default"));
-}
-
-static void answer_list(struct client *client, struct buffer *out, const struct command *command)
-{
-    (void)client;
-    (void)command;
-    write_array(out, 1);
-    write_bulk(out, SLICE("user default on nopass ~* &* +@all"));
-}
-
-static void answer_getuser(struct client *client, struct buffer *out, const struct command *command)
-{
-    if (!slice_equal(command->argv[2], SLICE("default"))) {
-        write_null(out, client->protocol);
-        return;
-    }
-    write_map_header(out, client->protocol, 6);
-    write_bulk(out, SLICE("flags"));
-    write_set_header(out, client->protocol, 2);
-    write_bulk(out, SLICE("on"));
-    write_bulk(out, SLICE("nopass"));
-    write_bulk(out, SLICE("passwords"));
-    write_array(out, 0);
-    write_bulk(out, SLICE("commands"));
-    write_bulk(out, SLICE("+@all"));
-    write_bulk(out, SLICE("keys"));
-    write_bulk(out, SLICE("~*"));
-    write_bulk(out, SLICE("channels"));
-    write_bulk(out, SLICE("&*"));
-    write_bulk(out, SLICE("selectors"));
-    write_array(out, 0);
-}
-
-/* Nobody is ever denied anything. */
-static void answer_log(struct client *client, struct buffer *out, const struct command *command)
-{
-    int64_t count;
-    (void)client;
-    if (command->argc > 3) {
-        refuse(out, "unknown subcommand or wrong number of arguments for 'log'. Try ACL HELP.");
-    } else if (command->argc == 2) {
-        write_array(out, 0);
-    } else if (slice_equal_nocase(command->argv[2], SLICE("reset"))) {
-        write_status(out, "OK");
-    } else if (!number_parse_i64(command->argv[2], &count)) {
-        refuse(out, "value is not an integer or out of range");
-    } else {
-        write_array(out, 0);
-    }
-}
-
-static void answer_file(struct client *client, struct buffer *out, const struct command *command)
-{
-    (void)client;
-    (void)command;
-    refuse(out, "This Redis instance is not configured to use an ACL file. You may want to specify "
-                "users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you "
-                "have a Redis configuration file set) in order to store users in the Redis "
-                "configuration.");
-}
-
-void local_acl(struct client *client, struct buffer *out, const struct command *command)
-{
-    static const struct subcommand subcommands[] = {
-        {"whoami", answer_whoami},   {"users", answer_users}, {"list", answer_list},
-        {"getuser", answer_getuser}, {"log", answer_log},     {"load", answer_file},
-        {"save", answer_file}};
     local_answer_subcommand(subcommands, sizeof(subcommands) / sizeof(subcommands[0]), client, out,
                             command);
 }

@@ -191,6 +191,9 @@ static void dispatch_of_client(struct client *client, struct request *request,
     case HANDLER_CLIENTS:
         all_clients_dispatch(client, request, command);
         break;
+    case HANDLER_USERS:
+        acl_dispatch(client, request, command);
+        break;
     default:
         local_answer(client, request, command);
         break;
@@ -280,7 +283,7 @@ static bool must_come_alone(const struct client *client, const struct command_in
         return info->handler == HANDLER_EXEC && client->is_watching;
     }
     return info->handler == HANDLER_WATCH || info->handler == HANDLER_CLIENTS ||
-           info->handler == HANDLER_WAIT ||
+           info->handler == HANDLER_USERS || info->handler == HANDLER_WAIT ||
            (info->handler == HANDLER_BLOCK && command_blocks(info, command->argv, command->argc));
 }
 
@@ -319,12 +322,15 @@ static enum command_check check_command(const struct client *client,
 }
 
 /* Redis looks first whether the command exists and its arguments are as many as it takes. */
+static bool is_well_formed(enum command_check check)
+{
+    return check == COMMAND_ADMITTED || check == COMMAND_REFUSED || check == COMMAND_REFUSED_FORM;
+}
+
 static bool is_forbidden(const struct client *client, const struct command_info *info,
                          enum command_check check)
 {
-    bool is_well_formed =
-        check == COMMAND_ADMITTED || check == COMMAND_REFUSED || check == COMMAND_REFUSED_FORM;
-    return is_well_formed && subscription_forbids(client, info);
+    return is_well_formed(check) && subscription_forbids(client, info);
 }
 
 /* True when the command goes no further: its error is written. */
@@ -333,7 +339,9 @@ static bool is_turned_down(struct client *client, struct request *request,
 {
     const struct command_info *info = request->command;
     enum command_check check = check_command(client, info, command);
-    if (is_forbidden(client, info, check)) {
+    if (client->is_guarded && is_well_formed(check) && users_deny(client, request, command)) {
+        request->is_error = true; /* it is written */
+    } else if (is_forbidden(client, info, check)) {
         bool is_written = command_error_subscribed(request_answer(request), info);
         ASSERT(is_written);
     } else if (check != COMMAND_ADMITTED) {

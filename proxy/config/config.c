@@ -1,5 +1,6 @@
 #include "proxy/config/config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/memory.h"
@@ -38,10 +39,22 @@ static const struct option_spec specs[] = {
      "name of this proxy; default: its listen address"},
     {"maxclients", OPTION_NUMBER, FIELD(clients_max), "10000", 1, 1000000, OPTION_RELOADABLE,
      "open client connections, over all threads"},
+    {"requirepass", OPTION_SECRET, FIELD(password), NULL, 0, 0, OPTION_RELOADABLE,
+     "password of the default user; in this file, or in SLUICE_REQUIREPASS"},
+    {"aclfile", OPTION_TEXT, FIELD(acl_file), NULL, 0, 0, OPTION_RELOADABLE,
+     "users and what they may do, as in Redis' ACL files; read again by ACL LOAD"},
+    {"trust-scripts", OPTION_FLAG, FIELD(trusts_scripts), NULL, 0, 0, OPTION_RELOADABLE,
+     "let users with limits run scripts, of which only the named keys are checked"},
+    {"protected-mode", OPTION_FLAG, FIELD(is_protected), "yes", 0, 0, OPTION_RELOADABLE,
+     "refuse to listen beyond this machine while the default user needs no password"},
     {"timeout", OPTION_DURATION, FIELD(idle_timeout_ms), "0s", 0, (uint64_t)365 * 86400 * 1000, OPTION_RELOADABLE,
      "close a client that is idle for so long; 0: never"},
     {"tcp-keepalive", OPTION_DURATION, FIELD(keepalive_ms), "60s", 0, 86400000, OPTION_RELOADABLE,
      "probe the machine of a silent client after so long; 0: never"},
+    {"shard-user", OPTION_TEXT, FIELD(shard_user), NULL, 0, 0, OPTION_AT_START,
+     "who we are to the shards (SLUICE_SHARD_USER); default: the default user"},
+    {"shard-password-file", OPTION_TEXT, FIELD(shard_password_file), NULL, 0, 0, OPTION_AT_START,
+     "whose first line is our password for the shards; or SLUICE_SHARD_PASSWORD"},
     {"shard-timeout", OPTION_DURATION, FIELD(shard_timeout_ms), "5s", 10, 3600000, OPTION_RELOADABLE,
      "a shard that does not answer for so long: its requests get -UNKNOWN"},
     {"connect-timeout", OPTION_DURATION, FIELD(connect_timeout_ms), "1s", 10, 60000, OPTION_RELOADABLE,
@@ -78,6 +91,15 @@ const struct option_table proxy_options = {
     .count = sizeof(specs) / sizeof(specs[0]),
 };
 
+/* A secret that the file does not have. */
+static void take_from_environment(char **secret, const char *name)
+{
+    const char *value = getenv(name);
+    if (*secret == NULL && value != NULL) {
+        *secret = mem_strdup(value);
+    }
+}
+
 bool proxy_config_check(struct proxy_config *config, enum log_level *level, struct error *err)
 {
     if (config->store == NULL) {
@@ -104,6 +126,13 @@ bool proxy_config_check(struct proxy_config *config, enum log_level *level, stru
     if (!output_limits_parse(slice_of(config->output_limits), config->limits.output, err)) {
         return error_prefix(err, "\"client-output-buffer-limit\"");
     }
+    take_from_environment(&config->password, "SLUICE_REQUIREPASS");
+    if (config->password != NULL && config->acl_file != NULL) {
+        return error_set(err, "give \"requirepass\" or \"aclfile\", not both: the file can set "
+                              "the default user's password");
+    }
+    config->limits.has_acl_file = config->acl_file != NULL;
+    config->limits.trusts_scripts = config->trusts_scripts;
     config->limits.clients_max = config->clients_max;
     config->limits.idle_us = config->idle_timeout_ms * 1000;
     config->limits.keepalive_s = (unsigned)(config->keepalive_ms / 1000);

@@ -2,6 +2,7 @@
 #ifndef PROXY_CONFIG_LIMITS_H
 #define PROXY_CONFIG_LIMITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base/error.h"
@@ -29,6 +30,8 @@ struct client_limits {
     uint64_t bulk_max;    /* bytes of one argument */
     uint64_t request_max; /* bytes of one command */
     struct output_limit output[OUTPUT_CLASSES];
+    bool has_acl_file;   /* ACL LOAD reads it again */
+    bool trusts_scripts; /* of users with limits: only the keys they name are checked */
 };
 
 /* "normal 1gb 0 0 pubsub 32mb 8mb 60"; a class that is not named has no limit. */

@@ -362,6 +362,7 @@ static void start_worker(struct control *control, unsigned index, const struct l
         .client_tls = control->client_tls,
         .shard_tls = control->shard_tls,
         .tuning = tuning_of(control->config),
+        .acl = acl_ref(control->acl),
         .all_counters = control->worker_counters,
     };
     memcpy(settings.peer, control->shared.peer, sizeof(settings.peer));
@@ -411,7 +412,7 @@ static void announce(struct control *control, const struct topology *topology)
 static bool start_all(struct control *control, struct error *err)
 {
     struct topology *topology = NULL;
-    struct listeners *listeners = listening_open(control, err);
+    struct listeners *listeners = users_load(control, err) ? listening_open(control, err) : NULL;
     bool ok = listeners != NULL && admin_open(control, err) && open_store(control, &topology, err);
     if (ok) {
         set_up_member(control);
@@ -442,6 +443,7 @@ struct control *control_start(struct proxy_config *config, struct error *err)
     control->seen_ticks = mem_zalloc(control->nworkers * sizeof(*control->seen_ticks));
     control->table = command_table_builtin();
     timer_init(&control->tick, control->loop, on_tick, control);
+    buffer_init(&control->acl_text, ACL_TEXT_MAX);
     lifecycle_open(control);
     if (!certificates_load(control, err)) {
         control_free(control);
@@ -509,6 +511,7 @@ void control_free(struct control *control)
     }
     snapshot_unref(control->snapshot);
     learning_fini(control);
+    users_fini(control);
     request_pool_fini(&control->pool);
     mailbox_free(control->mailbox);
     certificates_free(control);

@@ -12,6 +12,7 @@
 #include "proxy/control/steward.h"
 #include "proxy/worker/worker.h"
 
+#define ACL_TEXT_MAX          ((size_t)16 << 20)
 #define CONTROL_SCRATCH_BYTES ((size_t)64 << 10)
 
 /* A hold that this proxy has adopted. */
@@ -55,6 +56,8 @@ struct control {
     struct worker **workers;
     struct counters *worker_counters; /* by worker */
     unsigned nworkers, nidle;
+    struct acl *acl;          /* whom the workers know */
+    struct buffer acl_text;   /* of the file, as it was read last */
     struct fleet_facts facts; /* as told to the workers last */
     uint64_t surveyed_us;
     bool is_survey_due;
@@ -103,6 +106,12 @@ void learning_take(struct control *control, struct slice command_reply, struct s
 void learning_survey(struct control *control, uint64_t now);
 void learning_fini(struct control *control);
 
+/* users.c: reads the users again and hands them to the workers, as SIGHUP and ACL LOAD ask. False:
+ * they stay as they are. */
+bool users_load(struct control *control, struct error *err) __attribute__((warn_unused_result));
+/* The same users, by the commands that are known now. */
+void users_learn(struct control *control);
+void users_fini(struct control *control);
 /* listening.c: the listeners, by worker. Null with a message; the caller's to close
  * until the workers have them, and to free with mem_free. */
 struct listeners *listening_open(struct control *control, struct error *err)

@@ -50,6 +50,7 @@ void learning_take(struct control *control, struct slice command_reply, struct s
     for (unsigned i = 0; i < control->nworkers; i++) {
         worker_learn(control->workers[i], table, version);
     }
+    users_learn(control);
     log_info("commands learnt version=%s count=%u", version, command_table_count(table));
 }
 

@@ -26,6 +26,14 @@ static void stop(struct control *control, unsigned signal)
     }
 }
 
+static void reload_users(struct control *control)
+{
+    struct error err;
+    if (!users_load(control, &err)) {
+        log_error("users left as they were why=\"%s\"", err.text);
+    }
+}
+
 static void reload(struct control *control)
 {
     enum log_level level;
@@ -34,6 +42,7 @@ static void reload(struct control *control)
     if (proxy_config_reload(control->config, &level, &err)) {
         log_set_level(level);
         control_tune(control);
+        reload_users(control);
         log_info("configuration reloaded");
     } else {
         log_error("configuration left as it was why=\"%s\"", err.text);

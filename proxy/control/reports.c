@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/base/memory.h"
+#include "proxy/client/round.h"
 #include "proxy/control/control_internal.h"
 
 struct report {
@@ -102,8 +103,38 @@ static void on_idle(void *context, unsigned worker)
     post(context, &report);
 }
 
+struct reload_mail {
+    struct mail mail;
+    unsigned worker;
+    struct round *round;
+};
+
+static void deliver_reload(struct mail *mail, void *receiver)
+{
+    const struct reload_mail *reload = (const struct reload_mail *)mail;
+    struct control *control = receiver;
+    struct error err;
+    bool is_loaded = users_load(control, &err);
+    worker_pass_on(control->workers[reload->worker], reload->round, is_loaded ? NULL : err.text);
+    mem_free(mail);
+}
+
+static void drop_reload(struct mail *mail)
+{
+    round_drop(((struct reload_mail *)mail)->round);
+    mem_free(mail);
+}
+
+static void on_reload_users(void *context, unsigned worker, struct round *round)
+{
+    struct control *control = context;
+    struct reload_mail *mail = mem_alloc(sizeof(*mail));
+    *mail = (struct reload_mail){{NULL, deliver_reload, drop_reload}, worker, round};
+    mailbox_post(control->mailbox, &mail->mail);
+}
+
 struct worker_reports reports_of(struct control *control)
 {
-    return (struct worker_reports){on_fenced,  on_unfenced, on_given_up,
-                                   on_drained, on_idle,     control};
+    return (struct worker_reports){on_fenced, on_unfenced,     on_given_up, on_drained,
+                                   on_idle,   on_reload_users, control};
 }

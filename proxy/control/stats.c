@@ -52,6 +52,8 @@ static const struct {
      "Client connections closed before their TLS handshake was done."},
     {"sluice_clients_timed_out_total", METRIC_COUNTER, offsetof(struct counters, timed_out),
      "Clients closed because they were idle for the time-out."},
+    {"sluice_denials_total", METRIC_COUNTER, offsetof(struct counters, denied),
+     "Commands and log-ins denied by the rules about users."},
     {"sluice_client_read_bytes_total", METRIC_COUNTER, offsetof(struct counters, bytes_in),
      "Bytes read from clients."},
     {"sluice_client_written_bytes_total", METRIC_COUNTER, offsetof(struct counters, bytes_out),

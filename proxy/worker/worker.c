@@ -10,6 +10,7 @@
 #include "lib/base/memory.h"
 #include "lib/net/handshakes.h"
 #include "lib/net/mailbox.h"
+#include "proxy/client/acl_log.h"
 #include "proxy/client/client.h"
 #include "proxy/client/round.h"
 
@@ -275,6 +276,31 @@ void worker_tell(struct worker *worker, const struct fleet_facts *facts)
     mailbox_post(worker->mailbox, &mail->mail);
 }
 
+struct users_mail {
+    struct mail mail;
+    struct acl *acl;
+};
+
+static void deliver_users(struct mail *mail, void *receiver)
+{
+    struct worker *worker = receiver;
+    clients_adopt_users(&worker->clients, ((struct users_mail *)mail)->acl);
+    mem_free(mail);
+}
+
+static void drop_users(struct mail *mail)
+{
+    acl_unref(((struct users_mail *)mail)->acl);
+    mem_free(mail);
+}
+
+void worker_take_users(struct worker *worker, struct acl *acl)
+{
+    struct users_mail *mail = mem_alloc(sizeof(*mail));
+    *mail = (struct users_mail){{NULL, deliver_users, drop_users}, acl};
+    mailbox_post(worker->mailbox, &mail->mail);
+}
+
 struct tune_mail {
     struct mail mail;
     struct worker_tuning tuning;
@@ -329,6 +355,18 @@ static void pass_on(void *context, struct round *round)
     round->mail.deliver = deliver_round;
     round->mail.drop = drop_round;
     mailbox_post(worker->settings.workers[next]->mailbox, &round->mail);
+}
+
+static void reload_users(void *context, struct round *round)
+{
+    const struct worker *worker = context;
+    worker->reports.on_reload_users(worker->reports.context, worker->settings.index, round);
+}
+
+void worker_pass_on(struct worker *worker, struct round *round, const char *error)
+{
+    buffer_add_text(&round->text, error != NULL ? error : "");
+    pass_on(worker, round);
 }
 
 static void deliver_stop(struct mail *mail, void *receiver)
@@ -403,6 +441,9 @@ static void set_up_clients(struct worker *worker)
                                            .next_id = settings->index + 1,
                                            .id_step = settings->count,
                                            .worker = settings->index,
+                                           .acl = settings->acl,
+                                           .acl_log = acl_log_new(),
+                                           .reload_users = reload_users,
                                            .pass_on = pass_on,
                                            .context = worker};
 }
@@ -470,6 +511,8 @@ void worker_free(struct worker *worker)
     timer_stop(&worker->tick);
     close_listeners(worker);
     client_close_all(&worker->clients);
+    acl_unref(worker->clients.acl);
+    acl_log_free(worker->clients.acl_log);
     router_free(worker->router);
     mailbox_free(worker->mailbox);
     ASSERT(worker->pool.taken == 0);

@@ -4,6 +4,7 @@
 #ifndef PROXY_WORKER_WORKER_H
 #define PROXY_WORKER_WORKER_H
 
+#include "lib/acl/acl.h"
 #include "lib/command/command.h"
 #include "lib/net/tls.h"
 #include "lib/topology/snapshot.h"
@@ -12,6 +13,7 @@
 #include "proxy/routing/router.h"
 
 struct worker;
+struct round;
 
 enum listener_kind {
     LISTENER_PLAIN,
@@ -31,6 +33,8 @@ struct worker_reports {
                         const struct shard_identity *process, uint64_t connection_id);
     void (*on_drained)(void *context, unsigned worker, const char *shard, uint64_t epoch);
     void (*on_idle)(void *context, unsigned worker); /* after worker_drain: no client is left */
+    /* A client asks that the users be read again; then worker_pass_on(round). */
+    void (*on_reload_users)(void *context, unsigned worker, struct round *round);
     void *context;
 };
 
@@ -48,6 +52,7 @@ struct worker_settings {
     struct tls_context *client_tls, *shard_tls; /* all workers'; null: none */
     char peer[160];
     struct worker_tuning tuning;
+    struct acl *acl;               /* the worker's own reference */
     struct counters *all_counters; /* by worker; written by each its own */
 };
 
@@ -68,6 +73,10 @@ void worker_killed(struct worker *worker, const char *shard, uint64_t connection
 void worker_expel(struct worker *worker, const char *shard);
 /* The table and the text live as long as the worker. */
 void worker_learn(struct worker *worker, const struct command_table *table, const char *version);
+/* Other users; the reference is consumed. */
+void worker_take_users(struct worker *worker, struct acl *acl);
+/* The round of on_reload_users goes on; `error` null: the users were read, and sent to all. */
+void worker_pass_on(struct worker *worker, struct round *round, const char *error);
 /* Accept nobody any more, answer what was asked, then on_idle. */
 void worker_drain(struct worker *worker);
 /* What the shards say of themselves now. */

@@ -35,13 +35,18 @@ struct duel {
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-struct duel *duel_start(const char *const *proxy_arguments)
+struct duel *duel_start_with(const char *const *proxy_arguments, const char *const *redis_options)
 {
     const struct cluster_options options = {.shards = 2, .proxy_arguments = proxy_arguments};
     struct duel *duel = mem_zalloc(sizeof(*duel));
     duel->cluster = cluster_start(&options);
-    duel->plain = redis_server_start(NULL);
+    duel->plain = redis_server_start(redis_options);
     return duel;
+}
+
+struct duel *duel_start(const char *const *proxy_arguments)
+{
+    return duel_start_with(proxy_arguments, NULL);
 }
 
 static void disconnect(struct duelist *duelist)

@@ -23,6 +23,9 @@ struct duel;
 /* A new cluster of two shards and one proxy, and a plain server. `proxy_arguments`: as in
  * cluster_options, kept; or null. */
 struct duel *duel_start(const char *const *proxy_arguments) __attribute__((warn_unused_result));
+/* The same, with options for the plain server: as redis_server_start. */
+struct duel *duel_start_with(const char *const *proxy_arguments, const char *const *redis_options)
+    __attribute__((warn_unused_result));
 void duel_stop(struct duel *duel); /* null is allowed */
 /* 3: clients that connect from now on say HELLO 3 first. */
 void duel_set_protocol(struct duel *duel, unsigned protocol);

@@ -33,7 +33,8 @@ static bool answers(uint16_t port)
     if (client == NULL) {
         return false;
     }
-    bool is_ready = client_gets(client, "PING", "+PONG");
+    bool is_ready = client_gets(client, "PING", "+PONG") ||
+                    client_gets(client, "PING", "-NOAUTH Authentication required.");
     client_close(client);
     return is_ready;
 }

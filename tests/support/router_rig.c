@@ -13,6 +13,7 @@
 #include "lib/resp/framer.h"
 #include "lib/resp/writer.h"
 #include "lib/shard/fence.h"
+#include "proxy/client/acl_log.h"
 #include "proxy/client/round.h"
 
 #define PATIENCE_MS  20000
@@ -256,6 +257,8 @@ static void set_up_router(struct router_rig *rig)
         .loop = rig->loop,
         .router = rig->router,
         .counters = &rig->counters,
+        .acl = acl_of_password(NULL, command_table_builtin()),
+        .acl_log = acl_log_new(),
         .table = command_table_builtin(),
         .server_version = "7.0.15",
         .scratch = rig->scratch,
@@ -298,6 +301,8 @@ void router_rig_stop(struct router_rig *rig)
 {
     timer_stop(&rig->timer);
     client_close_all(&rig->clients);
+    acl_unref(rig->clients.acl);
+    acl_log_free(rig->clients.acl_log);
     router_free(rig->router);
     assert_int_equal(rig->pool.taken, 0);
     request_pool_fini(&rig->pool);

@@ -22,7 +22,26 @@ static const struct {
     {COMMAND_MOVABLE_KEYS, "COMMAND_MOVABLE_KEYS"},
     {COMMAND_NOSCRIPT, "COMMAND_NOSCRIPT"},
     {COMMAND_NO_MANDATORY_KEYS, "COMMAND_NO_MANDATORY_KEYS"},
+    {COMMAND_NO_AUTH, "COMMAND_NO_AUTH"},
 };
+
+/* "IN(READ) | IN(FAST)" */
+static void print_categories(uint32_t categories)
+{
+    static const char *const symbols[CATEGORY_COUNT] = {
+#define X(symbol, word) [symbol] = #symbol,
+        COMMAND_CATEGORIES(X)
+#undef X
+    };
+    const char *separator = "";
+    for (unsigned i = 0; i < CATEGORY_COUNT; i++) {
+        if ((categories >> i & 1) != 0) {
+            (void)printf("%sIN(%s)", separator, symbols[i] + sizeof("CATEGORY_") - 1);
+            separator = " | ";
+        }
+    }
+    (void)printf("%s", categories == 0 ? "0" : "");
+}
 
 static void print_flags(uint32_t flags)
 {
@@ -64,14 +83,18 @@ static void print_spec(const struct key_spec *spec)
     } else {
         (void)printf("UNKNOWN, ");
     }
-    (void)printf("%s%s)", spec->is_written ? "WRITTEN" : "READ",
-                 spec->is_incomplete ? ", INCOMPLETE" : "");
+    (void)printf("%s%s%s%s%s)", spec->is_written ? "WRITTEN" : "READ",
+                 spec->is_incomplete ? ", INCOMPLETE" : "", spec->needs_read ? ", MAY_READ" : "",
+                 spec->needs_write ? ", MAY_WRITE" : "",
+                 spec->has_variable_needs ? ", VARIABLE" : "");
 }
 
 static void print_row(const struct command_info *info, const char *indent)
 {
     (void)printf("%sCOMMAND(\"%s\", %d, ", indent, info->name, info->arity);
     print_flags(info->flags);
+    (void)printf(", ");
+    print_categories(info->categories);
     print_policy(info);
     if (info->nspecs == 0) {
         (void)printf(", NO_KEYS");

@@ -111,7 +111,8 @@ static void keys_are_where_the_command_reads_them(void **state)
 
 static void more_keys_than_there_is_room_for_are_counted(void **state)
 {
-    struct command_key keys[3] = {{0, false}, {0, false}, {77, true}};
+    struct command_key keys[3] = {
+        {.position = 0}, {.position = 0}, {.position = 77, .is_written = true}};
     struct request request = request_of("mget a b c d e");
     (void)state;
     assert_int_equal(command_keys(request.info, request.argv, request.argc, keys, 2), 5);

@@ -1,0 +1,122 @@
+/* The users: where their rules come from, and when. */
+#include <stdlib.h>
+
+#include "lib/base/file.h"
+#include "lib/base/log.h"
+#include "lib/net/address.h"
+#include "proxy/control/control_internal.h"
+
+/* What the rules name and the shards' commands are not yet known to be is left out for the moment:
+ * a module's commands are learnt from the first shard that answers. */
+static struct acl *make(const struct control *control, struct error *err)
+{
+    if (control->config->acl_file == NULL) {
+        return acl_of_password(control->config->password, control->table);
+    }
+    struct buffer unknown;
+    buffer_init(&unknown, SIZE_MAX);
+    bool is_learnt = control->nlearnt > 0;
+    struct acl *acl = acl_parse(buffer_slice(&control->acl_text), control->table,
+                                is_learnt ? NULL : &unknown, err);
+    if (buffer_length(&unknown) > 0) {
+        struct slice names = buffer_slice(&unknown);
+        log_warn("rules about unknown commands are left out rules=\"%.*s\"", (int)names.len,
+                 names.data);
+    }
+    buffer_fini(&unknown);
+    return acl;
+}
+
+/* Consumes the reference. */
+static void hand_out(struct control *control, struct acl *acl)
+{
+    acl_unref(control->acl);
+    control->acl = acl;
+    for (unsigned i = 0; i < control->nworkers && control->workers[i] != NULL; i++) {
+        worker_take_users(control->workers[i], acl_ref(acl));
+    }
+}
+
+static bool is_loopback(const char *listen, bool *result, struct error *err)
+{
+    struct address address;
+    struct endpoint endpoint;
+    if (!address_parse(slice_of(listen), &address, err) ||
+        !address_resolve(&address, &endpoint, err)) {
+        return false;
+    }
+    *result = endpoint_is_loopback(&endpoint);
+    return true;
+}
+
+static bool check_address(const char *option, const char *listen, struct error *err)
+{
+    bool is_safe = true;
+    if (listen == NULL || strcmp(listen, LISTEN_NONE) == 0) {
+        return true;
+    }
+    if (!is_loopback(listen, &is_safe, err)) {
+        return error_prefix(err, "--%s", option);
+    }
+    return is_safe ||
+           error_set(err,
+                     "\"%s\" is %s, which others can reach, and the default user needs no "
+                     "password: set \"requirepass\" or \"aclfile\", or listen on 127.0.0.1, or say "
+                     "\"protected-mode\" = no if the network keeps strangers out",
+                     option, listen);
+}
+
+/* Whoever can reach the address would be let in. */
+static bool check_exposure(const struct control *control, const struct acl *acl, struct error *err)
+{
+    const struct proxy_config *config = control->config;
+    const struct acl_user *user = acl_default(acl);
+    if (!config->is_protected || !acl_user_is_on(user) || acl_user_needs_password(user)) {
+        return true;
+    }
+    return check_address("listen", config->listen, err) &&
+           check_address("tls-listen", config->tls_listen, err);
+}
+
+static bool read_text(struct control *control, struct buffer *text, struct error *err)
+{
+    const char *path = control->config->acl_file;
+    return path == NULL || file_read(path, text, NULL, err);
+}
+
+bool users_load(struct control *control, struct error *err)
+{
+    struct buffer old = control->acl_text;
+    buffer_init(&control->acl_text, ACL_TEXT_MAX);
+    struct acl *acl = read_text(control, &control->acl_text, err) ? make(control, err) : NULL;
+    if (acl != NULL && check_exposure(control, acl, err)) {
+        buffer_fini(&old);
+        hand_out(control, acl);
+        return true;
+    }
+    acl_unref(acl);
+    buffer_fini(&control->acl_text);
+    control->acl_text = old;
+    return control->config->acl_file != NULL
+               ? error_prefix(err, "\"aclfile\" %s", control->config->acl_file)
+               : false;
+}
+
+void users_learn(struct control *control)
+{
+    struct error err;
+    struct acl *acl = make(control, &err);
+    if (acl == NULL) {
+        log_error("the users' rules name what the shards do not know; the users stay as they were "
+                  "why=\"%s\"",
+                  err.text);
+        return;
+    }
+    hand_out(control, acl);
+}
+
+void users_fini(struct control *control)
+{
+    acl_unref(control->acl);
+    buffer_fini(&control->acl_text);
+}

@@ -1,0 +1,145 @@
+/* The rules of config/shard-users.acl are enough: shards on which the default user is off, a proxy
+ * and a migrator that have those rights and no others, and a live migration under writes. No shard
+ * has denied anything at the end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/file.h"
+#include "lib/base/memory.h"
+#include "tests/support/client.h"
+#include "tests/support/cluster.h"
+#include "tests/support/scratch.h"
+#include "tests/support/wait.h"
+#include "tests/support/workload.h"
+
+#define KEYS        300
+#define PATIENCE_MS 20000
+
+static char *folder;
+static struct cluster *cluster;
+
+/* The users as they are documented, and one for the test. */
+static char *write_users(void)
+{
+    struct buffer text;
+    struct error err;
+    char *path = mem_printf("%s/users.acl", folder);
+    buffer_init(&text, SIZE_MAX);
+    assert_true(file_read("config/shard-users.acl", &text, NULL, &err));
+    buffer_add_text(&text, "user probe on >probe ~* &* +@all\n");
+    assert_true(file_write(path, buffer_slice(&text), &err));
+    buffer_fini(&text);
+    return path;
+}
+
+static int set_up(void **state)
+{
+    static const char *const proxy[] = {"SLUICE_SHARD_USER=sluice-proxy",
+                                        "SLUICE_SHARD_PASSWORD=change-this-proxy-password", NULL};
+    (void)state;
+    folder = scratch_folder("rights");
+    char *users = write_users();
+    const char *redis[] = {"--aclfile", users, NULL};
+    /* The migrator's and sluicectl's, who inherit them. */
+    assert_int_equal(setenv("SLUICE_SHARD_USER", "sluice-migrator", 1), 0);
+    assert_int_equal(setenv("SLUICE_SHARD_PASSWORD", "change-this-migrator-password", 1), 0);
+    cluster = cluster_start(&(const struct cluster_options){
+        .shards = 2, .has_migrator = true, .redis_options = redis, .proxy_environment = proxy});
+    mem_free(users);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    cluster_stop(cluster);
+    process_stop_all();
+    scratch_remove(folder);
+    return 0;
+}
+
+static void write_values(struct client *client, unsigned round)
+{
+    char command[128];
+    for (unsigned i = 0; i < KEYS; i++) {
+        (void)snprintf(command, sizeof(command), "SET key:%u value:%u:%u", i, i, round);
+        expect(client, command, "+OK");
+        (void)snprintf(command, sizeof(command), "RPUSH list:%u %u", i, round);
+        expect_prefix(client, command, ":");
+    }
+}
+
+static void expect_values(struct client *client, unsigned round)
+{
+    char command[64], value[64];
+    for (unsigned i = 0; i < KEYS; i++) {
+        (void)snprintf(command, sizeof(command), "GET key:%u", i);
+        (void)snprintf(value, sizeof(value), "value:%u:%u", i, round);
+        expect(client, command, value);
+    }
+}
+
+static void expect_nothing_denied(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct client *client = client_connect(cluster_shard_port(cluster, i));
+        expect(client, "AUTH probe probe", "+OK");
+        expect(client, "ACL LOG", "[]");
+        client_close(client);
+    }
+}
+
+static void a_live_migration_needs_no_more_rights_than_are_documented(void **state)
+{
+    (void)state;
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    write_values(client, 1);
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2");
+    for (unsigned round = 2; round < 5; round++) {
+        write_values(client, round);
+        expect_values(client, round);
+    }
+    WAIT_UNTIL(migration_is_in(cluster, id, "switched"), PATIENCE_MS);
+    expect_values(client, 4);
+    char *words = mem_printf("finalize %s --force --wait", id);
+    mem_free(cluster_ctl_ok(cluster, words));
+    mem_free(words);
+    mem_free(id);
+    expect_values(client, 4);
+    expect(client, "EVAL \"return redis.call('GET', KEYS[1])\" 1 key:7", "value:7:4");
+    expect_prefix(client, "KEYS list:*", "[");
+    expect(client, "MULTI", "+OK");
+    expect(client, "GET key:1", "+QUEUED");
+    expect(client, "EXEC", "[value:1:4]");
+    mem_free(cluster_ctl_ok(cluster, "status"));
+    expect_nothing_denied();
+    client_close(client);
+}
+
+static void a_shard_is_closed_to_who_has_no_password(void **state)
+{
+    (void)state;
+    struct client *client = client_connect(cluster_shard_port(cluster, 0));
+    expect_prefix(client, "GET key:1", "-NOAUTH");
+    expect(client, "AUTH sluice-migrator change-this-migrator-password", "+OK");
+    expect_prefix(client, "CONFIG SET maxmemory 1", "-NOPERM");
+    expect_prefix(client, "AUTH sluice-proxy change-this-proxy-password", "+OK");
+    expect_prefix(client, "CONFIG SET maxmemory 1", "-NOPERM");
+    expect_prefix(client, "SHUTDOWN", "-NOPERM");
+    client_close(client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_live_migration_needs_no_more_rights_than_are_documented),
+        cmocka_unit_test(a_shard_is_closed_to_who_has_no_password),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
