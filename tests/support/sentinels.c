@@ -13,7 +13,7 @@
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
-#define START_MS 20000
+#define START_MS 90000 /* they look at replicas every 10 s only */
 
 struct member {
     uint16_t port;
