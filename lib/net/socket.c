@@ -10,6 +10,18 @@
 
 #define LISTEN_BACKLOG 4096
 
+/* IPv4 where a name has both: a Redis that listens on 127.0.0.1 alone is "localhost" to its
+ * operator, and so it is to hiredis and redis-cli. */
+static const struct addrinfo *preferred(const struct addrinfo *found)
+{
+    for (const struct addrinfo *each = found; each != NULL; each = each->ai_next) {
+        if (each->ai_family == AF_INET) {
+            return each;
+        }
+    }
+    return found;
+}
+
 bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
 {
     char service[8];
@@ -21,8 +33,9 @@ bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port
     if (failure != 0) {
         return error_set(err, "cannot resolve \"%s\": %s", host, gai_strerror(failure));
     }
-    memcpy(&endpoint->address, found->ai_addr, found->ai_addrlen);
-    endpoint->length = found->ai_addrlen;
+    const struct addrinfo *chosen = preferred(found);
+    memcpy(&endpoint->address, chosen->ai_addr, chosen->ai_addrlen);
+    endpoint->length = chosen->ai_addrlen;
     freeaddrinfo(found);
     return true;
 }

@@ -219,7 +219,9 @@ static void on_request_done(struct request *request)
     }
     while (client->first != NULL && client->first->is_complete) {
         complete_head(client);
-        client_flush_pushes(client);
+        if (buffer_length(&client->pushes) > 0) {
+            client_flush_pushes(client);
+        }
         if (client->first != NULL) {
             head_begins(client);
         }

@@ -273,9 +273,6 @@ static bool ends_transaction(enum command_handler handler)
 static bool must_come_alone(const struct client *client, const struct command_info *info,
                             const struct command *command)
 {
-    if (info == NULL || info->handler == HANDLER_ROUTE) {
-        return false; /* nearly all are such */
-    }
     if (info->handler == HANDLER_HELLO || info->handler == HANDLER_RESET) {
         return true;
     }
@@ -339,6 +336,9 @@ static bool is_turned_down(struct client *client, struct request *request,
 {
     const struct command_info *info = request->command;
     enum command_check check = check_command(client, info, command);
+    if (check == COMMAND_ADMITTED && !client->is_guarded && client->subscriptions == NULL) {
+        return false; /* nearly all */
+    }
     if (client->is_guarded && is_well_formed(check) && users_deny(client, request, command)) {
         request->is_error = true; /* it is written */
     } else if (is_forbidden(client, info, check)) {
@@ -364,9 +364,10 @@ bool session_handle(struct client *client, const struct command *command)
 {
     const struct command_info *info =
         command_find(client->host->table, command->argv, command->argc);
-    if (waits_for_pause(client, info) ||
-        (client->first != NULL &&
-         (must_come_alone(client, info, command) || subscription_delays(client, info)))) {
+    bool is_plain = info == NULL || info->handler == HANDLER_ROUTE; /* nearly all */
+    bool must_wait = client->first != NULL && !is_plain &&
+                     (must_come_alone(client, info, command) || subscription_delays(client, info));
+    if (must_wait || waits_for_pause(client, info)) {
         return false;
     }
     client->last_command = info != NULL ? info : client->last_command;

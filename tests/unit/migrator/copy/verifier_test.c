@@ -229,7 +229,7 @@ static void all_keys_of_many_pages_are_copied_and_compared_once(void **state)
 
 static struct probe *rig_probe(void)
 {
-    struct topology_shard shards[2];
+    struct topology_shard shards[2] = {{.port = 0}};
     struct error err;
     for (unsigned i = 0; i < 2; i++) {
         (void)snprintf(shards[i].host, sizeof(shards[i].host), "127.0.0.1");
