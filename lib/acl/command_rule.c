@@ -120,6 +120,8 @@ bool acl_apply_command(const struct acl_maker *maker, struct acl_selector *selec
     if (is_category ? !set_category(maker, selector, (struct slice){name.data + 1, name.len - 1},
                                     is_allowed)
                     : !set_command(maker, selector, name, is_allowed)) {
+        /* What is not known yet may be what is denied here. */
+        selector->has_all_commands = selector->has_all_commands && is_allowed;
         return is_category ? error_set(err, UNKNOWN) : tolerate(maker, rule, err);
     }
     selector->has_all_commands = selector->has_all_commands && is_allowed;

@@ -1,6 +1,5 @@
 /* dual-write: the proxies write to both; the copy is made, filled, compared and kept up until the
  * slots can be held. */
-#include "lib/base/memory.h"
 #include "migrator/phase/phase_internal.h"
 
 #define PAUSED_MS UINT64_C(1000)
@@ -16,25 +15,6 @@ static bool open_guards(struct engine *engine, enum step_result *result)
         return false;
     }
     PASS(STEP_DUAL_WRITE_AFTER_OPEN);
-    return true;
-}
-
-/* Closes the target to proxies that do not know of the migration: a FLUSHALL of theirs would wipe
- * the copy, or later the owner. */
-static bool raise_target(struct engine *engine, enum step_result *result)
-{
-    struct fence_peer *peers = NULL;
-    unsigned count = 0;
-    struct error err;
-    enum fence_outcome outcome =
-        fence_raise(engine->links[SIDE_TARGET], &engine->view.shards[SIDE_TARGET].identity,
-                    engine->view.migration.entry_epoch, &peers, &count, &err);
-    if (outcome != FENCE_OK) {
-        *result = engine_failed(engine, SIDE_TARGET, outcome, &err);
-        return false;
-    }
-    mem_free(peers);
-    PASS(STEP_DUAL_WRITE_AFTER_RAISE);
     return true;
 }
 
@@ -83,9 +63,10 @@ enum step_result phase_dual_write(struct engine *engine)
     if (migration->made != migration->base) {
         return phase_make_base(engine);
     }
-    if (!open_guards(engine, &result) || !raise_target(engine, &result)) {
+    if (!open_guards(engine, &result) || !phase_raise_fence(engine, SIDE_TARGET, &result)) {
         return result;
     }
+    PASS(STEP_DUAL_WRITE_AFTER_RAISE);
     if (!phase_clocks_agree(engine, CLOCKS_NOW_AND_THEN_US, &result)) {
         return result;
     }

@@ -18,6 +18,10 @@ enum step_result phase_aborting(struct engine *engine);
 /* Helpers answer true to go on; false: *result is what the phase is to return. */
 
 /* --- guards.c --- */
+/* To the epoch in which the present phase was entered: closes the shard to proxies that do not know
+ * of the migration, and to a FLUSHALL of theirs, which would wipe one side alone. */
+bool phase_raise_fence(struct engine *engine, enum side side, enum step_result *result)
+    __attribute__((warn_unused_result));
 /* Moves a side's guard to (generation, state); with `ver` and evicted as in fence_guard. */
 bool phase_guard(struct engine *engine, enum side side, enum guard_state state, const char *ver,
                  int64_t evicted, enum step_result *result) __attribute__((warn_unused_result));

@@ -22,6 +22,12 @@ enum step_result phase_planned(struct engine *engine)
     if (!passed) {
         return engine_retry(engine, &engine->why);
     }
+    /* Before the first dual write, and so before there are numbers that a late FLUSHALL of one who
+     * does not know of this migration could set back. */
+    if (!phase_raise_fence(engine, SIDE_SOURCE, &result) ||
+        !phase_raise_fence(engine, SIDE_TARGET, &result)) {
+        return result;
+    }
     PASS(STEP_PLANNED_BEFORE_DUAL_WRITE);
     result = engine_enter(engine, PHASE_DUAL_WRITE, NULL);
     PASS(STEP_PLANNED_AFTER_DUAL_WRITE);

@@ -574,7 +574,7 @@ void clients_tick(struct client_host *host)
     struct client *client = host->paused;
     while (client != NULL) {
         struct client *next = client->next_paused;
-        if (client_waits_for_an_element(client) && stream_is_ending(&client->stream)) {
+        if (may_wait_for_hours(client) && stream_is_ending(&client->stream)) {
             client_cut_off(client);
         } else {
             loop_at_turn_end(host->loop, &client->task);

@@ -16,6 +16,7 @@ static void on_cancel(struct request *request)
 {
     struct round *round = request->work;
     round->request = NULL;
+    request->work = NULL;
     request->done(request);
 }
 

@@ -2,6 +2,8 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
+#include "lib/resp/writer.h"
+#include "lib/shard/credentials.h"
 #include "proxy/routing/router_internal.h"
 
 struct line {
@@ -65,12 +67,36 @@ static void on_answered(struct request *exchange)
     end_line(exchange->owner);
 }
 
+static void on_logged_in(struct request *login)
+{
+    request_give(login->owner, login);
+}
+
+/* A greeting would have done so. What is refused for want of it says so itself. */
+static void log_in(struct line *line)
+{
+    const struct shard_credentials *own = shard_credentials();
+    if (own->password.len == 0) {
+        return;
+    }
+    const struct slice words[] = {SLICE("AUTH"), own->user, own->password};
+    struct request_pool *pool = router_pool(line->aside->router);
+    struct request *login = request_take(pool);
+    login->owner = pool;
+    login->sink = NULL;
+    login->on_reply = on_logged_in;
+    login->command = line->exchange->command;
+    write_command(backend_begin(line->backend), words, 3);
+    backend_commit(line->backend, login, 1);
+}
+
 static void on_ready(void *context, struct backend *backend)
 {
     struct line *line = context;
     struct request *exchange = line->exchange;
     if (!line->is_answered) {
         struct slice bytes = buffer_slice(&exchange->bytes);
+        log_in(line);
         buffer_add(backend_begin(backend), bytes.data, bytes.len);
         backend_commit(backend, exchange, line->aside->nreplies);
     }

@@ -11,6 +11,8 @@
 #include "proxy/routing/blocking_internal.h"
 #include "proxy/routing/reply_cursor.h"
 
+#define WAKE_AGAIN_US UINT64_C(200000) /* a waiter that has not ended by then */
+
 /* --- life --------------------------------------------------------------------------------------
  */
 
@@ -223,6 +225,7 @@ static void unblock(struct blocking *blocking)
     uint64_t id = backend_connection_id(waits);
     const struct slice argv[] = {
         SLICE("CLIENT"), SLICE("UNBLOCK"), {digits, number_format_u64(digits, id)}};
+    blocking->woken_at_us = router_now_us(router);
     for (unsigned i = 0; i < router->nlanes; i++) {
         struct backend *shared = router->lanes[i]->backend;
         if (strcmp(backend_name(shared), backend_name(waits)) == 0 &&
@@ -309,7 +312,9 @@ void blocking_settle(struct blocking *blocking)
 static void on_deadline(void *context)
 {
     struct blocking *blocking = context;
-    (void)loop_update_now(blocking->router->settings.backend.loop);
+    /* A timer may ring a moment early; it is over all the same, for all who look. */
+    uint64_t now = loop_update_now(blocking->router->settings.backend.loop);
+    blocking->deadline_us = blocking->deadline_us < now ? blocking->deadline_us : now;
     if (blocking->state == BLOCKING_IDLE) {
         blocking_decide(blocking);
     } else if (blocking->state == BLOCKING_WAITING && !private_lane_is_ready(blocking->lane)) {
@@ -325,7 +330,8 @@ void blocking_tick(struct router *router)
         next = blocking->next;
         if (blocking->state == BLOCKING_IDLE) {
             blocking_decide(blocking);
-        } else if (blocking->is_woken) {
+        } else if (blocking->is_woken &&
+                   router_now_us(router) - blocking->woken_at_us > WAKE_AGAIN_US) {
             unblock(blocking); /* again: the first may have overtaken the command */
         }
     }

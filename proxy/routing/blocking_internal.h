@@ -28,9 +28,10 @@ struct blocking {
     struct request *exchange; /* with a shard, unless idle */
     struct private_lane *lane;
     enum blocking_state state;
-    bool is_woken;    /* CLIENT UNBLOCK was sent: an empty answer is not the client's */
-    bool is_promoted; /* in the router's list of those */
-    bool has_run;     /* some shard has had the whole command: consumers are made, types checked */
+    uint64_t woken_at_us; /* when it was last sent */
+    bool is_woken;        /* CLIENT UNBLOCK was sent: an empty answer is not the client's */
+    bool is_promoted;     /* in the router's list of those */
+    bool has_run; /* some shard has had the whole command: consumers are made, types checked */
     struct unblocking unblocking; /* by another client; told is null: by none */
     bool was_unblocked;
     uint64_t deadline_us;

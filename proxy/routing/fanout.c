@@ -1,6 +1,7 @@
 #include "proxy/routing/fanout.h"
 
 #include "lib/base/memory.h"
+#include "lib/base/number.h"
 #include "lib/base/random.h"
 #include "lib/resp/writer.h"
 #include "lib/shard/metadata.h"
@@ -313,10 +314,16 @@ void fanout_randomkey(struct router *router, struct request *request, struct sli
 /* --- FLUSHALL, FLUSHDB ----------------------------------------------------------------------- */
 
 /* Only one database exists, so both are the same. */
-static void write_flush(struct buffer *out, struct slice mode)
+static void write_flush(struct buffer *out, struct slice mode, uint64_t epoch)
 {
-    const struct slice argv[] = {SLICE("EVAL"),         script_text(SCRIPT_FLUSH), SLICE("2"),
-                                 SLICE(METADATA_FENCE), SLICE(METADATA_SCRIPTS),   mode};
+    char digits[20];
+    const struct slice argv[] = {SLICE("EVAL"),
+                                 script_text(SCRIPT_FLUSH),
+                                 SLICE("2"),
+                                 SLICE(METADATA_FENCE),
+                                 SLICE(METADATA_SCRIPTS),
+                                 mode,
+                                 {digits, number_format_u64(digits, epoch)}};
     write_command(out, argv, sizeof(argv) / sizeof(argv[0]));
 }
 
@@ -335,6 +342,6 @@ void fanout_flush(struct router *router, struct request *request, const struct c
         return;
     }
     buffer_clear(&request->bytes);
-    write_flush(&request->bytes, mode);
+    write_flush(&request->bytes, mode, topology->epoch);
     fanout_all_shards(router, request, buffer_slice(&request->bytes));
 }

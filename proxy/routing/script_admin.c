@@ -169,7 +169,9 @@ static void script_flush(struct router *router, struct request *request,
                     (command->argc == 3 && (slice_equal_nocase(command->argv[2], SLICE("SYNC")) ||
                                             slice_equal_nocase(command->argv[2], SLICE("ASYNC"))));
     if (!is_valid) {
-        fanout_any_shard(router, request, command->raw); /* which refuses it */
+        /* Written anew: Redis may read an inline command otherwise than we do, and close. */
+        write_command(&request->bytes, command->argv, command->argc);
+        fanout_any_shard(router, request, buffer_slice(&request->bytes)); /* which refuses it */
         return;
     }
     struct admin *admin = admin_new(router, request);

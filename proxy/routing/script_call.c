@@ -20,6 +20,9 @@ struct script_call {
     unsigned next;           /* command of a unit; 0 for a plain one */
     size_t offset;           /* of that in the bytes */
     bool is_healed;          /* it was sent before, and did not run */
+    bool is_ordering; /* an order answered meanwhile is only noted: a long unit is no recursion */
+    bool is_answered;
+    enum supply_result result; /* then */
     char sha[SHA1_HEX_LENGTH + 1];
 };
 
@@ -185,25 +188,40 @@ static void parse_at(const struct script_call *call, struct command *command)
     ASSERT(status == PARSE_OK);
 }
 
-static void on_supplied(void *context, enum supply_result result)
+/* Nobody has it, or it cannot be told whether it ran: the error stands. */
+static void let_error_stand(struct script_call *call)
 {
-    struct script_call *call = context;
     struct request *request = call->request;
+    bool is_script = kind_of(request->command) == KIND_SHA;
+    call_free(call);
+    request->work = NULL;
+    request->is_error = true;
+    buffer_add_text(request_answer(request), is_script ? no_script : no_function);
+    router_answer(request);
+}
+
+/* False when the call has ended. */
+static bool go_past(struct script_call *call, enum supply_result result)
+{
     struct command command;
     if (call->is_healed && result != SUPPLY_LOADED) {
-        /* Nobody has it, or it cannot be told whether it ran: the error stands. */
-        bool is_script = kind_of(request->command) == KIND_SHA;
-        call_free(call);
-        request->work = NULL;
-        request->is_error = true;
-        buffer_add_text(request_answer(request), is_script ? no_script : no_function);
-        router_answer(request);
-        return;
+        let_error_stand(call);
+        return false;
     }
     parse_at(call, &command);
     call->offset += command.raw.len;
     call->next++;
-    prepare(call);
+    return true;
+}
+
+static void on_supplied(void *context, enum supply_result result)
+{
+    struct script_call *call = context;
+    call->is_answered = true;
+    call->result = result;
+    if (!call->is_ordering && go_past(call, result)) {
+        prepare(call);
+    }
 }
 
 /* True: an order was given, and on_supplied goes on. */
@@ -268,11 +286,16 @@ static void prepare(struct script_call *call)
     while (!is_at_end(call)) {
         struct command command;
         parse_at(call, &command);
-        if (order(call, &command)) {
+        call->is_answered = false;
+        call->is_ordering = true;
+        bool was_ordered = order(call, &command);
+        call->is_ordering = false;
+        if (was_ordered && !call->is_answered) {
             return;
         }
-        call->offset += command.raw.len;
-        call->next++;
+        if (!go_past(call, was_ordered ? call->result : SUPPLY_LOADED)) {
+            return;
+        }
     }
     send_call(call);
 }

@@ -504,13 +504,14 @@ void worker_stop(struct worker *worker)
     *mail = (struct mail){.deliver = deliver_stop};
     mailbox_post(worker->mailbox, mail);
     (void)pthread_join(worker->thread, NULL);
+    /* While the others' mailboxes still are: a client that waits for them tells them. */
+    client_close_all(&worker->clients);
 }
 
 void worker_free(struct worker *worker)
 {
     timer_stop(&worker->tick);
     close_listeners(worker);
-    client_close_all(&worker->clients);
     acl_unref(worker->clients.acl);
     acl_log_free(worker->clients.acl_log);
     router_free(worker->router);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -12,6 +14,7 @@
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
+#include "tests/support/raw.h"
 #include "tests/support/wait.h"
 
 #define OTHERS 12 /* enough that each of three threads has some, all but certainly */
@@ -324,6 +327,43 @@ static void config_get_tells_the_truth(void **state)
     expect(client, "CONFIG GET notify-keyspace-events", "[notify-keyspace-events, AKE]");
 }
 
+/* While its question is with the other threads. */
+static void a_client_that_resets_while_it_asks_all_leaves_the_proxy_alive(void **state)
+{
+    const struct linger abrupt = {.l_onoff = 1, .l_linger = 0};
+    (void)state;
+    for (unsigned i = 0; i < 100; i++) {
+        int fd = raw_connect(cluster_proxy_port(cluster, 0));
+        assert_true(raw_send(fd, SLICE("PING\r\nCLIENT LIST\r\n")));
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &abrupt, sizeof(abrupt)), 0);
+        (void)close(fd);
+    }
+    expect(client, "PING", "+PONG");
+}
+
+/* A late question may still close it: then another. */
+static bool is_alive(void)
+{
+    struct client *fresh = client_connect(cluster_proxy_port(cluster, 0));
+    bool answers = client_gets(fresh, "PING", "+PONG");
+    client_close(fresh);
+    return answers;
+}
+
+static void two_that_kill_each_other_leave_the_proxy_alive(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        int a = raw_connect(cluster_proxy_port(cluster, 0));
+        int b = raw_connect(cluster_proxy_port(cluster, 0));
+        (void)raw_send(a, SLICE("CLIENT KILL TYPE normal\r\n"));
+        (void)raw_send(b, SLICE("CLIENT KILL TYPE normal\r\n"));
+        (void)close(a);
+        (void)close(b);
+    }
+    WAIT_UNTIL(is_alive(), 10000);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, connect_all, disconnect_all)
 
 int main(void)
@@ -340,6 +380,8 @@ int main(void)
         TEST(info_has_the_sections_that_are_asked_for),
         TEST(info_tells_of_all_threads_and_all_shards),
         TEST(config_get_tells_the_truth),
+        TEST(a_client_that_resets_while_it_asks_all_leaves_the_proxy_alive),
+        TEST(two_that_kill_each_other_leave_the_proxy_alive),
     };
     return cmocka_run_group_tests_name("client_command", tests, start, stop);
 }

@@ -318,6 +318,36 @@ static void scripts_go_on_while_slots_move_to_a_shard_that_never_had_them(void *
     client_close(client);
 }
 
+/* One error a command, and not one deeper than the other. */
+static void a_long_transaction_of_scripts_for_a_dead_shard_fails_and_that_is_all(void **state)
+{
+    struct client *client = to_proxy(0);
+    (void)state;
+    redis_server_kill(cluster_shard(cluster, 0));
+    for (unsigned tag = 0; tag < 6; tag++) {
+        const char *eval = line("EVAL \"return %u\" 1 {t%u}", tag, tag);
+        expect(client, "MULTI", "+OK");
+        for (unsigned i = 0; i < 10000; i++) {
+            redisReply *reply = NULL;
+            char *words = mem_strdup(eval);
+            assert_int_equal(redisAppendCommand(client_context(client), words), REDIS_OK);
+            mem_free(words);
+            if (i % 100 == 99) {
+                for (unsigned j = 0; j < 100; j++) {
+                    assert_int_equal(redisGetReply(client_context(client), (void **)&reply), 0);
+                    freeReplyObject(reply);
+                }
+            }
+        }
+        char *answer = client_ask(client, "EXEC");
+        mem_free(answer);
+    }
+    expect(client, "PING", "+PONG");
+    redis_server_restart(cluster_shard(cluster, 0), false);
+    WAIT_UNTIL(serves(client, 32), WAIT_MS);
+    client_close(client);
+}
+
 static int run_duel(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_shard_whose_scripts_an_operator_flushed_gets_them_again),
         cmocka_unit_test(a_flush_through_one_proxy_is_a_flush_through_all),
         cmocka_unit_test(a_restarted_shard_gets_the_scripts_again),
+        cmocka_unit_test(a_long_transaction_of_scripts_for_a_dead_shard_fails_and_that_is_all),
         cmocka_unit_test(scripts_go_on_while_slots_move_to_a_shard_that_never_had_them),
         cmocka_unit_test(a_shard_that_came_back_empty_gets_scripts_and_functions),
     };

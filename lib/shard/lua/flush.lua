@@ -1,4 +1,5 @@
--- KEYS: fence, what else stays... ARGV: SYNC, ASYNC or ''. +OK, or an error for the client.
+-- KEYS: fence, what else stays... ARGV: SYNC, ASYNC or '', the caller's epoch. +OK, or an error for
+-- the client.
 -- The keys of clients go and ours stay, in one step: there is no moment without a fence, and none in
 -- the AOF either, where a script's effects are one transaction.
 local fields = call('HGETALL', KEYS[1])
@@ -6,8 +7,12 @@ if not fields[1] then
     return {err = 'UNAVAILABLE the shard has lost its fence; not executed, safe to retry'}
 end
 -- The caller's topology may be older than a migration that has begun here since: what is flushed
--- under it would be missing on one side only, with no mark.
+-- under it would be missing on one side only, with no mark. A migration raises the fence before its
+-- first dual write, which is before its guard.
 for i = 1, #fields, 2 do
+    if fields[i] == 'epoch' and tonumber(fields[i + 1]) > tonumber(ARGV[2]) then
+        return {err = 'UNAVAILABLE the topology has changed meanwhile; not executed, safe to retry'}
+    end
     if string.sub(fields[i], 1, 6) == 'guard:' then
         local _, state = guard_parts(fields[i + 1])
         if state < 4 then
