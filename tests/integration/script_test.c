@@ -324,7 +324,7 @@ static void a_long_transaction_of_scripts_for_a_dead_shard_fails_and_that_is_all
     struct client *client = to_proxy(0);
     (void)state;
     redis_server_kill(cluster_shard(cluster, 0));
-    for (unsigned tag = 0; tag < 6; tag++) {
+    for (unsigned tag = 0; tag < 4; tag++) {
         const char *eval = line("EVAL \"return %u\" 1 {t%u}", tag, tag);
         expect(client, "MULTI", "+OK");
         for (unsigned i = 0; i < 10000; i++) {
