@@ -57,7 +57,7 @@ static bool is_blind_script(const struct client *client, const struct command_in
 
 static void write_denial(struct buffer *out, const struct command_info *info, const char *error)
 {
-    char text[COMMAND_ERROR_MAX];
+    char text[COMMAND_ERROR_MAX + 64]; /* the prefix, too */
     const char *prefix =
         info->handler == HANDLER_EXEC ? "EXECABORT Transaction discarded because of: " : "";
     (void)snprintf(text, sizeof(text), "%s%s", prefix, error);
