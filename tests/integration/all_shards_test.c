@@ -414,6 +414,28 @@ static void a_flush_is_refused_while_a_migration_is_open(void **state)
     client_close(client);
 }
 
+/* The migrator raises the fence before the first dual write of a migration. */
+static void a_flush_of_an_older_topology_is_refused_by_the_shard(void **state)
+{
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    struct client *shard = client_connect(cluster_shard_port(cluster, 0));
+    (void)state;
+    fill(client, 32);
+    char *size = client_ask(shard, "DBSIZE");
+    char *epoch = client_ask(shard, "HGET __sluice:fence epoch");
+    expect(shard, "HSET __sluice:fence epoch 1000000", ":0");
+    expect_prefix(client, "FLUSHALL", "-UNKNOWN"); /* the other shard was flushed */
+    expect(shard, "DBSIZE", size);
+    char *words = mem_printf("HSET __sluice:fence epoch %s", epoch);
+    expect(shard, words, ":0");
+    WAIT_UNTIL(client_gets(client, "FLUSHALL", "+OK"), WAIT_MS);
+    mem_free(words);
+    mem_free(epoch);
+    mem_free(size);
+    client_close(shard);
+    client_close(client);
+}
+
 static void a_flush_that_did_not_reach_every_shard_is_no_success(void **state)
 {
     struct client *client = client_connect(cluster_proxy_port(cluster, 0));
@@ -450,6 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flush_keeps_the_fence_and_every_connection),
         cmocka_unit_test(a_flush_is_refused_while_a_migration_is_open),
+        cmocka_unit_test(a_flush_of_an_older_topology_is_refused_by_the_shard),
         cmocka_unit_test(a_flush_that_did_not_reach_every_shard_is_no_success),
         cmocka_unit_test(the_slow_logs_of_all_shards_are_one),
         cmocka_unit_test(a_text_has_a_part_of_every_shard),

@@ -123,6 +123,23 @@ static void unknown_commands_may_be_left_out_until_they_are_learnt(void **state)
     buffer_fini(&unknown);
 }
 
+/* Who is denied what nobody knows yet may not do everything meanwhile. */
+static void a_denied_command_need_not_be_known(void **state)
+{
+    struct error err;
+    struct buffer unknown;
+    (void)state;
+    buffer_init(&unknown, SIZE_MAX);
+    struct acl *acl = acl_parse(SLICE("user bob on nopass ~* &* +@all -json.del\n"
+                                      "user eve on nopass ~* &* +@all +json.del"),
+                                command_table_builtin(), &unknown, &err);
+    assert_non_null(acl);
+    assert_false(acl_user_is_unlimited(acl_find(acl, SLICE("bob"))));
+    assert_true(acl_user_is_unlimited(acl_find(acl, SLICE("eve"))));
+    acl_unref(acl);
+    buffer_fini(&unknown);
+}
+
 static void a_password_is_known_and_no_other(void **state)
 {
     (void)state;
@@ -202,6 +219,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_said_with_its_line),
         cmocka_unit_test(a_wrong_password_rule_does_not_show_the_password),
         cmocka_unit_test(unknown_commands_may_be_left_out_until_they_are_learnt),
+        cmocka_unit_test(a_denied_command_need_not_be_known),
         cmocka_unit_test(a_password_is_known_and_no_other),
         cmocka_unit_test(users_are_equal_when_their_rules_are),
         cmocka_unit_test(patterns_match_as_those_of_redis),
