@@ -2,43 +2,78 @@
 
 #include <string.h>
 
+#include "lib/base/memory.h"
 #include "lib/cluster/change.h"
 #include "lib/cluster/probe.h"
 #include "lib/shard/fence.h"
 
 #define RAISE_MAX 1000000u /* epochs; more is no backup of this cluster */
 
-static bool look_at(const struct topology *topology, const struct topology_shard *shard,
-                    uint64_t *highest, struct error *err)
+/* A shard knows of a change of owner that the document has not. */
+static bool refuse(const char *what, uint64_t generation, const struct topology *topology,
+                   struct error *err)
+{
+    return error_set(err,
+                     "%s generation %llu, and the store knows nothing after epoch %llu: its slots "
+                     "may have another owner than the backup says. Restore a newer backup, or "
+                     "compare the shards' keys and init anew with --adopt",
+                     what, (unsigned long long)generation, (unsigned long long)topology->epoch);
+}
+
+/* The guard of a copy becomes owner just before the topology says so; an undone hold has another
+ * generation. In a document of a hold it may be either, and is refused as well. */
+static bool has_become_owner(const struct topology *topology, unsigned shard,
+                             const struct guard_record *guard)
+{
+    for (unsigned i = 0; i < topology->nmigrations; i++) {
+        const struct migration *migration = &topology->migrations[i];
+        if (migration->id == guard->migration && migration_copy(migration) == shard) {
+            return guard->generation == migration->generation && guard->state >= GUARD_OWNER;
+        }
+    }
+    return false;
+}
+
+static bool check_guards(struct shard_link *link, const struct topology *topology, unsigned shard,
+                         struct error *err)
+{
+    struct guard_record *guards = NULL;
+    unsigned count = 0;
+    bool ok = fence_guards(link, &guards, &count, err);
+    for (unsigned i = 0; i < count && ok; i++) {
+        if (guards[i].generation > topology->epoch) {
+            ok = refuse("it was part of a migration of", guards[i].generation, topology, err);
+        } else if (has_become_owner(topology, shard, &guards[i])) {
+            ok = refuse("it was given the slots of a migration of", guards[i].generation, topology,
+                        err);
+        }
+    }
+    mem_free(guards);
+    return ok;
+}
+
+static bool look_at(const struct topology *topology, unsigned shard, uint64_t *highest,
+                    struct error *err)
 {
     struct fence_state fence;
-    uint64_t generation = 0;
-    struct shard_link *link = probe_open(shard, err);
+    struct shard_link *link = probe_open(&topology->shards[shard], err);
     bool ok =
-        link != NULL && fence_read(link, &fence, err) && fence_newest_guard(link, &generation, err);
+        link != NULL && fence_read(link, &fence, err) && check_guards(link, topology, shard, err);
     if (ok && fence.exists && strcmp(fence.cluster, topology->cluster) != 0) {
         ok = error_set(err, "its fence is of cluster %s, and the store's is %s", fence.cluster,
                        topology->cluster);
-    }
-    if (ok && generation > topology->epoch) {
-        ok = error_set(err,
-                       "a migration of generation %llu has touched it, and the store knows nothing "
-                       "after epoch %llu: its slots may have another owner than the backup says. "
-                       "Restore a newer backup, or compare the shards' keys and init anew with "
-                       "--adopt",
-                       (unsigned long long)generation, (unsigned long long)topology->epoch);
     }
     if (ok && fence.exists && fence.epoch > *highest) {
         *highest = fence.epoch;
     }
     shard_close(link);
-    return ok || error_prefix(err, "shard \"%s\"", shard->name);
+    return ok || error_prefix(err, "shard \"%s\"", topology->shards[shard].name);
 }
 
 static bool highest_fence(const struct topology *topology, uint64_t *highest, struct error *err)
 {
     for (unsigned i = 0; i < topology->nshards; i++) {
-        if (!look_at(topology, &topology->shards[i], highest, err)) {
+        if (!look_at(topology, i, highest, err)) {
             return false;
         }
     }

@@ -131,28 +131,39 @@ bool fence_read(struct shard_link *link, struct fence_state *state, struct error
     return true;
 }
 
-/* "guard:<migration>" -> "<generation>:<state>"; 0 for any other field. */
-static uint64_t generation_of(struct slice name, struct slice value)
+/* "guard:<migration>" with "<generation>:<state>"; false for any other field. */
+static bool parse_guard(struct slice name, struct slice value, struct guard_record *guard)
 {
-    uint64_t generation = 0;
+    const struct slice prefix = SLICE("guard:");
     const char *colon = value.len > 0 ? memchr(value.data, ':', value.len) : NULL;
-    bool is_guard =
-        slice_starts_with(name, SLICE("guard:")) && colon != NULL &&
-        number_parse_u64((struct slice){value.data, (size_t)(colon - value.data)}, &generation);
-    return is_guard ? generation : 0;
+    uint64_t state;
+    if (!slice_starts_with(name, prefix) || colon == NULL) {
+        return false;
+    }
+    size_t digits = (size_t)(colon - value.data);
+    bool is_guard = number_parse_u64((struct slice){name.data + prefix.len, name.len - prefix.len},
+                                     &guard->migration) &&
+                    number_parse_u64((struct slice){value.data, digits}, &guard->generation) &&
+                    number_parse_u64((struct slice){colon + 1, value.len - digits - 1}, &state);
+    guard->state = is_guard ? (enum guard_state)state : GUARD_OPEN;
+    return is_guard;
 }
 
-bool fence_newest_guard(struct shard_link *link, uint64_t *generation, struct error *err)
+bool fence_guards(struct shard_link *link, struct guard_record **guards, unsigned *count,
+                  struct error *err)
 {
-    *generation = 0;
     struct shard_reply *fields = shard_commandf(link, err, "HGETALL " METADATA_FENCE);
+    *guards = NULL;
+    *count = 0;
     if (fields == NULL) {
         return false;
     }
-    for (size_t i = 0; i + 1 < shard_reply_count(fields); i += 2) {
-        uint64_t found = generation_of(shard_reply_text(shard_reply_at(fields, i)),
-                                       shard_reply_text(shard_reply_at(fields, i + 1)));
-        *generation = found > *generation ? found : *generation;
+    size_t nfields = shard_reply_count(fields);
+    *guards = mem_alloc((nfields / 2 + 1) * sizeof(**guards));
+    for (size_t i = 0; i + 1 < nfields; i += 2) {
+        struct slice name = shard_reply_text(shard_reply_at(fields, i));
+        *count +=
+            parse_guard(name, shard_reply_text(shard_reply_at(fields, i + 1)), &(*guards)[*count]);
     }
     shard_reply_free(fields);
     return true;

@@ -29,10 +29,16 @@ struct fence_state {
 bool fence_read(struct shard_link *link, struct fence_state *state, struct error *err)
     __attribute__((warn_unused_result));
 
-/* The largest generation of any guard of the shard, 0 when there is none: what the newest migration
- * that touched it had. */
-bool fence_newest_guard(struct shard_link *link, uint64_t *generation, struct error *err)
-    __attribute__((warn_unused_result));
+/* What one guard of a shard says. */
+struct guard_record {
+    uint64_t migration, generation;
+    enum guard_state state;
+};
+
+/* All guards of the shard: of each migration that ever touched it. *guards is freed with mem_free.
+ */
+bool fence_guards(struct shard_link *link, struct guard_record **guards, unsigned *count,
+                  struct error *err) __attribute__((warn_unused_result));
 
 /* When a fence may be written. */
 enum fence_write_mode {

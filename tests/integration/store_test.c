@@ -10,6 +10,7 @@
 
 #include "lib/base/memory.h"
 #include "lib/store/store.h"
+#include "tests/support/client.h"
 #include "tests/support/cluster.h"
 #include "tests/support/etcd.h"
 #include "tests/support/wait.h"
@@ -166,6 +167,43 @@ static void a_restored_store_that_missed_a_migration_is_not_repaired(void **stat
     mem_free(restored);
 }
 
+/* The last thing before a switch that leaves a trace on a shard is the guard of the copy. */
+static void a_backup_from_before_a_switch_is_not_repaired(void **state)
+{
+    (void)state;
+    char *file = mem_printf("%s/during", cluster_folder(cluster));
+    char *restored = mem_printf("file:%s/before", cluster_folder(cluster));
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --share 0.1 --manual-switch");
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    mem_free(ctl("store backup %s", file));
+    mem_free(ctl("store restore %s --store %s", file, restored));
+    mem_free(ctl("store repair --store %s", restored));
+
+    struct client *copy = client_connect(cluster_shard_port(cluster, 2));
+    char *get = mem_printf("HGET __sluice:fence guard:%s", id + 1);
+    char *open = client_ask(copy, get);
+    char *generation = mem_strndup(open, strcspn(open, ":"));
+    char *own = mem_printf("HSET __sluice:fence guard:%s %s:2", id + 1, generation);
+    assert_string_equal(strchr(open, ':'), ":1");
+    mem_free(client_ask(copy, own));
+    char *words = mem_printf("store repair --store %s", restored);
+    ctl_refused(words, "it was given the slots");
+
+    char *back = mem_printf("HSET __sluice:fence guard:%s %s", id + 1, open);
+    mem_free(client_ask(copy, back));
+    mem_free(ctl("abort %s --wait", id));
+    mem_free(back);
+    mem_free(words);
+    mem_free(own);
+    mem_free(generation);
+    mem_free(open);
+    mem_free(get);
+    client_close(copy);
+    mem_free(id);
+    mem_free(restored);
+    mem_free(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +211,7 @@ int main(void)
         cmocka_unit_test(an_open_migration_is_not_copied_unless_forced),
         cmocka_unit_test(a_restored_store_is_repaired_when_no_slot_has_moved_since),
         cmocka_unit_test(a_restored_store_that_missed_a_migration_is_not_repaired),
+        cmocka_unit_test(a_backup_from_before_a_switch_is_not_repaired),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
