@@ -150,7 +150,7 @@ void backend_lose(struct backend *backend, const char *why)
     backend->retry_at_us = loop_now_us(backend->shared->loop) +
                            (was_ready ? 0 : backoff_us(backend->failures, random_system()));
     counter_add(&counters_of(backend)->failures, 1);
-    if (was_any_sent && was_ready) {
+    if (was_any_sent && was_ready && backend->events.on_given_up != NULL) {
         backend_orphan(backend, backend->connection_id);
         backend->events.on_given_up(backend->events.context, backend, backend->connection_id);
     }

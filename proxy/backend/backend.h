@@ -27,8 +27,19 @@ enum backend_state {
     BACKEND_READY
 };
 
+/* What hello says, and what it may hear. */
+struct backend_hello {
+    uint64_t (*epoch)(void *context); /* adopted now */
+    /* The fence holds a larger epoch: read the store. Said again after the next adoption. */
+    void (*on_fenced)(void *context);
+    /* The fence is absent or names another process: take over, or wait for the operator. */
+    void (*on_unfenced)(void *context, const char *shard);
+    void *context;
+};
+
 /* What one thread's backends share. Filled by the owner; outlives them. */
 struct backend_shared {
+    struct backend_hello hello;
     struct loop *loop;
     struct request_pool *pool;
     struct counters *counters;
@@ -44,16 +55,12 @@ struct backend;
 
 /* How the owner hears of things; none may free the backend. */
 struct backend_events {
-    uint64_t (*epoch)(void *context); /* adopted now: what hello says */
     void (*on_ready)(void *context, struct backend *backend);
     /* Requests that were in flight have been told already. */
     void (*on_down)(void *context, struct backend *backend);
-    /* The fence holds a larger epoch: read the store. Said again after the next adoption. */
-    void (*on_fenced)(void *context, struct backend *backend);
-    /* The fence is absent or names another process: take over, or wait for the operator. */
-    void (*on_unfenced)(void *context, struct backend *backend);
     /* A connection was closed with requests on it that a shard may still execute: they count as in
-     * flight until CLIENT KILL ID of it has been answered (backend_killed). */
+     * flight until CLIENT KILL ID of it has been answered (backend_killed). Null: nothing that goes
+     * over this backend matters to a slot, and it counts no longer. */
     void (*on_given_up)(void *context, struct backend *backend, uint64_t connection_id);
     void *context;
 };

@@ -64,6 +64,7 @@ static void prepare(struct backend *backend)
 
 static void refuse(struct backend *backend, struct slice reply)
 {
+    const struct backend_hello *hello = &backend->shared->hello;
     bool is_fenced = slice_starts_with(reply, SLICE("-FENCED"));
     bool is_unfenced = slice_starts_with(reply, SLICE("-UNFENCED"));
     backend->refusal = is_fenced ? REFUSAL_FENCED : is_unfenced ? REFUSAL_UNFENCED : REFUSAL_OTHER;
@@ -74,9 +75,9 @@ static void refuse(struct backend *backend, struct slice reply)
         return; /* by what has just been told */
     }
     if (is_fenced) {
-        backend->events.on_fenced(backend->events.context, backend);
+        hello->on_fenced(hello->context);
     } else if (is_unfenced) {
-        backend->events.on_unfenced(backend->events.context, backend);
+        hello->on_unfenced(hello->context, backend->name);
     }
 }
 
@@ -98,9 +99,9 @@ static void on_hello(struct request *request)
 
 static void say_hello(struct backend *backend)
 {
+    const struct backend_hello *hello = &backend->shared->hello;
     char epoch[20], connection[20];
-    struct slice epoch_text = {
-        epoch, number_format_u64(epoch, backend->events.epoch(backend->events.context))};
+    struct slice epoch_text = {epoch, number_format_u64(epoch, hello->epoch(hello->context))};
     struct slice id_text = {connection, number_format_u64(connection, backend->connection_id)};
     const struct slice argv[] = {SLICE("EVAL"),
                                  script_text(SCRIPT_HELLO),

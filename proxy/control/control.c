@@ -115,8 +115,8 @@ static struct publisher *take_publisher(struct control *control, const char *sha
             return publisher;
         }
     }
-    struct publisher_events events = {epoch_of,  on_fenced, on_unfenced, on_fence_lost,
-                                      on_killed, on_learnt, on_surveyed, control};
+    struct publisher_events events = {on_unfenced, on_fence_lost, on_killed,
+                                      on_learnt,   on_surveyed,   control};
     return publisher_new(&control->shared, control->nworkers, &events);
 }
 
@@ -316,6 +316,7 @@ static void set_up_member(struct control *control)
 
 static void set_up_shared(struct control *control)
 {
+    control->shared.hello = (struct backend_hello){epoch_of, on_fenced, on_unfenced, control};
     control->shared.loop = control->loop;
     control->shared.pool = &control->pool;
     control->shared.counters = &control->counters;

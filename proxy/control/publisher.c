@@ -274,12 +274,6 @@ const struct fleet_facts *publisher_facts(const struct publisher *publisher)
 
 /* --- the connection -------------------------------------------------------------------------- */
 
-static uint64_t epoch_of(void *context)
-{
-    const struct publisher *publisher = context;
-    return publisher->events.epoch(publisher->events.context);
-}
-
 static void on_ready(void *context, struct backend *backend)
 {
     struct publisher *publisher = context;
@@ -298,37 +292,13 @@ static void on_down(void *context, struct backend *backend)
     publisher->has_facts = false;
 }
 
-static void on_fenced(void *context, struct backend *backend)
-{
-    const struct publisher *publisher = context;
-    (void)backend;
-    publisher->events.on_fenced(publisher->events.context);
-}
-
-static void on_unfenced(void *context, struct backend *backend)
-{
-    const struct publisher *publisher = context;
-    publisher->events.on_unfenced(publisher->events.context, backend_name(backend));
-}
-
-/* The control connection sends nothing that could be in flight for a slot. */
-static void on_given_up(void *context, struct backend *backend, uint64_t connection_id)
-{
-    (void)context;
-    backend_killed(backend, connection_id);
-}
-
 struct publisher *publisher_new(const struct backend_shared *shared, unsigned nworkers,
                                 const struct publisher_events *events)
 {
     struct publisher *publisher = mem_zalloc(sizeof(*publisher));
-    struct backend_events backend = {.epoch = epoch_of,
-                                     .on_ready = on_ready,
-                                     .on_down = on_down,
-                                     .on_fenced = on_fenced,
-                                     .on_unfenced = on_unfenced,
-                                     .on_given_up = on_given_up,
-                                     .context = publisher};
+    /* It sends nothing that could be in flight for a slot. */
+    struct backend_events backend = {
+        .on_ready = on_ready, .on_down = on_down, .context = publisher};
     publisher->shared = shared;
     publisher->events = *events;
     publisher->nworkers = nworkers;

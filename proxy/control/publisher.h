@@ -13,8 +13,7 @@
 struct publisher;
 
 struct publisher_events {
-    uint64_t (*epoch)(void *context);
-    void (*on_fenced)(void *context);
+    /* The fence is absent or names another process, as of backend_hello; seen after hello. */
     void (*on_unfenced)(void *context, const char *shard);
     /* A shard that had let us in has lost its fence: whoever has a connection is to close it. */
     void (*on_fence_lost)(void *context, const char *shard);

@@ -56,12 +56,6 @@ static void end_line(struct line *line)
 /* --- events of the connections ----------------------------------------------------------------
  */
 
-static uint64_t epoch_of(void *context)
-{
-    const struct line *line = context;
-    return line->aside->router->snapshot->topology->epoch;
-}
-
 static void on_answered(struct request *exchange)
 {
     end_line(exchange->owner);
@@ -108,21 +102,6 @@ static void on_down(void *context, struct backend *backend)
     end_line(context);
 }
 
-/* Only hello is refused, which these do not say. */
-static void on_refused(void *context, struct backend *backend)
-{
-    (void)context;
-    (void)backend;
-    ASSERT(false);
-}
-
-/* Whether it is executed after all is the same to everybody. */
-static void on_given_up(void *context, struct backend *backend, uint64_t connection_id)
-{
-    (void)context;
-    backend_killed(backend, connection_id);
-}
-
 /* --- life ------------------------------------------------------------------------------------ */
 
 static void on_client_gone(struct request *request)
@@ -138,13 +117,8 @@ static void open_line(struct aside *aside, unsigned shard, struct slice bytes)
     struct router *router = aside->router;
     struct line *line = &aside->lines[shard];
     const struct topology_shard *target = &router->snapshot->topology->shards[shard];
-    struct backend_events events = {.epoch = epoch_of,
-                                    .on_ready = on_ready,
-                                    .on_down = on_down,
-                                    .on_fenced = on_refused,
-                                    .on_unfenced = on_refused,
-                                    .on_given_up = on_given_up,
-                                    .context = line};
+    /* Whether it is executed after all is the same to everybody: nothing is given up. */
+    struct backend_events events = {.on_ready = on_ready, .on_down = on_down, .context = line};
     line->aside = aside;
     line->exchange = request_take(router_pool(router));
     line->exchange->owner = line;

@@ -5,12 +5,6 @@
 
 /* --- events of the connection ---------------------------------------------------------------- */
 
-static uint64_t epoch_of(void *context)
-{
-    const struct lane *lane = context;
-    return lane->router->snapshot->topology->epoch;
-}
-
 static void on_ready(void *context, struct backend *backend)
 {
     struct lane *lane = context;
@@ -27,19 +21,6 @@ static void on_down(void *context, struct backend *backend)
     }
 }
 
-static void on_fenced(void *context, struct backend *backend)
-{
-    const struct lane *lane = context;
-    (void)backend;
-    lane->router->events.on_fenced(lane->router->events.context);
-}
-
-static void on_unfenced(void *context, struct backend *backend)
-{
-    const struct lane *lane = context;
-    lane->router->events.on_unfenced(lane->router->events.context, backend_name(backend));
-}
-
 static void on_given_up(void *context, struct backend *backend, uint64_t connection_id)
 {
     const struct lane *lane = context;
@@ -52,13 +33,8 @@ static void on_given_up(void *context, struct backend *backend, uint64_t connect
 struct lane *lane_new(struct router *router, unsigned char protocol)
 {
     struct lane *lane = mem_zalloc(sizeof(*lane));
-    struct backend_events events = {.epoch = epoch_of,
-                                    .on_ready = on_ready,
-                                    .on_down = on_down,
-                                    .on_fenced = on_fenced,
-                                    .on_unfenced = on_unfenced,
-                                    .on_given_up = on_given_up,
-                                    .context = lane};
+    struct backend_events events = {
+        .on_ready = on_ready, .on_down = on_down, .on_given_up = on_given_up, .context = lane};
     lane->router = router;
     lane->backend = backend_new(&router->settings.backend, &events);
     backend_set_protocol(lane->backend, protocol);

@@ -22,12 +22,6 @@ struct private_lane {
 /* --- events of its connection ------------------------------------------------------------------
  */
 
-static uint64_t epoch_of(void *context)
-{
-    const struct private_lane *lane = context;
-    return lane->router->snapshot->topology->epoch;
-}
-
 static void on_ready(void *context, struct backend *backend)
 {
     struct private_lane *lane = context;
@@ -66,19 +60,6 @@ static void on_down(void *context, struct backend *backend)
     router_reply_seen(router);
 }
 
-static void on_fenced(void *context, struct backend *backend)
-{
-    const struct private_lane *lane = context;
-    (void)backend;
-    lane->router->events.on_fenced(lane->router->events.context);
-}
-
-static void on_unfenced(void *context, struct backend *backend)
-{
-    const struct private_lane *lane = context;
-    lane->router->events.on_unfenced(lane->router->events.context, backend_name(backend));
-}
-
 /* The lane may be gone before the kill is answered: the shard's shared lane keeps count. */
 static void on_given_up(void *context, struct backend *backend, uint64_t connection_id)
 {
@@ -100,13 +81,8 @@ struct private_lane *private_lane_open(struct router *router, unsigned slot, uns
     unsigned shard = snapshot_entry(router->snapshot, slot)->authority;
     const struct topology_shard *target = &router->snapshot->topology->shards[shard];
     struct private_lane *lane = mem_zalloc(sizeof(*lane));
-    struct backend_events events = {.epoch = epoch_of,
-                                    .on_ready = on_ready,
-                                    .on_down = on_down,
-                                    .on_fenced = on_fenced,
-                                    .on_unfenced = on_unfenced,
-                                    .on_given_up = on_given_up,
-                                    .context = lane};
+    struct backend_events events = {
+        .on_ready = on_ready, .on_down = on_down, .on_given_up = on_given_up, .context = lane};
     lane->router = router;
     lane->slot = slot;
     lane->protocol = protocol;

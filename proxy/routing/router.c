@@ -504,11 +504,31 @@ bool router_is_congested(const struct router *router)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+static uint64_t adopted_epoch(void *context)
+{
+    const struct router *router = context;
+    return router->snapshot->topology->epoch;
+}
+
+static void on_fenced(void *context)
+{
+    const struct router *router = context;
+    router->events.on_fenced(router->events.context);
+}
+
+static void on_unfenced(void *context, const char *shard)
+{
+    const struct router *router = context;
+    router->events.on_unfenced(router->events.context, shard);
+}
+
 struct router *router_new(const struct router_settings *settings,
                           const struct router_events *events)
 {
     struct router *router = mem_zalloc(sizeof(*router));
     router->settings = *settings;
+    router->settings.backend.hello =
+        (struct backend_hello){adopted_epoch, on_fenced, on_unfenced, router};
     router_tune(router, &settings->tuning);
     router->events = *events;
     router->mirrors_last = &router->mirrors_first;

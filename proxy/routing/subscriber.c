@@ -128,12 +128,6 @@ static void on_value(void *context, struct slice value)
 /* --- events of a connection --------------------------------------------------------------------
  */
 
-static uint64_t epoch_of(void *context)
-{
-    const struct line *line = context;
-    return line->subscriber->router->snapshot->topology->epoch;
-}
-
 static void on_ready(void *context, struct backend *backend)
 {
     struct line *line = context;
@@ -164,41 +158,14 @@ static void on_down(void *context, struct backend *backend)
     look_whether_settled(line->subscriber);
 }
 
-static void on_fenced(void *context, struct backend *backend)
-{
-    const struct line *line = context;
-    const struct router_events *events = &line->subscriber->router->events;
-    (void)backend;
-    events->on_fenced(events->context);
-}
-
-static void on_unfenced(void *context, struct backend *backend)
-{
-    const struct line *line = context;
-    const struct router_events *events = &line->subscriber->router->events;
-    events->on_unfenced(events->context, backend_name(backend));
-}
-
-/* Only the greeting is ever in flight on it, and that is never given up. */
-static void on_given_up(void *context, struct backend *backend, uint64_t connection_id)
-{
-    (void)context;
-    backend_killed(backend, connection_id);
-}
-
 /* --- lines -------------------------------------------------------------------------------------
  */
 
 static struct line *line_new(struct subscriber *subscriber)
 {
     struct line *line = mem_zalloc(sizeof(*line));
-    struct backend_events events = {.epoch = epoch_of,
-                                    .on_ready = on_ready,
-                                    .on_down = on_down,
-                                    .on_fenced = on_fenced,
-                                    .on_unfenced = on_unfenced,
-                                    .on_given_up = on_given_up,
-                                    .context = line};
+    /* Only the greeting is ever in flight on it. */
+    struct backend_events events = {.on_ready = on_ready, .on_down = on_down, .context = line};
     line->subscriber = subscriber;
     line->backend = backend_new(&subscriber->router->settings.backend, &events);
     backend_set_listening(line->backend, on_value, subscriber->message_max);

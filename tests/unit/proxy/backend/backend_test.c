@@ -59,17 +59,16 @@ static void on_down(void *context, struct backend *which)
     told.down++;
 }
 
-static void on_fenced(void *context, struct backend *which)
+static void on_fenced(void *context)
 {
     (void)context;
-    (void)which;
     told.fenced++;
 }
 
-static void on_unfenced(void *context, struct backend *which)
+static void on_unfenced(void *context, const char *shard)
 {
     (void)context;
-    (void)which;
+    assert_string_equal(shard, backend_name(backend));
     told.unfenced++;
 }
 
@@ -108,14 +107,14 @@ static void turn(void)
 static int start(void **state)
 {
     (void)state;
-    struct backend_events events = {on_epoch,    on_ready,    on_down, on_fenced,
-                                    on_unfenced, on_given_up, NULL};
+    struct backend_events events = {on_ready, on_down, on_given_up, NULL};
     memset(&told, 0, sizeof(told));
     epoch = 1;
     script_init();
     loop = loop_new();
     timer_init(&timer, loop, on_time, NULL);
-    shared = (struct backend_shared){.loop = loop,
+    shared = (struct backend_shared){.hello = {on_epoch, on_fenced, on_unfenced, NULL},
+                                     .loop = loop,
                                      .pool = &pool,
                                      .counters = &counters,
                                      .peer = "p1:0123456789abcdef",
