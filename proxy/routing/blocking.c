@@ -308,13 +308,20 @@ void blocking_settle(struct blocking *blocking)
     }
 }
 
+static void start_timer(struct blocking *blocking, uint64_t us)
+{
+    timer_start(&blocking->timer, (us + 999) / 1000);
+}
+
 /* Where the shard has the command, its own clock ends it. */
 static void on_deadline(void *context)
 {
     struct blocking *blocking = context;
-    /* A timer may ring a moment early; it is over all the same, for all who look. */
     uint64_t now = loop_update_now(blocking->router->settings.backend.loop);
-    blocking->deadline_us = blocking->deadline_us < now ? blocking->deadline_us : now;
+    if (now < blocking->deadline_us) {
+        start_timer(blocking, blocking->deadline_us - now); /* a timer may ring a moment early */
+        return;
+    }
     if (blocking->state == BLOCKING_IDLE) {
         blocking_decide(blocking);
     } else if (blocking->state == BLOCKING_WAITING && !private_lane_is_ready(blocking->lane)) {
@@ -421,8 +428,10 @@ static void take_places(struct blocking *blocking)
 
 static void set_deadline(struct blocking *blocking, uint64_t timeout_us)
 {
-    blocking->deadline_us = router_now_us(blocking->router) + timeout_us;
-    timer_start(&blocking->timer, (timeout_us + 999) / 1000);
+    /* Not the turn's time: the client may have sent it after that. */
+    uint64_t now = loop_update_now(blocking->router->settings.backend.loop);
+    blocking->deadline_us = now + timeout_us;
+    start_timer(blocking, timeout_us);
 }
 
 static struct blocking *blocking_new(struct router *router, struct request *request)

@@ -1,5 +1,6 @@
 #include "tests/support/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -145,16 +146,9 @@ bool process_is_running(struct process *process)
     return !process->has_ended;
 }
 
-void process_signal(struct process *process, int signal)
+static bool is_thread_stopped(const char *tasks, const char *thread)
 {
-    if (process_is_running(process)) {
-        (void)kill(process->pid, signal);
-    }
-}
-
-bool process_is_stopped(const struct process *process)
-{
-    char *path = mem_printf("/proc/%d/stat", (int)process->pid);
+    char *path = mem_printf("%s/%s/stat", tasks, thread);
     struct buffer text;
     bool is_stopped = false;
     buffer_init(&text, SIZE_MAX);
@@ -166,6 +160,35 @@ bool process_is_stopped(const struct process *process)
     buffer_fini(&text);
     mem_free(path);
     return is_stopped;
+}
+
+bool process_is_stopped(const struct process *process)
+{
+    char *tasks = mem_printf("/proc/%d/task", (int)process->pid);
+    DIR *threads = opendir(tasks);
+    bool is_stopped = threads != NULL;
+    struct dirent *thread;
+    while (is_stopped && (thread = readdir(threads)) != NULL) {
+        is_stopped = thread->d_name[0] == '.' || is_thread_stopped(tasks, thread->d_name);
+    }
+    if (threads != NULL) {
+        (void)closedir(threads);
+    }
+    mem_free(tasks);
+    return is_stopped;
+}
+
+void process_signal(struct process *process, int signal)
+{
+    if (!process_is_running(process) || kill(process->pid, signal) < 0 || signal != SIGSTOP) {
+        return;
+    }
+    /* kill() returns while the other cores still run its threads. */
+    uint64_t deadline = deadline_after_ms(KILL_MS);
+    while (process_is_running(process) && !process_is_stopped(process)) {
+        ASSERT(!deadline_is_over(deadline));
+        clock_sleep_ms(1);
+    }
 }
 
 void process_limit_files(struct process *process, uint64_t size_bytes)

@@ -26,8 +26,9 @@ void process_write(struct process *process, const char *text);
 pid_t process_pid(const struct process *process);
 const char *process_log_path(const struct process *process);
 bool process_is_running(struct process *process);
-/* By SIGSTOP. */
+/* By SIGSTOP, with all its threads. */
 bool process_is_stopped(const struct process *process);
+/* SIGSTOP: returns when it has taken effect. */
 void process_signal(struct process *process, int signal);
 /* A full disk, for this process alone: what would make any file larger than `size_bytes` fails from
  * now on, the last write before cut short. UINT64_MAX: no limit. */
