@@ -143,11 +143,13 @@ static void on_named(struct request *request)
 {
     struct backend *backend = request->owner;
     if (has_replied(request)) {
-        if (read_connection_id(backend, buffer_slice(&request->reply), &backend->connection_id)) {
-            say_hello(backend);
-        } else {
+        if (!read_connection_id(backend, buffer_slice(&request->reply), &backend->connection_id)) {
             backend->refusal = REFUSAL_OTHER;
             backend_lose(backend, "AUTH, CLIENT SETNAME, CLIENT ID or HELLO failed");
+        } else if (backend->greeting == GREETING_NAMED) {
+            backend_become_ready(backend);
+        } else {
+            say_hello(backend);
         }
     }
     give(request);

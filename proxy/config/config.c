@@ -68,6 +68,10 @@ static const struct option_spec specs[] = {
      "a dual write is answered after that even if the copy has not answered"},
     {"dual-write-ack", OPTION_TEXT, FIELD(dual_write_ack), "both", 0, 0, OPTION_RELOADABLE,
      "answer a dual write when \"both\" shards have it, or as soon as the \"source\" has"},
+    {"read-from", OPTION_TEXT, FIELD(read_from), "primary", 0, 0, OPTION_RELOADABLE,
+     "who answers what only reads: primary, prefer-replica, or the nearest of all"},
+    {"replica-lag-max", OPTION_DURATION, FIELD(replica_lag_max_ms), "1s", 100, 60000, OPTION_RELOADABLE,
+     "a replica's answer lacks nothing that was written longer ago than this"},
     {"store-timeout", OPTION_DURATION, FIELD(store_timeout_ms), "2s", 10, 60000, OPTION_RELOADABLE,
      "how long past its limit a hold waits for the store before clients get -UNAVAILABLE"},
     {"drain-timeout", OPTION_DURATION, FIELD(drain_timeout_ms), "5s", 0, 3600000, OPTION_RELOADABLE,
@@ -115,6 +119,11 @@ bool proxy_config_check(struct proxy_config *config, enum log_level *level, stru
         return error_set(err, "\"dual-write-ack\" must be both or source, not \"%s\"",
                          config->dual_write_ack);
     }
+    if (!read_policy_parse(config->read_from, &config->read_policy)) {
+        return error_set(err,
+                         "\"read-from\" must be primary, prefer-replica or nearest, not \"%s\"",
+                         config->read_from);
+    }
     if (!tls_auth_parse(config->tls_auth_clients, &config->auth_clients)) {
         return error_set(err, "\"tls-auth-clients\" must be yes, no or optional, not \"%s\"",
                          config->tls_auth_clients);
@@ -154,6 +163,7 @@ bool proxy_config_reload(struct proxy_config *config, enum log_level *level, str
               proxy_config_check(&fresh, level, err);
     if (ok) {
         config->limits = fresh.limits;
+        config->read_policy = fresh.read_policy;
         if (!options_adopt(&proxy_options, config, &fresh, &fixed)) {
             log_warn("changed options need a restart options=\"%s\"", fixed.text);
         }
