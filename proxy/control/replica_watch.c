@@ -38,6 +38,7 @@ struct shard_watch {
     uint64_t latency_us;            /* of the primary */
     struct watched *replicas[REPLICAS_MAX];
     unsigned nreplicas;
+    bool has_warned; /* of one that cannot be located */
 };
 
 struct replica_watch {
@@ -124,25 +125,30 @@ static void on_down(void *context, struct backend *backend)
 
 /* --- which there are ------------------------------------------------------------------------- */
 
-static bool locate(const struct topology_shard *shard, const struct address *address,
+/* A name would have to be looked up, over and over when that fails: this thread must not wait. */
+static bool locate(struct shard_watch *shard, const struct address *address,
                    struct endpoint *endpoint)
 {
     struct error err;
-    if (!address_resolve(address, endpoint, &err)) {
-        log_warn("replica has no address shard=%s why=\"%s\"", shard->name, err.text);
+    if (!endpoint_of_number(endpoint, address->host, address->port, &err)) {
+        if (!shard->has_warned) {
+            log_warn("replica announces no number, and is not read from shard=%s host=%s",
+                     shard->target->name, address->host);
+        }
+        shard->has_warned = true;
         return false;
     }
-    if (shard->is_tls) {
+    if (shard->target->is_tls) {
         (void)snprintf(endpoint->tls_host, sizeof(endpoint->tls_host), "%s", address->host);
     }
     return true;
 }
 
-/* Null: its name cannot be resolved. */
+/* Null: it cannot be located. */
 static struct watched *watched_new(struct shard_watch *shard, const struct address *address)
 {
     struct endpoint endpoint;
-    if (!locate(shard->target, address, &endpoint)) {
+    if (!locate(shard, address, &endpoint)) {
         return NULL;
     }
     struct watched *watched = mem_zalloc(sizeof(*watched));

@@ -18,7 +18,7 @@ struct reader {
     struct replica_reads *reads;
     struct replica *replica;
     struct backend *backend;
-    uint64_t ready_us; /* since when it stands, or later */
+    uint64_t ready_us; /* what is known to be level since then may be read over it */
     struct turn_task proof_task;
     struct request_queue answered; /* not proven yet */
 };
@@ -129,6 +129,10 @@ static void on_proof(struct request *proof)
     bool is_proven = proves(reader, proof);
     reader->answered = (struct request_queue){.count = 0};
     give(reader, proof);
+    if (!is_proven) {
+        reader->ready_us =
+            clock_now_us(); /* not asked again before it has shown to be level anew */
+    }
     struct request *read;
     while ((read = request_queue_pop(&answered)) != NULL) {
         if (is_proven) {

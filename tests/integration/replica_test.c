@@ -198,6 +198,12 @@ static void put(const char *name, const char *value)
     }
 }
 
+static void reload(const char *policy, unsigned lag_max_ms)
+{
+    write_conf(policy, lag_max_ms);
+    process_signal(cluster_proxy(cluster, 0), SIGHUP);
+}
+
 /* --- tests ------------------------------------------------------------------------------------ */
 
 static void replicas_read_by_turns_and_the_primary_writes(void **state)
@@ -313,17 +319,50 @@ static void what_was_written_longer_ago_than_the_bound_is_seen(void **state)
     wait_for_replicas("new");
 }
 
-static void reload(const char *policy, unsigned lag_max_ms)
-{
-    write_conf(policy, lag_max_ms);
-    process_signal(cluster_proxy(cluster, 0), SIGHUP);
-}
-
 static void set_delays(uint64_t of_primary_us, uint64_t of_first_us, uint64_t of_second_us)
 {
     forwarder_set(cluster_link(cluster, 0), NULL, &(struct weather){.delay_us = of_primary_us});
     forwarder_set(replicas[0].link, NULL, &(struct weather){.delay_us = of_first_us});
     forwarder_set(replicas[1].link, NULL, &(struct weather){.delay_us = of_second_us});
+}
+
+/* It sleeps through everything: its connections to the primary are ended, those to the replicas
+ * stand, and the slot's keys are gone from both. */
+static void a_proxy_that_wakes_up_late_reads_nothing_that_has_moved(void **state)
+{
+    char words[64], command[64];
+    struct buffer pending, reply;
+    (void)state;
+    buffer_init(&pending, SIZE_MAX);
+    buffer_init(&reply, SIZE_MAX);
+    reload("prefer-replica", PATIENCE_MS);
+    put(key, "old");
+    wait_for_replicas("old");
+    int fd = raw_connect(cluster_proxy_port(cluster, 0));
+    process_signal(cluster_proxy(cluster, 0), SIGSTOP);
+    (void)snprintf(words, sizeof(words), "move %u --to s2 --wait", slot_of(key));
+    mem_free(cluster_ctl_ok(cluster, words));
+    mem_free(cluster_ctl_ok(cluster, "finalize --wait"));
+    (void)snprintf(command, sizeof(command), "EXISTS %s", key);
+    WAIT_UNTIL(client_gets(replicas[0].direct, command, ":0"), PATIENCE_MS);
+    WAIT_UNTIL(client_gets(replicas[1].direct, command, ":0"), PATIENCE_MS);
+    (void)snprintf(command, sizeof(command), "GET %s\r\n", key);
+    for (unsigned i = 0; i < READS; i++) {
+        assert_true(raw_send(fd, slice_of(command)));
+    }
+    process_signal(cluster_proxy(cluster, 0), SIGCONT);
+    for (unsigned i = 0; i < READS; i++) {
+        buffer_clear(&reply);
+        assert_true(raw_read_reply(fd, &pending, &reply));
+        assert_true(slice_equal(buffer_slice(&reply), SLICE("$3\r\nold\r\n")));
+    }
+    (void)close(fd);
+    buffer_fini(&pending);
+    buffer_fini(&reply);
+    (void)snprintf(words, sizeof(words), "move %u --to s1 --wait --finalize-after 0", slot_of(key));
+    mem_free(cluster_ctl_ok(cluster, words));
+    reload("prefer-replica", LAG_MAX_MS);
+    wait_for_replicas("old");
 }
 
 static void the_nearest_is_read_wherever_it_is(void **state)
@@ -372,6 +411,7 @@ int main(void)
         cmocka_unit_test(a_slot_in_a_migration_is_read_from_its_owner),
         cmocka_unit_test(replicas_that_hang_are_done_without),
         cmocka_unit_test(what_was_written_longer_ago_than_the_bound_is_seen),
+        cmocka_unit_test(a_proxy_that_wakes_up_late_reads_nothing_that_has_moved),
         cmocka_unit_test(the_nearest_is_read_wherever_it_is),
         cmocka_unit_test(metrics_and_stats_tell_of_replicas),
     };
