@@ -37,28 +37,16 @@ static void hand_out(struct control *control, struct acl *acl)
     }
 }
 
-static bool is_loopback(const char *listen, bool *result, struct error *err)
-{
-    struct address address;
-    struct endpoint endpoint;
-    if (!address_parse(slice_of(listen), &address, err) ||
-        !address_resolve(&address, &endpoint, err)) {
-        return false;
-    }
-    *result = endpoint_is_loopback(&endpoint);
-    return true;
-}
-
 static bool check_address(const char *option, const char *listen, struct error *err)
 {
-    bool is_safe = true;
+    bool is_public = false;
     if (listen == NULL || strcmp(listen, LISTEN_NONE) == 0) {
         return true;
     }
-    if (!is_loopback(listen, &is_safe, err)) {
+    if (!address_is_public(slice_of(listen), &is_public, err)) {
         return error_prefix(err, "--%s", option);
     }
-    return is_safe ||
+    return !is_public ||
            error_set(err,
                      "\"%s\" is %s, which others can reach, and the default user needs no "
                      "password: set \"requirepass\" or \"aclfile\", or listen on 127.0.0.1, or say "
