@@ -5,8 +5,7 @@
  *
  * One request to a connection. Whatever a client does is bounded: the number of connections (more
  * wait in the listener's backlog), the bytes of a head, and the time from accept to close. A body
- * is read and dropped. Written on loop.h and not on libevent's evhttp, which in 2.1 can bound
- * neither the connections nor the whole time of a request. One thread: the loop's. */
+ * is read and dropped. One thread: the loop's. */
 #ifndef LIB_NET_HTTP_H
 #define LIB_NET_HTTP_H
 
