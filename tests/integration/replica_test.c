@@ -77,7 +77,8 @@ static void find_key(char *name, size_t size, unsigned other_slot)
         char command[64];
         (void)snprintf(name, size, "k%u", i);
         (void)snprintf(command, sizeof(command), "SET %s old", name);
-        expect(client, command, "+OK");
+        WAIT_UNTIL(client_gets(client, command, "+OK"),
+                   PATIENCE_MS); /* s1 may be let in just now */
         (void)snprintf(command, sizeof(command), "EXISTS %s", name);
         if (client_gets(primary, command, ":1") && slot_of(name) != other_slot) {
             return;

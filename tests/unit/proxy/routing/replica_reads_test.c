@@ -287,6 +287,19 @@ static void a_replica_that_is_not_known_to_be_level_is_not_asked(void **state)
     (void)close(fd);
 }
 
+static void what_was_level_is_not_asked_for_ever(void **state)
+{
+    (void)state;
+    int fd = rig_connect(&rig);
+    wait_for_replica(fd);
+    uint64_t now = clock_now_us();
+    RIG_UNTIL(&rig, clock_now_us() > now + SHORT_LAG_MS * 1000, PATIENCE_MS);
+    uint64_t before = answered() + resent();
+    expect_get(fd, PRIMARY);
+    assert_int_equal(answered() + resent(), before);
+    (void)close(fd);
+}
+
 /* It was level before its process, or the connection, was another one. */
 static void what_was_level_before_the_connection_stood_may_be_another_process(void **state)
 {
@@ -475,6 +488,7 @@ int main(void)
         RIG_IN_BOTH(replies_keep_their_order_and_their_size, start, stop),
         RIG_IN_BOTH(a_replica_with_another_fence_proves_nothing, start, stop),
         RIG_IN_BOTH(a_replica_that_is_not_known_to_be_level_is_not_asked, start, stop),
+        RIG_IN_BOTH(what_was_level_is_not_asked_for_ever, start_short, stop),
         RIG_IN_BOTH(what_was_level_before_the_connection_stood_may_be_another_process, start, stop),
         RIG_IN_BOTH(an_error_of_a_replica_is_nobody_s_answer, start, stop),
         RIG_IN_BOTH(slots_in_a_migration_are_read_from_their_owner, start, stop),
