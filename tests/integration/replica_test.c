@@ -1,5 +1,5 @@
-/* Reads from replicas, with real ones: s1 has two, behind wires that can be slow, and which follow
- * their primary over a wire that can be cut. */
+/* Reads from replicas, with real ones: s1 has two that want a password, behind wires that can be
+ * slow, and which follow their primary over a wire that can be cut. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -54,7 +54,16 @@ static void write_conf(const char *policy, unsigned lag_max_ms)
 static void start_replica(struct replica *replica)
 {
     char command[64];
-    const char *const options[] = {"--repl-diskless-load", "swapdb", NULL};
+    const char *const options[] = {"--repl-diskless-load",
+                                   "swapdb",
+                                   "--user",
+                                   "sluice",
+                                   "on",
+                                   ">secret",
+                                   "~*",
+                                   "&*",
+                                   "+@all",
+                                   NULL};
     replica->server = redis_server_start(options);
     replica->link = forwarder_start(redis_server_port(replica->server));
     replica->direct = client_connect(redis_server_port(replica->server));
@@ -63,6 +72,7 @@ static void start_replica(struct replica *replica)
     expect(replica->direct, command, "+OK");
     (void)snprintf(command, sizeof(command), "REPLICAOF 127.0.0.1 %u", forwarder_port(upstream));
     expect(replica->direct, command, "+OK");
+    expect(replica->direct, "ACL SETUSER default off", "+OK"); /* as whom we stay logged in */
 }
 
 static unsigned slot_of(const char *name)
@@ -106,7 +116,18 @@ static bool is_usable(const struct replica *replica)
 
 static int start(void **state)
 {
-    const char *const redis_options[] = {"--repl-diskless-sync-delay", "0", NULL};
+    static const char *const redis_options[] = {"--repl-diskless-sync-delay",
+                                                "0",
+                                                "--user",
+                                                "sluice",
+                                                "on",
+                                                ">secret",
+                                                "~*",
+                                                "&*",
+                                                "+@all",
+                                                NULL};
+    static const char *const login[] = {"SLUICE_SHARD_USER=sluice", "SLUICE_SHARD_PASSWORD=secret",
+                                        NULL};
     (void)state;
     folder = scratch_folder("replica");
     conf = mem_printf("%s/proxy.conf", folder);
@@ -116,6 +137,7 @@ static int start(void **state)
                                                             .has_migrator = true,
                                                             .has_links = true,
                                                             .redis_options = redis_options,
+                                                            .proxy_environment = login,
                                                             .proxy_arguments = arguments});
     upstream = forwarder_start(cluster_shard_port(cluster, 0));
     for (unsigned i = 0; i < REPLICAS; i++) {
