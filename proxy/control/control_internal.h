@@ -110,8 +110,10 @@ void learning_fini(struct control *control);
 /* users.c: reads the users again and hands them to the workers, as SIGHUP and ACL LOAD ask. False:
  * they stay as they are. */
 bool users_load(struct control *control, struct error *err) __attribute__((warn_unused_result));
-/* The same users, by the commands that are known now. */
-void users_learn(struct control *control);
+/* The same users by the commands of another table, for the workers to take both at once: rules
+ * count by a table's ids, and one with those of another would be judged as other commands'. */
+bool users_learn(struct control *control, const struct command_table *table, struct error *err)
+    __attribute__((warn_unused_result));
 void users_fini(struct control *control);
 /* listening.c: the listeners, by worker. Null with a message; the caller's to close
  * until the workers have them, and to free with mem_free. */
