@@ -62,8 +62,9 @@ struct engine {
     struct scanner backfill;
     struct verifier verifier;
     bool has_verifier;
-    uint64_t reverse_made;  /* the base whose metadata of the way back we have made */
-    uint64_t hold_began_us; /* 0: no hold */
+    uint64_t backfill_us, verify_us; /* that the walks took, interruptions left out */
+    uint64_t reverse_made;           /* the base whose metadata of the way back we have made */
+    uint64_t hold_began_us;          /* 0: no hold */
     struct hold_steps hold_steps;
     uint64_t hold_deadline_us;   /* 0: none */
     uint64_t quiet_since_us;     /* the dirty set has stayed below cutover_keys; 0: it has not */
