@@ -64,6 +64,11 @@ struct topology *store_read(struct store *store, bool *is_missing, struct error 
     return store->operations->read(store, is_missing, err);
 }
 
+bool store_may_write(struct store *store, struct error *err)
+{
+    return store->operations->may_write == NULL || store->operations->may_write(store, err);
+}
+
 static enum newest_result peek(struct store *store, uint64_t *epoch, struct error *err)
 {
     const struct store_operations *operations = store->operations;

@@ -47,6 +47,10 @@ const char *store_url(const struct store *store);
  * null) is set and the message says to run `sluicectl init`. */
 struct topology *store_read(struct store *store, bool *is_missing, struct error *err)
     __attribute__((warn_unused_result));
+/* False with a message when this user is not allowed to write there, which only an operator
+ * changes: asked by a program at its start. What may pass by itself (nobody answers, a full disk)
+ * is no reason to refuse. */
+bool store_may_write(struct store *store, struct error *err) __attribute__((warn_unused_result));
 /* The newest epoch, cheaply: for asking "has anything changed?" between two batches. With an open
  * watch it may be what that told a moment ago; store_read tells for certain. */
 bool store_epoch(struct store *store, uint64_t *epoch, struct error *err)

@@ -25,15 +25,23 @@ struct lease {
     bool has_failed; /* said once */
     /* Shared. */
     atomic_uint_least64_t epoch;
-    atomic_uint_least64_t leads_until_us; /* 0: another leads */
+    atomic_uint_least64_t leads_until_us;   /* 0: another leads */
+    atomic_uint_least64_t reserve_until_us; /* the store has said that another leads; 0: not */
     atomic_bool is_stopping;
     atomic_bool is_done;
+    pthread_mutex_t failure_lock;
+    struct error failure; /* the last one; under the lock */
 };
 
 static void note(struct lease *lease, const struct error *failure)
 {
     if (failure != NULL && !lease->has_failed) {
         log_warn("lease cannot be renewed reason=\"%s\"", failure->text);
+    }
+    if (failure != NULL) {
+        (void)pthread_mutex_lock(&lease->failure_lock);
+        lease->failure = *failure;
+        (void)pthread_mutex_unlock(&lease->failure_lock);
     }
     lease->has_failed = failure != NULL;
 }
@@ -59,8 +67,9 @@ static void lead(struct lease *lease)
         note(lease, &err);
         return; /* runs out by itself */
     }
-    atomic_store(&lease->leads_until_us,
-                 leads ? asked_us + (uint64_t)STORE_LEAD_MS * 1000 : (uint64_t)0);
+    uint64_t until_us = asked_us + (uint64_t)STORE_LEAD_MS * 1000;
+    atomic_store(&lease->reserve_until_us, leads ? (uint64_t)0 : until_us);
+    atomic_store(&lease->leads_until_us, leads ? until_us : (uint64_t)0);
     if (leads != led) {
         log_info("%s id=%s", leads ? "leading" : "in reserve", lease->member.id);
     }
@@ -92,12 +101,15 @@ struct lease *lease_start(const char *store_url, const struct store_member *memb
                           struct error *err)
 {
     struct store *store = store_open(store_url, err);
-    if (store == NULL) {
+    if (store == NULL || !store_may_write(store, err)) {
+        store_close(store);
         return NULL;
     }
     struct lease *lease = mem_zalloc(sizeof(*lease));
     lease->store = store;
     lease->member = *member;
+    (void)pthread_mutex_init(&lease->failure_lock, NULL);
+    (void)error_set(&lease->failure, "the store does not answer");
     atomic_store(&lease->epoch, member->epoch);
     if (renew(lease)) {
         lead(lease);
@@ -111,6 +123,20 @@ bool lease_leads(const struct lease *lease)
 {
     /* A test of the tests, and of what leadership is not for: all believe that they lead. */
     return FAIL_POINT("rule.all-lead") || clock_now_us() < atomic_load(&lease->leads_until_us);
+}
+
+enum lease_state lease_state(struct lease *lease, struct error *why)
+{
+    if (lease_leads(lease)) {
+        return LEASE_LEADS;
+    }
+    if (clock_now_us() < atomic_load(&lease->reserve_until_us)) {
+        return LEASE_IN_RESERVE;
+    }
+    (void)pthread_mutex_lock(&lease->failure_lock);
+    *why = lease->failure;
+    (void)pthread_mutex_unlock(&lease->failure_lock);
+    return LEASE_LOST;
 }
 
 void lease_set_epoch(struct lease *lease, uint64_t epoch)
@@ -129,6 +155,7 @@ bool lease_end(struct lease *lease, uint64_t deadline_us)
     }
     (void)pthread_join(lease->thread, NULL);
     store_close(lease->store);
+    (void)pthread_mutex_destroy(&lease->failure_lock);
     mem_free(lease);
     return true;
 }

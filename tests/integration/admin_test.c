@@ -364,6 +364,24 @@ static void a_public_endpoint_needs_a_token_or_a_second_word(void **state)
     }
 }
 
+/* A copy of the store that may be read and not be written, for root neither. */
+#define READ_ONLY_STORE                                             \
+    "rm -rf sealed; cp -r ${S#file:} sealed; chmod -R a-w sealed; " \
+    "[ $(id -u) != 0 ] || AS='setpriv --bounding-set=-dac_override'; $AS timeout 30 "
+#define UNSEAL "; CODE=$?; chmod -R u+w sealed; exit $CODE"
+
+static void who_may_not_write_the_store_does_not_start(void **state)
+{
+    static const char why[] = "cannot write \"sealed/members\": Permission denied: give this user";
+    (void)state;
+    expect_code(READ_ONLY_STORE "$BIN/sluice-proxy --store file:sealed --listen 127.0.0.1:0 "
+                                "--admin 127.0.0.1:0" UNSEAL,
+                1, why);
+    expect_code(READ_ONLY_STORE
+                "$BIN/sluice-migrator --store file:sealed --admin 127.0.0.1:0" UNSEAL,
+                1, why);
+}
+
 static void a_check_of_the_configuration_looks_where_strangers_get_in(void **state)
 {
 #define CHECK "timeout 30 $BIN/sluice-proxy --store $S --check-config "
@@ -395,6 +413,7 @@ int main(void)
         cmocka_unit_test(tokens_are_not_shown),
         cmocka_unit_test(certificates_are_reloaded_while_connections_stay),
         cmocka_unit_test(a_public_endpoint_needs_a_token_or_a_second_word),
+        cmocka_unit_test(who_may_not_write_the_store_does_not_start),
         cmocka_unit_test(a_check_of_the_configuration_looks_where_strangers_get_in),
     };
     return cmocka_run_group_tests(tests, start, stop);
