@@ -21,8 +21,9 @@ struct lease {
     /* The thread's, once it runs. */
     struct store *store;
     struct store_member member;
-    uint64_t renewed_us;
-    bool has_failed; /* said once */
+    uint64_t started_us, renewed_us;
+    bool has_failed;     /* said once */
+    bool knows_namesake; /* asked once */
     /* Shared. */
     atomic_uint_least64_t epoch;
     atomic_uint_least64_t leads_until_us;   /* 0: another leads */
@@ -75,6 +76,16 @@ static void lead(struct lease *lease)
     }
 }
 
+/* Once our own past, if we were killed, is forgotten. */
+static void look_for_namesake(struct lease *lease)
+{
+    if (!lease->knows_namesake &&
+        clock_now_us() > lease->started_us + (STORE_LEASE_MS + RENEW_PERIOD_MS) * 1000) {
+        lease->knows_namesake = true;
+        store_warn_of_namesake(lease->store, &lease->member);
+    }
+}
+
 static void *run(void *context)
 {
     struct lease *lease = context;
@@ -82,6 +93,7 @@ static void *run(void *context)
         bool is_due = clock_now_us() - lease->renewed_us >= RENEW_PERIOD_MS * 1000;
         if (!is_due || renew(lease)) {
             lead(lease);
+            look_for_namesake(lease);
         }
         for (uint64_t ms = 0; ms < LEAD_PERIOD_MS && !atomic_load(&lease->is_stopping);
              ms += PIECE_MS) {
@@ -108,6 +120,7 @@ struct lease *lease_start(const char *store_url, const struct store_member *memb
     struct lease *lease = mem_zalloc(sizeof(*lease));
     lease->store = store;
     lease->member = *member;
+    lease->started_us = clock_now_us();
     (void)pthread_mutex_init(&lease->failure_lock, NULL);
     (void)error_set(&lease->failure, "the store does not answer");
     atomic_store(&lease->epoch, member->epoch);
