@@ -16,6 +16,9 @@ enum read_policy {
 #undef X
 };
 
+/* For the table of options. */
+#define READ_POLICY_WORDS "primary|prefer-replica|nearest"
+
 bool read_policy_parse(const char *word, enum read_policy *policy)
     __attribute__((warn_unused_result));
 
