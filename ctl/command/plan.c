@@ -276,9 +276,9 @@ static enum command_result plan_drain_run(struct command_run *run, struct error 
     return dry_run(run, planning_drain, err);
 }
 
-static const struct command_option split_options[] = {OPTION_TO, OPTION_SHARE, OPTIONS_PACE};
-static const struct command_option move_options[] = {OPTION_TO, OPTIONS_PACE};
-static const struct command_option pace_options[] = {OPTIONS_PACE};
+static const struct option_spec split_options[] = {OPTION_TO, OPTION_SHARE, OPTIONS_PACE};
+static const struct option_spec move_options[] = {OPTION_TO, OPTIONS_PACE};
+static const struct option_spec pace_options[] = {OPTIONS_PACE};
 
 #define PLAN_ABOUT                                                                                \
     "Prints what the command of that name would move: slots, keys (counted, or estimated from "   \

@@ -31,6 +31,14 @@ struct hold_steps {
     uint64_t guards_us;
 };
 
+/* Whether the owner has on disk and replicas what it was given; see settle.c. */
+struct settling {
+    uint64_t generation;   /* that the rest is of */
+    uint64_t offset;       /* of replication, at its beginning */
+    uint64_t seen_idle_us; /* no sync of the append-only file was running; 0: not seen yet */
+    bool is_over;
+};
+
 struct engine {
     const struct migrator_settings *settings;
     const atomic_bool *is_stopping;
@@ -64,6 +72,7 @@ struct engine {
     uint64_t
         clocks_agreed_us; /* when the shards' clocks were last found to agree; 0: they did not */
     unsigned holds_undone_in_a_row;
+    struct settling settling;
     uint64_t unreachable_since_us; /* the shard to purge; 0: it is there */
     bool is_closed;                /* by us, and journalled */
     uint64_t preflight_digest;     /* of the findings in the last record of a preflight; 0: none */
