@@ -385,11 +385,10 @@ void backend_flush(void *context)
         buffer_consume(&backend->out, count);
         backend->written += count;
     }
-    if (backend->out.capacity > KEPT_OUT_BYTES) {
-        buffer_recycle(&backend->out, KEPT_OUT_BYTES);
-    }
     if (backend->begun != NULL) {
-        backend_begun_is_written(backend);
+        backend_begun_is_written(backend); /* the room is soon needed again */
+    } else if (backend->out.capacity > KEPT_OUT_BYTES) {
+        buffer_recycle(&backend->out, KEPT_OUT_BYTES);
     }
 }
 

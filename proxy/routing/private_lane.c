@@ -323,11 +323,12 @@ void private_lanes_expel(struct router *router, const char *shard)
     }
 }
 
-void private_lanes_end(struct router *router)
+void private_lanes_end_uploads(struct router *router)
 {
     struct private_lane *lane;
     for (lane = first_lane(router); lane != NULL; lane = next_lane(router)) {
-        backend_expel(lane->backend);
+        if (lane->use == PRIVATE_LANE_UPLOADS) {
+            backend_expel(lane->backend);
+        }
     }
-    ASSERT(router->private_lanes == NULL);
 }

@@ -576,7 +576,6 @@ void router_free(struct router *router)
     unsigned nlanes = router->nlanes;
     ASSERT(router->subscribers == NULL); /* the clients are gone */
     router->nlanes = 0; /* what the backends give back finds no lane, and is told so */
-    private_lanes_end(router);
     for (unsigned i = 0; i < nlanes; i++) {
         struct request_queue orphaned = {.count = 0};
         lane_free_both(router->lanes[i], &orphaned);
@@ -585,6 +584,7 @@ void router_free(struct router *router)
     fail_all(router, &router->held);
     dual_write_forget_all(router);
     asides_forget_all(router);
+    private_lanes_end_uploads(router);
     mem_free(router->scripts);
     loop_cancel(router->settings.backend.loop, &router->drain_task);
     blocking_fini(router);

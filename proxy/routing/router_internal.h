@@ -96,8 +96,8 @@ void private_lanes_adopt(struct router *router, const struct snapshot *older);
 bool private_lanes_have_ended(const struct router *router, const char *shard);
 void private_lanes_tick(struct router *router);
 void private_lanes_expel(struct router *router, const char *shard);
-/* On router_free: what is still under way on them, for clients that are gone, is told. */
-void private_lanes_end(struct router *router);
+/* On router_free: what is whole, and whose clients are gone, has not been waited for. */
+void private_lanes_end_uploads(struct router *router);
 
 /* subscriber.c: after the newer snapshot rules. */
 void subscribers_adopt(struct router *router);
