@@ -540,11 +540,12 @@ static void go_on(struct client *client)
     }
 }
 
+/* Not one that was answered in this turn: what it waited for is about to be written. */
 static bool is_idle(const struct client *client, uint64_t now)
 {
     uint64_t limit = client->host->limits->idle_us;
-    return limit > 0 && client->first == NULL && now - client->active_us > limit &&
-           client_class_of(client) != CLIENT_CLASS_PUBSUB;
+    return limit > 0 && client->first == NULL && !client->task.is_queued &&
+           now - client->active_us > limit && client_class_of(client) != CLIENT_CLASS_PUBSUB;
 }
 
 /* What only time brings about. */
