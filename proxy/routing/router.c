@@ -566,6 +566,7 @@ void router_free(struct router *router)
     fail_all(router, &router->held);
     dual_write_forget_all(router);
     asides_forget_all(router);
+    splits_fini(router);
     mem_free(router->scripts);
     loop_cancel(router->settings.backend.loop, &router->drain_task);
     blocking_fini(router);

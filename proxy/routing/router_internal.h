@@ -8,6 +8,7 @@
 #include "proxy/routing/waiters.h"
 
 struct dual_write;
+struct split;
 struct subscriber;
 struct aside;
 
@@ -40,6 +41,8 @@ struct router {
     unsigned nlanes;
     bool has_resp3; /* some lane to a shard has, or had, one of RESP3 beside it */
     struct request_queue held;
+    struct split *splits; /* recycled */
+    unsigned nsplits;
     struct private_lane *private_lanes;         /* all open ones */
     struct subscriber *subscribers;             /* all clients' */
     struct blocking *blockings, *last_blocking; /* all clients' blocked commands, oldest first */
@@ -101,6 +104,9 @@ void subscribers_adopt(struct router *router);
 bool subscribers_have_caught_up(const struct router *router);
 void subscribers_tick(struct router *router);
 void subscribers_expel(struct router *router, const char *shard);
+
+/* split.c */
+void splits_fini(struct router *router);
 
 /* blocking.c */
 void blocking_init(struct router *router);
