@@ -9,11 +9,14 @@
     X(shard_add)      \
     X(shard_remove)   \
     X(shard_accept)   \
+    X(shard_set)      \
+    X(shard_failover) \
     X(shard_list)     \
     X(plan_split)     \
     X(plan_move)      \
     X(plan_rebalance) \
     X(plan_drain)     \
+    X(plan_failover)  \
     X(split)          \
     X(move)           \
     X(rebalance)      \

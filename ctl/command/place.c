@@ -29,6 +29,15 @@ static bool parse_sentinels(const char *text, struct topology_shard *shard, stru
     return true;
 }
 
+bool place_parse_server(const char *text, struct topology_shard *shard, struct error *err)
+{
+    return (shard_address_parse(slice_of(text), shard) && shard->port != 0) ||
+           error_set(err,
+                     "\"%s\" is not of the form HOST:PORT (an IPv6 HOST in brackets), or "
+                     "tls:HOST:PORT",
+                     text);
+}
+
 bool place_parse(const char *text, struct topology_shard *shard, struct error *err)
 {
     memset(shard, 0, sizeof(*shard));
@@ -47,11 +56,5 @@ bool place_parse(const char *text, struct topology_shard *shard, struct error *e
     if (strncmp(place, SENTINEL_SCHEME, strlen(SENTINEL_SCHEME)) == 0) {
         return parse_sentinels(place + strlen(SENTINEL_SCHEME), shard, err);
     }
-    if (!shard_address_parse(slice_of(place), shard) || shard->port == 0) {
-        return error_set(err,
-                         "\"%s\" is not of the form HOST:PORT (an IPv6 HOST in brackets), or "
-                         "tls:HOST:PORT",
-                         place);
-    }
-    return true;
+    return place_parse_server(place, shard, err);
 }

@@ -12,4 +12,8 @@
 bool place_parse(const char *text, struct topology_shard *shard, struct error *err)
     __attribute__((warn_unused_result));
 
+/* HOST:PORT or tls:HOST:PORT alone: fills host, port and is_tls. */
+bool place_parse_server(const char *text, struct topology_shard *shard, struct error *err)
+    __attribute__((warn_unused_result));
+
 #endif

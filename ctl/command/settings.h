@@ -35,6 +35,7 @@ struct settings {
     uint64_t weight;
     bool is_adopting;
     bool serve_empty;
+    bool accepts_loss;
 };
 
 struct command_option {

@@ -1,8 +1,9 @@
-/* sluicectl shard add|remove|accept|list. */
+/* sluicectl shard add|remove|accept|set|list. */
 #include "ctl/command/all.h"
 #include "ctl/command/place.h"
 #include "ctl/command/shards.h"
 #include "lib/cluster/bootstrap.h"
+#include "lib/cluster/readdress.h"
 
 static enum command_result tell_done(struct command_run *run, const char *name, const char *done)
 {
@@ -96,6 +97,32 @@ const struct command command_shard_accept = {
     .run = shard_accept_run,
 };
 
+static enum command_result shard_set_run(struct command_run *run, struct error *err)
+{
+    struct topology_shard place;
+    bool is_changed = false;
+    if (!place_parse(run->arguments[0], &place, err)) {
+        return COMMAND_USAGE;
+    }
+    if (!cluster_readdress(run->store, &place, &is_changed, err)) {
+        return COMMAND_FAILED;
+    }
+    return tell_done(run, place.name, is_changed ? "set" : "is so already");
+}
+
+const struct command command_shard_set = {
+    .name = "shard set",
+    .arguments = "NAME=PLACE",
+    .text = "another address, or other Sentinels, of a shard",
+    .about = "For a shard that is the same process at another address, speaks TLS there, or is "
+             "watched by other Sentinels:\nPLACE is HOST:PORT, tls:HOST:PORT, or "
+             "sentinel://MASTER@HOST:PORT,... . The process that is found there must\nbe the one "
+             "that the topology names; for a replica of it there is shard failover.",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = shard_set_run,
+};
+
 static enum command_result shard_list_run(struct command_run *run, struct error *err)
 {
     struct topology *topology = store_read(run->store, NULL, err);
@@ -103,11 +130,14 @@ static enum command_result shard_list_run(struct command_run *run, struct error 
         return COMMAND_FAILED;
     }
     json_t *shards = shards_view(topology);
+    json_t *formers = formers_view(topology);
     if (!run->settings->is_json) {
         shards_print(shards, run->out);
+        formers_print(formers, run->out);
     }
     set_number(run->result, "epoch", topology->epoch);
     set_member(run->result, "shards", shards);
+    set_member(run->result, "formers", formers);
     topology_free(topology);
     return COMMAND_DONE;
 }

@@ -62,3 +62,31 @@ void shards_print(const json_t *shards, FILE *out)
     table_print(table, out);
     table_free(table);
 }
+
+json_t *formers_view(const struct topology *topology)
+{
+    json_t *formers = json_array();
+    for (unsigned i = 0; i < topology->nformers; i++) {
+        const struct topology_shard *former = &topology->formers[i];
+        char address[SHARD_ADDRESS_MAX];
+        json_t *view = json_object();
+        shard_address_format(former, address);
+        set_text(view, "shard", former->name);
+        set_text(view, "address", address);
+        (void)json_array_append_new(formers, view);
+    }
+    return formers;
+}
+
+void formers_print(const json_t *formers, FILE *out)
+{
+    size_t i;
+    json_t *former;
+    json_array_foreach(formers, i, former)
+    {
+        (void)fprintf(out,
+                      "former primary of %s at %s: not closed, it did not answer; the migrator "
+                      "tries again\n",
+                      view_text(former, "shard"), view_text(former, "address"));
+    }
+}

@@ -8,4 +8,9 @@
 json_t *shards_view(const struct topology *topology);
 void shards_print(const json_t *shards, FILE *out);
 
+/* Former primaries that may live and are not closed yet: [{shard, address}]. Owned by the caller.
+ */
+json_t *formers_view(const struct topology *topology);
+void formers_print(const json_t *formers, FILE *out);
+
 #endif

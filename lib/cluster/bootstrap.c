@@ -317,6 +317,7 @@ static enum change_verdict add_shard(struct topology *next, void *context, struc
         (void)error_prefix(err, "shard \"%s\"", name);
         return CHANGE_REFUSED;
     }
+    (void)topology_forget_former(next, &next->shards[index].identity);
     return CHANGE_WRITE;
 }
 

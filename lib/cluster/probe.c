@@ -25,30 +25,41 @@ static bool check_version(struct shard_link *link, struct error *err)
     return true;
 }
 
-static bool check_role(struct shard_link *link, struct error *err)
+static bool check_mode(struct shard_link *link, struct error *err)
 {
-    char role[16], mode[16];
-    if (!shard_info(link, "replication", "role", role, sizeof(role), err) ||
-        !shard_info(link, "server", "redis_mode", mode, sizeof(mode), err)) {
+    char mode[16];
+    if (!shard_info(link, "server", "redis_mode", mode, sizeof(mode), err)) {
         return false;
     }
-    if (strcmp(role, "master") != 0) {
-        return error_set(err, "%s is a replica: a shard must be a master", shard_address(link));
+    return strcmp(mode, "cluster") != 0 ||
+           error_set(err, "%s runs in cluster mode: a shard must be a plain server",
+                     shard_address(link));
+}
+
+static bool check_role(struct shard_link *link, struct error *err)
+{
+    char role[16];
+    if (!shard_info(link, "replication", "role", role, sizeof(role), err)) {
+        return false;
     }
-    if (strcmp(mode, "cluster") == 0) {
-        return error_set(err, "%s runs in cluster mode: a shard must be a plain server",
-                         shard_address(link));
+    return strcmp(role, "master") == 0 ||
+           error_set(err, "%s is a replica: a shard must be a master", shard_address(link));
+}
+
+struct shard_link *probe_open_any(const struct topology_shard *place, struct error *err)
+{
+    struct shard_link *link = shard_open(place, "control", PROBE_TIMEOUT_MS, err);
+    if (link != NULL && !(check_version(link, err) && check_mode(link, err))) {
+        shard_close(link);
+        return NULL;
     }
-    return true;
+    return link;
 }
 
 struct shard_link *probe_open(const struct topology_shard *place, struct error *err)
 {
-    struct shard_link *link = shard_open(place, "control", PROBE_TIMEOUT_MS, err);
-    if (link == NULL) {
-        return NULL;
-    }
-    if (!check_version(link, err) || !check_role(link, err)) {
+    struct shard_link *link = probe_open_any(place, err);
+    if (link != NULL && !check_role(link, err)) {
         shard_close(link);
         return NULL;
     }

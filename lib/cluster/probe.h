@@ -9,6 +9,10 @@
 struct shard_link *probe_open(const struct topology_shard *place, struct error *err)
     __attribute__((warn_unused_result));
 
+/* The same, but it may be a replica still. */
+struct shard_link *probe_open_any(const struct topology_shard *place, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* How many keys it holds that are not ours. */
 bool probe_count_keys(struct shard_link *link, uint64_t *keys, struct error *err)
     __attribute__((warn_unused_result));

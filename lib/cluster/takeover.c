@@ -6,6 +6,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/cluster/change.h"
+#include "lib/cluster/former.h"
 #include "lib/cluster/probe.h"
 #include "lib/cluster/sentinel.h"
 #include "lib/shard/fence.h"
@@ -16,13 +17,11 @@
 #define TAKEOVER_TRIES 10
 #define AGAIN_MS       2000ull
 
-/* The former process is mostly dead, and clients wait. */
-#define FORMER_TIMEOUT_MS 500
-
 /* What was seen, before anything is changed. */
 struct takeover {
     struct store *store;
     const char *name;
+    const struct topology_shard *to; /* the address that an operator gives; null: none */
     bool operator_accepts;
     struct topology_shard shard; /* as the topology that was read has it */
     struct topology_shard
@@ -86,16 +85,23 @@ static bool check_epoch(const struct takeover *takeover, struct error *err)
                      (unsigned long long)takeover->epoch);
 }
 
+static bool locate(struct takeover *takeover, struct error *err)
+{
+    takeover->place = takeover->shard;
+    if (takeover->to != NULL) {
+        topology_place_at(&takeover->place, takeover->to);
+        return true;
+    }
+    /* Without their word a former primary could pass for the shard. */
+    return sentinel_locate(&takeover->place, err);
+}
+
 /* The topology is read for the address, then the shard, then the topology again: somebody may have
  * taken the shard over, or raised its fence, between the first two. */
 static bool look(struct takeover *takeover, struct error *err)
 {
-    if (!read_topology(takeover, err)) {
+    if (!read_topology(takeover, err) || !locate(takeover, err)) {
         return false;
-    }
-    takeover->place = takeover->shard;
-    if (!sentinel_locate(&takeover->place, err)) {
-        return false; /* without their word a former primary could pass for the shard */
     }
     takeover->link = probe_open(&takeover->place, err);
     if (takeover->link == NULL ||
@@ -119,10 +125,11 @@ static bool check_descent(const struct takeover *takeover, const struct topology
         return true;
     }
     return error_set(err,
-                     "shard %s: the Sentinels' primary %s was no replica of the process that the "
-                     "topology names when it was promoted, and may lack its writes: look at it, "
-                     "then run sluicectl shard accept %s",
-                     takeover->name, shard_address(takeover->link), takeover->name);
+                     "shard %s: %s was no replica of the process that the topology names when it "
+                     "was promoted, and may lack its writes: look at it, then run sluicectl shard "
+                     "%s %s",
+                     takeover->name, shard_address(takeover->link),
+                     takeover->to != NULL ? "failover --accept-loss" : "accept", takeover->name);
 }
 
 static bool is_allowed(const struct takeover *takeover, struct error *err)
@@ -165,6 +172,31 @@ static uint64_t oldest_generation(const struct topology *topology, unsigned shar
     return oldest;
 }
 
+/* Whether the shard is still where it was looked for, or has come to where its process is. */
+static bool check_place(const struct takeover *takeover, const struct topology_shard *shard,
+                        struct error *err)
+{
+    bool is_known = topology_same_place(shard, &takeover->place) ||
+                    (topology_same_place(shard, &takeover->shard) &&
+                     strcmp(shard->sentinels, takeover->shard.sentinels) == 0);
+    return is_known || error_set(err, "shard \"%s\" got another address meanwhile", takeover->name);
+}
+
+static bool replace(struct topology *next, unsigned index, const struct takeover *takeover,
+                    struct error *err)
+{
+    struct topology_shard *shard = &next->shards[index];
+    if (!topology_same_place(shard, &takeover->place)) {
+        topology_remember_former(next, shard);
+        topology_place_at(shard, &takeover->place);
+    }
+    if (takeover->to != NULL) {
+        shard->sentinels[0] = '\0';
+    }
+    topology_replace_process(next, index, shard_link_identity(takeover->link));
+    return topology_validate(next, err); /* it may be another shard's server */
+}
+
 /* Names the process, even if it is named already: what took the fence took the metadata, and a
  * guard made again late would pass an emptied copy off as verified. */
 static enum change_verdict name_process(struct topology *next, void *context, struct error *err)
@@ -176,13 +208,12 @@ static enum change_verdict name_process(struct topology *next, void *context, st
         (void)error_set(err, "shard \"%s\" was removed meanwhile", takeover->name);
         return CHANGE_REFUSED;
     }
-    struct topology_shard *shard = &next->shards[index];
-    bool is_there = topology_same_place(shard, &takeover->place);
-    if (!is_there && !topology_same_place(shard, &takeover->shard)) {
-        (void)error_set(err, "shard \"%s\" got another address meanwhile", takeover->name);
+    const struct topology_shard *shard = &next->shards[index];
+    if (!check_place(takeover, shard, err)) {
         return CHANGE_REFUSED;
     }
-    bool is_named = is_there && shard_identity_equal(&shard->identity, process);
+    bool is_named = topology_same_place(shard, &takeover->place) &&
+                    shard_identity_equal(&shard->identity, process);
     if (!takeover->has_read) {
         takeover->has_read = true;
         takeover->was_named = is_named && topology_same_place(&takeover->shard, &takeover->place);
@@ -192,12 +223,10 @@ static enum change_verdict name_process(struct topology *next, void *context, st
     if (is_named && !takeover->was_named) {
         return CHANGE_NOTHING;
     }
-    if (!check_descent(takeover, shard, err)) {
-        return CHANGE_REFUSED; /* of another process than was looked at */
+    /* The first: it may be of another process than was looked at. */
+    if (!check_descent(takeover, shard, err) || !replace(next, (unsigned)index, takeover, err)) {
+        return CHANGE_REFUSED;
     }
-    memcpy(shard->host, takeover->place.host, sizeof(shard->host));
-    shard->port = takeover->place.port;
-    topology_replace_process(next, (unsigned)index, process);
     takeover->oldest = next->epoch;
     return CHANGE_WRITE;
 }
@@ -234,26 +263,24 @@ static bool look_alone(struct takeover *takeover, struct error *err)
 
 /* After a failover the former primary may live: cut off from its Sentinels only, or about to be
  * told. It is closed to whoever has not heard, before the new one is opened: else a stale proxy
- * would go on writing there what nobody will read. Where it cannot be reached, nothing is lost by
- * that which Redis would have kept. */
-static void close_former(const struct takeover *takeover, uint64_t epoch)
+ * would go on writing there what nobody will read. Where it cannot be reached, the topology
+ * remembers it, and nothing is lost by that which Redis would have kept. */
+static bool close_former(const struct takeover *takeover)
 {
-    const struct shard_identity *former = &takeover->shard.identity;
-    struct fence_peer *peers = NULL;
-    unsigned count = 0;
-    struct error err = {{0}};
-    if (topology_same_place(&takeover->shard, &takeover->place)) {
-        return;
+    struct error err;
+    return !topology_same_place(&takeover->shard, &takeover->place) &&
+           takeover->shard.identity.run_id[0] != '\0' &&
+           former_close(takeover->store, &takeover->shard, &err);
+}
+
+/* Else the migrator does. */
+static void forget_former(const struct takeover *takeover)
+{
+    struct error err;
+    if (!former_forget(takeover->store, &takeover->shard, &err)) {
+        log_debug("former primary stays in the topology shard=%s why=\"%s\"", takeover->name,
+                  err.text);
     }
-    struct shard_link *link = shard_open(&takeover->shard, "control", FORMER_TIMEOUT_MS, &err);
-    bool is_it = link != NULL && shard_identity_equal(shard_link_identity(link), former);
-    if (is_it && fence_raise(link, former, epoch, &peers, &count, &err) == FENCE_OK &&
-        fence_kill_everybody(link, &err)) {
-        log_warn("former primary closed shard=%s address=%s epoch=%llu", takeover->name,
-                 shard_address(link), (unsigned long long)epoch);
-    }
-    mem_free(peers);
-    shard_close(link);
 }
 
 static bool fence_process(struct takeover *takeover, uint64_t epoch, struct error *err)
@@ -293,9 +320,12 @@ static enum takeover_result take(struct takeover *takeover, struct error *err)
     }
     /* Where another taker-over named it, others may have changed the topology since. */
     epoch = takeover->oldest < epoch ? takeover->oldest : epoch;
-    close_former(takeover, epoch);
+    bool is_closed = close_former(takeover);
     if (!fence_process(takeover, epoch, err)) {
         return TAKEOVER_FAILED;
+    }
+    if (is_closed) {
+        forget_former(takeover);
     }
     log_warn("shard_taken_over shard=%s address=%s epoch=%llu run_id=%s", takeover->name,
              shard_address(takeover->link), (unsigned long long)epoch,
@@ -303,14 +333,12 @@ static enum takeover_result take(struct takeover *takeover, struct error *err)
     return TAKEOVER_DONE;
 }
 
-enum takeover_result cluster_takeover(struct store *store, const char *shard_name,
-                                      bool operator_accepts, struct error *err)
+static enum takeover_result take_repeatedly(const struct takeover *request, struct error *err)
 {
     enum takeover_result result = TAKEOVER_FAILED;
     uint64_t deadline_us = clock_now_us() + AGAIN_MS * 1000;
     for (unsigned i = 0; i < TAKEOVER_TRIES; i++) {
-        struct takeover takeover = {
-            .store = store, .name = shard_name, .operator_accepts = operator_accepts};
+        struct takeover takeover = *request;
         result = take(&takeover, err);
         shard_close(takeover.link);
         if (result != TAKEOVER_FAILED || clock_now_us() > deadline_us) {
@@ -319,7 +347,24 @@ enum takeover_result cluster_takeover(struct store *store, const char *shard_nam
         clock_sleep_ms(1 + random_system() % 10); /* so that two do not kill each other in step */
     }
     if (result == TAKEOVER_FAILED) {
-        (void)error_prefix(err, "cannot take over shard \"%s\"", shard_name);
+        (void)error_prefix(err, "cannot take over shard \"%s\"", request->name);
     }
     return result;
+}
+
+enum takeover_result cluster_takeover(struct store *store, const char *shard_name,
+                                      bool operator_accepts, struct error *err)
+{
+    struct takeover request = {
+        .store = store, .name = shard_name, .operator_accepts = operator_accepts};
+    return take_repeatedly(&request, err);
+}
+
+enum takeover_result cluster_takeover_at(struct store *store, const char *shard_name,
+                                         const struct topology_shard *to, bool operator_accepts,
+                                         struct error *err)
+{
+    struct takeover request = {
+        .store = store, .name = shard_name, .to = to, .operator_accepts = operator_accepts};
+    return take_repeatedly(&request, err);
 }

@@ -10,7 +10,7 @@
  *     -> if there is none: CLIENT KILL everybody, and look again
  *     -> if the fence names the process already: raise it, CLIENT KILL everybody
  *     -> compare-and-swap: names the process, begins a new base for every migration on the shard
- *     -> after a failover: close the former process, if it can be reached
+ *     -> after a failover: close the former process, if it can be reached (former.h)
  *     -> CLIENT KILL everybody
  *     -> write the fence, in one script, if that is still needed
  *
@@ -32,5 +32,11 @@ enum takeover_result {
 enum takeover_result cluster_takeover(struct store *store, const char *shard_name,
                                       bool operator_accepts, struct error *err)
     __attribute__((warn_unused_result));
+
+/* The same, where an operator names the server that is to be the shard's from now on: host, port
+ * and TLS of `to`. The shard has a fixed address then. */
+enum takeover_result cluster_takeover_at(struct store *store, const char *shard_name,
+                                         const struct topology_shard *to, bool operator_accepts,
+                                         struct error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -264,10 +264,17 @@ static enum parse_status parse_inline(struct command_parser *parser, const char 
     return finish(parser, data, true, command);
 }
 
-__attribute__((noinline)) static void make_room_for(struct command_parser *parser, size_t count)
+__attribute__((noinline)) static void grow_args(struct command_parser *parser, size_t count)
 {
     parser->capacity = (unsigned)mem_grown(parser->capacity, count);
     parser->args = mem_realloc(parser->args, parser->capacity * sizeof(*parser->args));
+}
+
+static inline void make_room_for(struct command_parser *parser, size_t count)
+{
+    if (count > parser->capacity) {
+        grow_args(parser, count);
+    }
 }
 
 /* A whole command, written as clients do, in one pass. False leaves it, from its start, to the
@@ -280,9 +287,7 @@ static inline bool parse_whole(struct command_parser *parser, const char *data, 
     if (count.next == NULL || count.value == 0 || count.value * SMALLEST_ARG > size) {
         return false;
     }
-    if (count.value > parser->capacity) {
-        make_room_for(parser, count.value);
-    }
+    make_room_for(parser, count.value);
     const char *at = count.next;
     struct slice *arg = parser->args, *last = arg + count.value;
     for (; arg < last; arg++) {
@@ -329,4 +334,58 @@ enum parse_status command_parse(struct command_parser *parser, const char *data,
 size_t command_parser_needs(const struct command_parser *parser)
 {
     return parser->has_bulk_length ? parser->position + (size_t)parser->bulk_length + 2 : 0;
+}
+
+bool command_parser_begun(struct command_parser *parser, const char *data, size_t size,
+                          unsigned args_max, struct command *command)
+{
+    if (!parser->has_bulk_length || parser->nargs == 0 ||
+        parser->nargs + parser->args_left > args_max) {
+        return false;
+    }
+    unsigned argc = parser->nargs + (unsigned)parser->args_left;
+    make_room_for(parser, (size_t)argc * 2);
+    struct slice *argv = parser->args + argc; /* the offsets may still be needed */
+    for (unsigned i = 0; i < argc; i++) {
+        const struct slice *arg = &parser->args[i];
+        argv[i] = i < parser->nargs ? (struct slice){data + (size_t)arg->data, arg->len}
+                                    : (struct slice){NULL, 0};
+    }
+    *command = (struct command){.argv = argv, .argc = argc, .raw = {data, size}};
+    return true;
+}
+
+void command_parser_let_pass(struct command_parser *parser, size_t size)
+{
+    ASSERT(parser->has_bulk_length && command_parser_needs(parser) > size);
+    parser->bulk_length = command_parser_needs(parser) - size;
+    parser->nargs = 0;
+}
+
+enum parse_status command_pass(struct command_parser *parser, const char *data, size_t size,
+                               size_t *used)
+{
+    parser->position = 0;
+    while (parser->args_left > 0) {
+        if (!parser->has_bulk_length) {
+            enum parse_status status = begin_bulk(parser, data, size);
+            if (status != PARSE_OK) {
+                *used = parser->position;
+                return status;
+            }
+            parser->bulk_length += 2;
+        }
+        size_t there = size - parser->position;
+        if (there < parser->bulk_length) {
+            parser->bulk_length -= there;
+            *used = size;
+            return PARSE_MORE;
+        }
+        parser->position += (size_t)parser->bulk_length;
+        parser->has_bulk_length = false;
+        parser->args_left--;
+    }
+    *used = parser->position;
+    reset(parser);
+    return PARSE_OK;
 }

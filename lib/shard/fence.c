@@ -201,6 +201,58 @@ enum fence_outcome fence_write(struct shard_link *link, enum fence_write_mode mo
     return run(link, SCRIPT_WRITE_FENCE, "write_fence", &call, NULL, err);
 }
 
+static void append_kills(struct shard_link *link)
+{
+    shard_appendf(link, "CLIENT KILL TYPE normal SKIPME yes");
+    shard_appendf(link, "CLIENT KILL TYPE pubsub SKIPME yes");
+}
+
+/* Null when the connection broke. */
+static struct shard_reply *take_nth(struct shard_link *link, unsigned n, struct error *err)
+{
+    struct shard_reply *reply = NULL;
+    for (unsigned i = 0; i < n; i++) {
+        shard_reply_free(reply);
+        reply = shard_take(link, err);
+        if (reply == NULL) {
+            return NULL;
+        }
+    }
+    return reply;
+}
+
+/* A pause holds scripts, ours too. What it held of others goes with their connections, so that
+ * nothing runs between its end and the closing; all of it goes in one piece. Who is killed last
+ * came while the first were. */
+enum fence_outcome fence_close(struct shard_link *link, uint64_t seen, uint64_t epoch,
+                               struct error *err)
+{
+    struct call call = {.count = 0};
+    add_key(&call, METADATA_FENCE);
+    add_identity(&call, shard_link_identity(link));
+    add_number(&call, seen);
+    add_number(&call, epoch);
+    if (!shard_load_script(link, SCRIPT_CLOSE_FENCE, err)) {
+        return FENCE_FAILED;
+    }
+    append_kills(link);
+    shard_appendf(link, "CLIENT UNPAUSE"); /* without the right to it there was none of ours */
+    shard_append_script(link, SCRIPT_CLOSE_FENCE, call.words, call.count, call.nkeys);
+    append_kills(link);
+    struct shard_reply *closed = take_nth(link, 4, err);
+    struct shard_reply *killed = closed != NULL ? take_nth(link, 2, err) : NULL;
+    enum fence_outcome outcome = killed != NULL ? FENCE_OK : FENCE_FAILED;
+    if (killed != NULL && shard_reply_type(closed) == REPLY_ERROR) {
+        struct slice why = shard_reply_text(closed);
+        outcome = fence_outcome_of(why);
+        (void)error_set(err, "%s: script close_fence: %.*s", shard_address(link), (int)why.len,
+                        why.data);
+    }
+    shard_reply_free(closed);
+    shard_reply_free(killed);
+    return outcome;
+}
+
 /* --- the peers --------------------------------------------------------------- */
 
 /* "<connection id>:<epoch>" */

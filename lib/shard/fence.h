@@ -60,6 +60,13 @@ enum fence_outcome fence_write(struct shard_link *link, enum fence_write_mode mo
                                const char *cluster, const char *shard, uint64_t epoch,
                                struct error *err) __attribute__((warn_unused_result));
 
+/* Closes the link's process, which is a shard's no more, to all proxies for good, and ends their
+ * connections: its fence names no process then, and is raised to `epoch`. `seen` is the fence's
+ * epoch, as read before the caller made sure of that; STALE: the fence has been written since. Ends
+ * a CLIENT PAUSE, too. */
+enum fence_outcome fence_close(struct shard_link *link, uint64_t seen, uint64_t epoch,
+                               struct error *err) __attribute__((warn_unused_result));
+
 /* A proxy process that said hello to this shard. */
 struct fence_peer {
     char name[192];         /* "<proxy>:<incarnation>" */

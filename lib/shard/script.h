@@ -13,6 +13,7 @@
     X(SCRIPT_RAISE, raise, "#!lua flags=allow-oom\n")               \
     X(SCRIPT_REMOVE_PEER, remove_peer, "#!lua flags=allow-oom\n")   \
     X(SCRIPT_WRITE_FENCE, write_fence, "#!lua flags=allow-oom\n")   \
+    X(SCRIPT_CLOSE_FENCE, close_fence, "#!lua flags=allow-oom\n")   \
     X(SCRIPT_MAKE, make, "#!lua\n")                                 \
     X(SCRIPT_GUARD, guard, "#!lua flags=allow-oom\n")               \
     X(SCRIPT_APPLY, apply, "#!lua\n")                               \

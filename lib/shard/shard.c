@@ -393,7 +393,7 @@ static bool is_error_word(const struct shard_reply *reply, struct slice word)
            slice_starts_with(shard_reply_text(reply), word);
 }
 
-static bool load_script(struct shard_link *link, enum shard_script script, struct error *err)
+bool shard_load_script(struct shard_link *link, enum shard_script script, struct error *err)
 {
     struct slice words[] = {SLICE("SCRIPT"), SLICE("LOAD"), script_text(script)};
     struct shard_reply *reply = shard_command(link, words, 3, err);
@@ -413,7 +413,7 @@ struct shard_reply *shard_script(struct shard_link *link, enum shard_script scri
     struct shard_reply *reply = shard_take(link, err);
     if (reply != NULL && is_error_word(reply, SLICE("NOSCRIPT"))) {
         shard_reply_free(reply);
-        if (!load_script(link, script, err)) {
+        if (!shard_load_script(link, script, err)) {
             return NULL;
         }
         shard_append_script(link, script, argv, argc, nkeys);
@@ -431,7 +431,7 @@ struct shard_reply *shard_script(struct shard_link *link, enum shard_script scri
 bool shard_load_scripts(struct shard_link *link, struct error *err)
 {
     for (unsigned i = 0; i < SCRIPT_COUNT; i++) {
-        if (!load_script(link, (enum shard_script)i, err)) {
+        if (!shard_load_script(link, (enum shard_script)i, err)) {
             return false;
         }
     }

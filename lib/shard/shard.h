@@ -69,7 +69,9 @@ struct shard_reply *shard_command(struct shard_link *link, const struct slice *a
 struct shard_reply *shard_script(struct shard_link *link, enum shard_script script,
                                  const struct slice *argv, unsigned argc, unsigned nkeys,
                                  struct error *err) __attribute__((warn_unused_result));
-/* SCRIPT LOAD of all of ours, for links that will use shard_append_script. */
+/* SCRIPT LOAD of one, or all, of ours, for links that will use shard_append_script. */
+bool shard_load_script(struct shard_link *link, enum shard_script script, struct error *err)
+    __attribute__((warn_unused_result));
 bool shard_load_scripts(struct shard_link *link, struct error *err)
     __attribute__((warn_unused_result));
 

@@ -172,6 +172,12 @@ static bool read_sentinels(json_t *object, struct topology_shard *shard, struct 
            read_text(object, "sentinels", shard->sentinels, sizeof(shard->sentinels), err);
 }
 
+static bool read_identity(json_t *object, struct shard_identity *identity, struct error *err)
+{
+    return read_text(object, "run_id", identity->run_id, sizeof(identity->run_id), err) &&
+           read_text(object, "replid", identity->replid, sizeof(identity->replid), err);
+}
+
 static bool read_shard(json_t *object, struct topology_shard *shard, struct error *err)
 {
     static const char *const known[] = {"name",   "address", "sentinels", "weight",
@@ -182,8 +188,7 @@ static bool read_shard(json_t *object, struct topology_shard *shard, struct erro
         !read_text(object, "name", shard->name, sizeof(shard->name), err) ||
         !read_address(object, shard, err) || !read_sentinels(object, shard, err) ||
         !read_bounded(object, "weight", UINT32_MAX, &weight, err) ||
-        !read_text(object, "run_id", shard->identity.run_id, RUN_ID_LENGTH + 1, err) ||
-        !read_text(object, "replid", shard->identity.replid, RUN_ID_LENGTH + 1, err) ||
+        !read_identity(object, &shard->identity, err) ||
         !read_empty(object, &shard->serve_empty, err)) {
         return false;
     }
@@ -341,11 +346,11 @@ static bool read_debt(json_t *object, const struct topology *topology, struct pu
 }
 
 /* The array, or null when it is none or longer than the topology allows. */
-static json_t *bounded_array(json_t *root, const char *name, struct error *err)
+static json_t *bounded_array(json_t *root, const char *name, unsigned max, struct error *err)
 {
     json_t *array = member(root, name, JSON_ARRAY, err);
-    if (array != NULL && json_array_size(array) > TOPOLOGY_MIGRATIONS_MAX) {
-        (void)error_set(err, "\"%s\" has more than %u elements", name, TOPOLOGY_MIGRATIONS_MAX);
+    if (array != NULL && json_array_size(array) > max) {
+        (void)error_set(err, "\"%s\" has more than %u elements", name, max);
         return NULL;
     }
     return array;
@@ -353,7 +358,7 @@ static json_t *bounded_array(json_t *root, const char *name, struct error *err)
 
 static bool read_migrations(json_t *root, struct topology *topology, struct error *err)
 {
-    json_t *array = bounded_array(root, "migrations", err);
+    json_t *array = bounded_array(root, "migrations", TOPOLOGY_MIGRATIONS_MAX, err);
     if (array == NULL) {
         return false;
     }
@@ -371,7 +376,7 @@ static bool read_migrations(json_t *root, struct topology *topology, struct erro
 
 static bool read_debts(json_t *root, struct topology *topology, struct error *err)
 {
-    json_t *array = bounded_array(root, "debts", err);
+    json_t *array = bounded_array(root, "debts", TOPOLOGY_MIGRATIONS_MAX, err);
     if (array == NULL) {
         return false;
     }
@@ -383,6 +388,38 @@ static bool read_debts(json_t *root, struct topology *topology, struct error *er
         if (!read_debt(json_array_get(array, i), topology, debt, err)) {
             return error_prefix(err, "debts[%zu]", i);
         }
+    }
+    return true;
+}
+
+/* --- formers ------------------------------------------------------------------------------ */
+
+static bool read_former(json_t *object, struct topology_shard *former, struct error *err)
+{
+    static const char *const known[] = {"shard", "address", "run_id", "replid", NULL};
+    *former = (struct topology_shard){.name = ""};
+    return check_known(object, known, err) &&
+           read_text(object, "shard", former->name, sizeof(former->name), err) &&
+           read_address(object, former, err) && read_identity(object, &former->identity, err);
+}
+
+/* Mostly there are none. */
+static bool read_formers(json_t *root, struct topology *topology, struct error *err)
+{
+    if (json_object_get(root, "formers") == NULL) {
+        return true;
+    }
+    json_t *array = bounded_array(root, "formers", TOPOLOGY_FORMERS_MAX, err);
+    if (array == NULL) {
+        return false;
+    }
+    size_t count = json_array_size(array);
+    topology->formers = mem_zalloc((count + 1) * sizeof(*topology->formers));
+    for (size_t i = 0; i < count; i++) {
+        if (!read_former(json_array_get(array, i), &topology->formers[i], err)) {
+            return error_prefix(err, "formers[%zu]", i);
+        }
+        topology->nformers++;
     }
     return true;
 }
@@ -406,8 +443,9 @@ static bool check_format(json_t *root, struct error *err)
 
 static struct topology *read_header(json_t *root, struct error *err)
 {
-    static const char *const known[] = {"format", "cluster", "epoch",      "owner_epoch", "nslots",
-                                        "shards", "slots",   "migrations", "debts",       NULL};
+    static const char *const known[] = {"format", "cluster", "epoch", "owner_epoch",
+                                        "nslots", "shards",  "slots", "migrations",
+                                        "debts",  "formers", NULL};
     char cluster[sizeof(((struct topology *)NULL)->cluster)];
     uint64_t nslots = 0, epoch = 0, owner_epoch = 0;
     if (!check_format(root, err) || !check_known(root, known, err) ||
@@ -435,7 +473,8 @@ static struct topology *read_document(json_t *root, struct error *err)
     }
     uint64_t owner_epoch = topology->owner_epoch; /* adding shards changes it */
     bool ok = read_shards(root, topology, err) && read_owners(root, topology, err) &&
-              read_migrations(root, topology, err) && read_debts(root, topology, err);
+              read_migrations(root, topology, err) && read_debts(root, topology, err) &&
+              read_formers(root, topology, err);
     topology->owner_epoch = owner_epoch;
     if (!ok || !topology_validate(topology, err)) {
         topology_free(topology);

@@ -152,6 +152,24 @@ static json_t *debts_to_json(const struct topology *topology, slots_format_fn *f
     return array;
 }
 
+static json_t *formers_to_json(const struct topology *topology)
+{
+    json_t *array = json_array();
+    for (unsigned i = 0; i < topology->nformers; i++) {
+        const struct topology_shard *former = &topology->formers[i];
+        json_t *object = json_object();
+        char address[SHARD_ADDRESS_MAX];
+        shard_address_format(former, address);
+        put_text(object, "shard", former->name);
+        put_text(object, "address", address);
+        put_text(object, "run_id", former->identity.run_id);
+        put_text(object, "replid", former->identity.replid);
+        int failed = json_array_append_new(array, object);
+        ASSERT(!failed);
+    }
+    return array;
+}
+
 static int append_to_buffer(const char *data, size_t size_bytes, void *buffer)
 {
     buffer_add(buffer, data, size_bytes);
@@ -182,6 +200,9 @@ static void format_document(const struct topology *topology, slots_format_fn *fo
     put(root, "slots", owners_to_json(topology, format));
     put(root, "migrations", migrations_to_json(topology, format));
     put(root, "debts", debts_to_json(topology, format));
+    if (topology->nformers > 0) {
+        put(root, "formers", formers_to_json(topology));
+    }
     int failed = json_dump_callback(root, append_to_buffer, text, JSON_INDENT(2));
     ASSERT(!failed);
     buffer_add_text(text, "\n");

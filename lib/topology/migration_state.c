@@ -203,6 +203,7 @@ void topology_replace_process(struct topology *next, unsigned shard,
 {
     ASSERT(shard < next->nshards);
     next->shards[shard].identity = *identity;
+    (void)topology_forget_former(next, identity); /* it may be the shard's again */
     next->owner_epoch = next->epoch; /* the old process' SCAN cursors mean nothing to this one */
     for (unsigned i = 0; i < next->nmigrations; i++) {
         struct migration *migration = &next->migrations[i];

@@ -10,6 +10,13 @@ bool topology_same_place(const struct topology_shard *a, const struct topology_s
     return a->port == b->port && a->is_tls == b->is_tls && strcmp(a->host, b->host) == 0;
 }
 
+void topology_place_at(struct topology_shard *shard, const struct topology_shard *place)
+{
+    memcpy(shard->host, place->host, sizeof(shard->host));
+    shard->port = place->port;
+    shard->is_tls = place->is_tls;
+}
+
 void shard_address_format(const struct topology_shard *shard, char text[SHARD_ADDRESS_MAX])
 {
     bool has_colon = strchr(shard->host, ':') != NULL; /* an IPv6 number */

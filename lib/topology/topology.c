@@ -112,6 +112,7 @@ void topology_free(struct topology *topology)
     mem_free(topology->owner);
     mem_free(topology->migrations);
     mem_free(topology->debts);
+    mem_free(topology->formers);
     mem_free(topology);
 }
 
@@ -130,6 +131,7 @@ struct topology *topology_next(const struct topology *topology)
     for (unsigned i = 0; i < next->ndebts; i++) {
         slot_set_copy(&next->debts[i].slots, &topology->debts[i].slots);
     }
+    next->formers = mem_dup(topology->formers, topology->nformers * sizeof(*next->formers));
     return next;
 }
 
@@ -176,6 +178,7 @@ void topology_remove_shard(struct topology *topology, unsigned shard)
 {
     ASSERT(shard < topology->nshards);
     cancel_debts(topology, shard);
+    topology_forget_formers_of(topology, topology->shards[shard].name);
     for (unsigned slot = 0; slot < topology->nslots; slot++) {
         unsigned owner = topology->owner[slot];
         close_gap(&owner, shard);

@@ -16,7 +16,8 @@
 #define TOPOLOGY_FORMAT         1 /* a reader that does not know the format does not adopt */
 #define TOPOLOGY_SHARDS_MAX     1024
 #define TOPOLOGY_MIGRATIONS_MAX 1024 /* open ones; as many debts */
-#define SHARD_NAME_MAX          63   /* bytes; [A-Za-z0-9_.-] */
+#define TOPOLOGY_FORMERS_MAX    64
+#define SHARD_NAME_MAX          63 /* bytes; [A-Za-z0-9_.-] */
 #define SENTINELS_TEXT_MAX      511
 #define RUN_ID_LENGTH           40 /* Redis' run_id and master_replid: 40 hex digits */
 
@@ -43,6 +44,8 @@ struct topology_shard {
 
 /* Host, port and TLS are the same. */
 bool topology_same_place(const struct topology_shard *a, const struct topology_shard *b);
+/* Gives the shard host, port and TLS of `place`. */
+void topology_place_at(struct topology_shard *shard, const struct topology_shard *place);
 /* "HOST:PORT", with brackets around a host with colons and "tls:" before it all if it speaks that;
  * parsing takes what formatting writes. */
 #define SHARD_ADDRESS_MAX (sizeof("tls:[]:65535") + 256)
@@ -158,6 +161,11 @@ struct topology {
     unsigned nmigrations;
     struct purge_debt *debts;
     unsigned ndebts;
+    /* Shards as they were before a server elsewhere took their place; the oldest first. Nobody
+     * routes by them. Such a process may live, and is here until it is closed to proxies that have
+     * not heard (cluster/former.h), or known to be gone. */
+    struct topology_shard *formers;
+    unsigned nformers;
 };
 
 /* Epoch 1, no shards; owner of every slot is shard 0 until the ring fills it (ring.h). */
@@ -173,9 +181,18 @@ bool topology_validate(const struct topology *topology, struct error *err)
 int topology_find_shard(const struct topology *topology, struct slice name);
 /* Appends it (copied); returns its index. The caller has checked the name. */
 unsigned topology_add_shard(struct topology *topology, const struct topology_shard *shard);
-/* The shard owns no slots and is in no migration; its debts are cancelled; indexes above it move
- * down by one everywhere. */
+/* The shard owns no slots and is in no migration; its debts are cancelled, its formers forgotten;
+ * indexes above it move down by one everywhere. */
 void topology_remove_shard(struct topology *topology, unsigned shard);
+
+/* Keeps the shard as it is, for its server is about to be replaced; nothing when its process is not
+ * known. The oldest of TOPOLOGY_FORMERS_MAX gives way. */
+void topology_remember_former(struct topology *next, const struct topology_shard *shard);
+/* Index of the former process, or -1. */
+int topology_find_former(const struct topology *topology, const struct shard_identity *identity);
+/* False: it is not there. */
+bool topology_forget_former(struct topology *next, const struct shard_identity *identity);
+void topology_forget_formers_of(struct topology *next, const char *shard_name);
 
 struct migration *topology_find_migration(const struct topology *topology, uint64_t id);
 /* The open migration that this slot is in, or null. */

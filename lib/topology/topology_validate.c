@@ -256,6 +256,41 @@ static bool validate_debt(const struct topology *topology, unsigned index, struc
     return true;
 }
 
+/* A process that is the shard's again must not be closed. */
+static bool validate_former(const struct topology *topology, unsigned index, struct error *err)
+{
+    const struct topology_shard *former = &topology->formers[index];
+    if (topology_find_shard(topology, slice_of(former->name)) < 0) {
+        return error_set(err, "there is no such shard");
+    }
+    if (!all_in(former->host, "_.-:%") || former->port == 0) {
+        return error_set(err, "the address must be HOST:PORT");
+    }
+    if (!is_hex(former->identity.run_id, RUN_ID_LENGTH) ||
+        !is_hex(former->identity.replid, RUN_ID_LENGTH)) {
+        return error_set(err, "\"run_id\" and \"replid\" must be %d hex digits", RUN_ID_LENGTH);
+    }
+    for (unsigned i = 0; i < topology->nshards; i++) {
+        if (shard_identity_equal(&topology->shards[i].identity, &former->identity)) {
+            return error_set(err, "it is shard \"%s\" now", topology->shards[i].name);
+        }
+    }
+    return true;
+}
+
+static bool validate_formers(const struct topology *topology, struct error *err)
+{
+    if (topology->nformers > TOPOLOGY_FORMERS_MAX) {
+        return error_set(err, "more than %u former primaries", TOPOLOGY_FORMERS_MAX);
+    }
+    for (unsigned i = 0; i < topology->nformers; i++) {
+        if (!validate_former(topology, i, err)) {
+            return error_prefix(err, "former primary of shard \"%s\"", topology->formers[i].name);
+        }
+    }
+    return true;
+}
+
 bool topology_validate(const struct topology *topology, struct error *err)
 {
     if (!validate_header(topology, err) || !validate_shards(topology, err)) {
@@ -272,5 +307,5 @@ bool topology_validate(const struct topology *topology, struct error *err)
             return false;
         }
     }
-    return true;
+    return validate_formers(topology, err);
 }

@@ -11,6 +11,7 @@
 #include "lib/topology/migration_progress.h"
 #include "migrator/copy/purger.h"
 #include "migrator/engine/journal.h"
+#include "migrator/run/formers.h"
 
 #define ASK_PERIOD_MS UINT64_C(1000)
 #define PIECE_MS      UINT64_C(50)
@@ -22,6 +23,7 @@ struct debts {
     const atomic_bool *is_stopping;
     atomic_bool is_done;
     struct store *store;
+    unsigned former_turn;
 };
 
 /* One debt, as a document of the topology has it. */
@@ -253,6 +255,9 @@ static void look(struct debts *debts)
 {
     struct error err;
     struct topology *topology = store_read(debts->store, NULL, &err);
+    if (topology != NULL) {
+        formers_try_next(debts->store, topology, &debts->former_turn);
+    }
     for (unsigned i = 0; topology != NULL && i < topology->ndebts && is_running(debts); i++) {
         struct payment payment = {.debts = debts,
                                   .topology = topology,

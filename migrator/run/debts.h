@@ -1,5 +1,6 @@
-/* A thread that pays purge debts: copies left on a shard that was dead when its migration ended. It
- * asks the topology now and then, and purges when the shard is back. */
+/* A thread for what is owed to servers that were dead when it was due, and looks now and then
+ * whether they are back: purges of copies left on a shard whose migration has ended, and the
+ * closing of former primaries (formers.h). */
 #ifndef MIGRATOR_RUN_DEBTS_H
 #define MIGRATOR_RUN_DEBTS_H
 

@@ -1,5 +1,6 @@
 /* sluicectl against real redis-servers and a file store; no proxy and no migrator runs. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -492,6 +493,81 @@ static void exit_codes_tell_failure_from_wrong_usage(void **state)
     check(fixture, "status", 2, "SLUICE_STORE");
 }
 
+/* The third server becomes the first one's replica. */
+static void follow(struct fixture *fixture)
+{
+    char words[64];
+    (void)snprintf(words, sizeof(words), "REPLICAOF 127.0.0.1 %u",
+                   redis_server_port(fixture->servers[0]));
+    redis(fixture, 2, words);
+}
+
+static bool plan_says(struct fixture *fixture, const char *words, const char *part)
+{
+    struct output output = run(fixture, words);
+    bool is_said = output.code == 0 && strstr(output.out, part) != NULL;
+    output_free(&output);
+    return is_said;
+}
+
+static void a_failover_says_what_is_proven_and_what_is_lost(void **state)
+{
+    struct fixture *fixture = *state;
+    check(fixture, "init s1=@1 s2=@2", 0, "epoch 1, 16384 slots");
+    check(fixture, "plan failover s1 --to @3", 0, "NOT PROVEN: it has no fence of this shard");
+    check(fixture, "shard failover s1 --to @3", 1, "give --accept-loss");
+    check(fixture, "shard failover s1 --to @2", 1, "has the fence of shard \"s2\"");
+    check(fixture, "shard failover s1", 2, "needs --to HOST:PORT");
+    check(fixture, "shard failover s1 --to sentinel://h", 2, "is not of the form HOST:PORT");
+    check(fixture, "shard failover s9 --to @3", 1, "there is no shard \"s9\"");
+    follow(fixture);
+    /* A primary takes another replication id with its first replica: no proxy runs to name it.
+     */
+    WAIT_UNTIL(plan_says(fixture, "plan failover s1 --to @3", "NOT PROVEN: a replica, but not of"),
+               TIMEOUT_MS);
+    check(fixture, "shard accept s1", 0, "s1 accepted");
+    check(fixture, "shard set s1=@3", 1, "is a replica");
+    check(fixture, "plan failover s1 --to @3", 0, "a replica of the process that the topology");
+    uint64_t epoch = epoch_of(fixture);
+    check(fixture, "plan failover s1 --to @3", 0, "nothing was changed");
+    assert_int_equal(epoch_of(fixture), epoch);
+    check(fixture, "shard failover s1 --to @3", 0, "nothing: writes were held");
+    check(fixture, "shard failover s1 --to @3", 0, "is the shard's already");
+    check(fixture, "plan failover s1 --to @1", 0, "NOT PROVEN");
+}
+
+static void a_former_primary_that_hangs_is_shown_until_it_is_closed(void **state)
+{
+    struct fixture *fixture = *state;
+    follow(fixture);
+    check(fixture, "init s1=@1 s2=@2", 0, "epoch 1, 16384 slots");
+    WAIT_UNTIL(plan_says(fixture, "plan failover s1 --to @3", "a replica of the process"),
+               TIMEOUT_MS);
+    process_signal(redis_server_process(fixture->servers[0]), SIGSTOP);
+    json_t *done = json_of(fixture, "--json shard failover s1 --to @3", 0);
+    assert_string_equal(text_of(done, "former"), "silent");
+    assert_true(json_is_true(json_object_get(done, "proven")));
+    assert_true(json_is_false(json_object_get(done, "former_closed")));
+    json_decref(done);
+    check(fixture, "shard list", 0, "former primary of s1 at");
+    process_signal(redis_server_process(fixture->servers[0]), SIGCONT);
+}
+
+static void a_shard_may_be_given_another_address(void **state)
+{
+    struct fixture *fixture = *state;
+    char words[64];
+    check(fixture, "init s1=@1 s2=@2", 0, "epoch 1, 16384 slots");
+    (void)snprintf(words, sizeof(words), "shard set s1=localhost:%u",
+                   redis_server_port(fixture->servers[0]));
+    check(fixture, words, 0, "s1 set");
+    check(fixture, words, 0, "s1 is so already");
+    check(fixture, "shard list", 0, "localhost:");
+    check(fixture, "shard set s1=@3", 1, "sluicectl shard failover");
+    check(fixture, "shard set s9=@1", 1, "there is no shard \"s9\"");
+    check(fixture, "shard set s1", 2, "is not of the form");
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -511,6 +587,9 @@ int main(void)
         CASE(explain_agrees_with_slot_of_key),
         CASE(every_command_prints_one_json_document),
         CASE(exit_codes_tell_failure_from_wrong_usage),
+        CASE(a_failover_says_what_is_proven_and_what_is_lost),
+        CASE(a_former_primary_that_hangs_is_shown_until_it_is_closed),
+        CASE(a_shard_may_be_given_another_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@
 #include "tests/support/sentinels.h"
 #include "tests/support/shard_server.h"
 #include "tests/support/test_store.h"
+#include "tests/support/trio.h"
 #include "tests/support/wait.h"
 
 #define F       METADATA_FENCE
@@ -29,61 +30,12 @@
 
 static struct test_store test;
 static struct sentinel_group *sentinels;
-static struct redis_server *servers[3]; /* the primary, its replica, and one that is neither */
-
-static struct shard_link *open_server(unsigned i)
-{
-    struct error err;
-    struct shard_link *link = shard_open(
-        &(const struct topology_shard){.host = "127.0.0.1", .port = redis_server_port(servers[i])},
-        "test", 5000, &err);
-    if (link == NULL) {
-        fail_msg("%s", err.text);
-    }
-    return link;
-}
-
-static void tell_server(unsigned i, const char *command)
-{
-    struct shard_link *link = open_server(i);
-    expect_ask(link, command, "+OK");
-    shard_close(link);
-}
-
-static bool has_key(unsigned i, const char *key)
-{
-    struct shard_link *link = open_server(i);
-    char *words = mem_printf("EXISTS %s", key);
-    char *reply = ask(link, words);
-    bool is_there = strcmp(reply, ":1") == 0;
-    mem_free(reply);
-    mem_free(words);
-    shard_close(link);
-    return is_there;
-}
-
-static bool is_synced(unsigned i)
-{
-    char state[16];
-    struct shard_link *link = open_server(i);
-    bool ok = shard_info(link, "replication", "master_link_status", state, sizeof(state), NULL) &&
-              strcmp(state, "up") == 0;
-    shard_close(link);
-    return ok;
-}
-
-static void make_replica(unsigned i, unsigned of)
-{
-    char words[64];
-    (void)snprintf(words, sizeof(words), "REPLICAOF 127.0.0.1 %u", redis_server_port(servers[of]));
-    tell_server(i, words);
-    WAIT_UNTIL(is_synced(i), LONG_MS);
-}
+static struct trio trio; /* the primary, its replica, and one that is neither */
 
 static void name_primary(unsigned i)
 {
     for (unsigned member = 0; member < SENTINELS_GROUP_MAX; member++) {
-        sentinel_group_mislead(sentinels, member, "s1", redis_server_port(servers[i]));
+        sentinel_group_mislead(sentinels, member, "s1", trio_port(&trio, i));
     }
 }
 
@@ -96,19 +48,15 @@ static int start(void **state)
     script_init();
     test_store_init(&test);
     sentinels = sentinel_group_start(SENTINELS_GROUP_MAX);
-    for (unsigned i = 0; i < 3; i++) {
-        servers[i] =
-            redis_server_start((const char *const[]){"--repl-diskless-sync-delay", "0", NULL});
-    }
-    make_replica(1, 0);
-    sentinel_group_monitor(sentinels, "s1", redis_server_port(servers[0]));
+    trio_start(&trio);
+    sentinel_group_monitor(sentinels, "s1", trio_port(&trio, 0));
     sentinel_group_place(sentinels, "s1", place, sizeof(place));
     (void)snprintf(shard.sentinels, sizeof(shard.sentinels), "%s", place + strlen(SENTINEL_SCHEME));
     struct init_options options = {.shards = &shard, .nshards = 1, .nslots = 16};
     if (!cluster_init(test.store, &options, &err)) {
         fail_msg("%s", err.text);
     }
-    WAIT_UNTIL(has_key(1, F), LONG_MS);
+    WAIT_UNTIL(trio_has_key(&trio, 1, F), LONG_MS);
     return 0;
 }
 
@@ -116,9 +64,7 @@ static int stop(void **state)
 {
     (void)state;
     sentinel_group_stop(sentinels);
-    for (unsigned i = 0; i < 3; i++) {
-        redis_server_stop(servers[i]);
-    }
+    trio_stop(&trio);
     test_store_fini(&test);
     process_stop_all();
     return 0;
@@ -135,15 +81,7 @@ static void expect_takeover(bool accepts, enum takeover_result expected, const c
 
 static void expect_named(unsigned i)
 {
-    struct fence_state fence;
-    struct topology *topology = test_store_read(&test);
-    struct shard_link *link = open_server(i);
-    assert_int_equal(topology->shards[0].port, redis_server_port(servers[i]));
-    assert_true(shard_identity_equal(&topology->shards[0].identity, shard_link_identity(link)));
-    assert_true(fence_read(link, &fence, NULL));
-    assert_true(shard_identity_equal(&fence.identity, shard_link_identity(link)));
-    shard_close(link);
-    topology_free(topology);
+    trio_expect_named(&trio, &test, i);
 }
 
 /* --- what Sentinels say ---------------------------------------------------------------------- */
@@ -169,7 +107,7 @@ static void init_finds_the_primary_by_its_sentinels(void **state)
 {
     (void)state;
     struct topology *topology = test_store_read(&test);
-    assert_int_equal(topology->shards[0].port, redis_server_port(servers[0]));
+    assert_int_equal(topology->shards[0].port, trio_port(&trio, 0));
     assert_string_equal(topology->shards[0].host, "127.0.0.1");
     topology_free(topology);
     expect_named(0);
@@ -180,8 +118,8 @@ static void init_finds_the_primary_by_its_sentinels(void **state)
 static void one_sentinel_of_three_is_not_believed(void **state)
 {
     (void)state;
-    tell_server(1, "REPLICAOF NO ONE");
-    sentinel_group_mislead(sentinels, 0, "s1", redis_server_port(servers[1]));
+    trio_tell(&trio, 1, "REPLICAOF NO ONE");
+    sentinel_group_mislead(sentinels, 0, "s1", trio_port(&trio, 1));
     expect_takeover(false, TAKEOVER_DONE, ""); /* the other two name what is in order */
     assert_int_equal(test_store_epoch(&test), 1);
     process_signal(sentinel_group_member(sentinels, 1), SIGSTOP);
@@ -194,8 +132,8 @@ static void one_sentinel_of_three_is_not_believed(void **state)
 static void without_sentinels_nothing_is_taken_over(void **state)
 {
     (void)state;
-    redis_server_kill(servers[0]);
-    redis_server_restart(servers[0], false);
+    redis_server_kill(trio.servers[0]);
+    redis_server_restart(trio.servers[0], false);
     for (unsigned i = 0; i < 2; i++) {
         process_kill(sentinel_group_member(sentinels, i));
     }
@@ -210,16 +148,17 @@ static void the_former_primary_is_closed_before_the_new_one_is_opened(void **sta
 {
     (void)state;
     struct topology *older = test_store_read(&test);
-    struct shard_link *stale = open_server(0);
+    struct shard_link *stale = trio_open(&trio, 0);
     expect_script(stale, SCRIPT_HELLO, F, "$ 1 p:1 7", "+OK");
-    tell_server(1, "REPLICAOF NO ONE");
+    trio_tell(&trio, 1, "REPLICAOF NO ONE");
     name_primary(1);
     expect_takeover(false, TAKEOVER_DONE, "");
     assert_null(shard_commandf(stale, NULL, "SET late 1"));
     shard_close(stale);
-    assert_false(has_key(0, "late"));
-    stale = open_server(0);
-    expect_script(stale, SCRIPT_HELLO, F, "$ 1 p:1 8", "-FENCED 2");
+    assert_false(trio_has_key(&trio, 0, "late"));
+    stale = trio_open(&trio, 0);
+    expect_script(stale, SCRIPT_HELLO, F, "$ 9 p:1 8",
+                  "-UNFENCED the fence names another process, closed");
     shard_close(stale);
     topology_free(older);
 }
@@ -230,13 +169,13 @@ static void a_former_primary_that_comes_back_is_refused(void **state)
     (void)state;
     char words[160];
     struct topology *older = test_store_read(&test);
-    redis_server_kill(servers[0]);
-    tell_server(1, "REPLICAOF NO ONE");
+    redis_server_kill(trio.servers[0]);
+    trio_tell(&trio, 1, "REPLICAOF NO ONE");
     name_primary(1);
     expect_takeover(false, TAKEOVER_DONE, "");
-    redis_server_restart(servers[0], false);
+    redis_server_restart(trio.servers[0], false);
     struct topology *newer = test_store_read(&test);
-    struct shard_link *link = open_server(0);
+    struct shard_link *link = trio_open(&trio, 0);
     const struct topology *known[] = {newer, older};
     const char *const answers[] = {"-UNFENCED the fence names another process",
                                    "-UNFENCED this server is another process"};
@@ -260,11 +199,11 @@ static void a_former_primary_that_comes_back_is_refused(void **state)
 static void a_former_primary_put_back_without_a_copy_waits_for_an_operator(void **state)
 {
     (void)state;
-    redis_server_kill(servers[0]);
-    tell_server(1, "REPLICAOF NO ONE");
+    redis_server_kill(trio.servers[0]);
+    trio_tell(&trio, 1, "REPLICAOF NO ONE");
     name_primary(1);
     expect_takeover(false, TAKEOVER_DONE, "");
-    redis_server_restart(servers[0], false);
+    redis_server_restart(trio.servers[0], false);
     name_primary(0);
     expect_takeover(false, TAKEOVER_NOT_ALLOWED, "run sluicectl shard accept s1");
     expect_named(1);
@@ -285,17 +224,17 @@ static void neither_a_replica_nor_a_server_without_the_fence_is_taken_over(void 
 static void a_promoted_replica_is_taken_over_and_the_next_one_too(void **state)
 {
     (void)state;
-    redis_server_kill(servers[0]);
-    tell_server(1, "REPLICAOF NO ONE");
+    redis_server_kill(trio.servers[0]);
+    trio_tell(&trio, 1, "REPLICAOF NO ONE");
     name_primary(1);
     expect_takeover(false, TAKEOVER_DONE, "");
     expect_named(1);
     expect_takeover(false, TAKEOVER_DONE, "");
     assert_int_equal(test_store_epoch(&test), 2);
-    make_replica(2, 1);
-    WAIT_UNTIL(has_key(2, F), LONG_MS);
-    redis_server_kill(servers[1]);
-    tell_server(2, "REPLICAOF NO ONE");
+    trio_follow(&trio, 2, 1);
+    WAIT_UNTIL(trio_has_key(&trio, 2, F), LONG_MS);
+    redis_server_kill(trio.servers[1]);
+    trio_tell(&trio, 2, "REPLICAOF NO ONE");
     name_primary(2);
     expect_takeover(false, TAKEOVER_DONE, "");
     expect_named(2);

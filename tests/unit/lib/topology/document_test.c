@@ -26,7 +26,10 @@ static const char document[] =
     "\"finalize_after_ms\":\"never\",\"keys_per_second\":5,\"bytes_per_second\":6,"
     "\"cutover_keys\":7,\"hold_max_ms\":80,\"barrier_timeout_ms\":9,\"max_skew_ms\":10,"
     "\"large_key_bytes\":11}}],"
-    "\"debts\":[{\"migration\":\"m2\",\"shard\":\"a\",\"generation\":3,\"slots\":\"3\"}]}";
+    "\"debts\":[{\"migration\":\"m2\",\"shard\":\"a\",\"generation\":3,\"slots\":\"3\"}],"
+    "\"formers\":[{\"shard\":\"b\",\"address\":\"tls:h9:7009\","
+    "\"run_id\":\"00000000000000000000000000000000000000cc\","
+    "\"replid\":\"00000000000000000000000000000000000000dd\"}]}";
 
 /* The document with the first `from` replaced by `to`; freed by the caller. */
 static char *changed(const char *from, const char *to)
@@ -63,6 +66,14 @@ static void every_member_is_read(void **state)
     assert_int_equal(topology->debts[0].shard, 0);
     assert_int_equal(topology->debts[0].generation, 3);
     assert_true(slot_set_has(&topology->debts[0].slots, 3));
+    assert_int_equal(topology->nformers, 1);
+    const struct topology_shard *former = &topology->formers[0];
+    assert_string_equal(former->name, "b");
+    assert_string_equal(former->host, "h9");
+    assert_int_equal(former->port, 7009);
+    assert_true(former->is_tls);
+    assert_int_equal(former->identity.run_id[39], 'c');
+    assert_int_equal(former->identity.replid[39], 'd');
     topology_free(topology);
 }
 
@@ -103,6 +114,11 @@ static void what_is_not_right_is_refused_with_its_reason(void **state)
     static const struct {
         const char *from, *to, *word;
     } cases[] = {
+        {"\"formers\":[{", "\"formers\":[{\"more\":1,", "formers[0]: \"more\" is not known"},
+        {"\"formers\":[{\"shard\":\"b", "\"formers\":[{\"shard\":\"c", "there is no such shard"},
+        {"tls:h9:7009", "h9", "formers[0]: \"address\" must be"},
+        {"tls:h9:7009", "tls:h9:0", "former primary of shard \"b\": the address"},
+        {"00cc\"", "00\"", "former primary of shard \"b\": \"run_id\""},
         {"\"format\":1", "\"format\":7", "format 7, this program knows 1: upgrade it first"},
         {"\"format\":1", "\"future\":[],\"format\":7", "upgrade it first"},
         {"\"format\":1", "\"format\":\"1\"", "\"format\" must be an integer"},

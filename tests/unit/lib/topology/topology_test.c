@@ -119,6 +119,53 @@ static void removing_a_shard_that_is_needed_is_a_bug(void **state)
     topology_free(topology);
 }
 
+/* --- former primaries ------------------------------------------------------------------------ */
+
+static void remember(struct topology *topology, unsigned shard, unsigned process)
+{
+    struct topology_shard former = topology->shards[shard];
+    former.identity = sample_identity(process);
+    topology_remember_former(topology, &former);
+}
+
+static void formers_are_kept_until_they_are_closed_but_not_without_end(void **state)
+{
+    (void)state;
+    struct topology *topology = four_shards();
+    topology_remember_former(topology, &topology->shards[0]); /* whose process nobody knows */
+    assert_int_equal(topology->nformers, 0);
+    for (unsigned i = 0; i < TOPOLOGY_FORMERS_MAX + 3; i++) {
+        remember(topology, i % 2, 100 + i);
+        remember(topology, i % 2, 100 + i);
+    }
+    assert_int_equal(topology->nformers, TOPOLOGY_FORMERS_MAX);
+    assert_true(topology_validate(topology, NULL));
+    struct shard_identity oldest = sample_identity(102), kept = sample_identity(103);
+    assert_int_equal(topology_find_former(topology, &oldest), -1);
+    assert_int_equal(topology_find_former(topology, &kept), 0);
+    assert_true(topology_forget_former(topology, &kept));
+    assert_false(topology_forget_former(topology, &kept));
+    struct topology *next = topology_next(topology);
+    topology_remove_shard(next, 1);
+    assert_int_equal(next->nformers, TOPOLOGY_FORMERS_MAX / 2);
+    assert_true(topology_validate(next, NULL));
+    topology_free(next);
+    topology_free(topology);
+}
+
+static void a_process_that_is_the_shards_again_is_no_former_one(void **state)
+{
+    (void)state;
+    struct topology *topology = four_shards();
+    struct shard_identity process = sample_identity(7);
+    remember(topology, 0, 7);
+    topology_replace_process(topology, 0, &process);
+    assert_int_equal(topology->nformers, 0);
+    remember(topology, 0, 7);
+    assert_false(topology_validate(topology, NULL));
+    topology_free(topology);
+}
+
 /* --- validation --------------------------------------------------------------------------- */
 
 typedef void break_fn(struct topology *topology);
@@ -333,6 +380,8 @@ int main(void)
         cmocka_unit_test(the_next_topology_shares_nothing),
         cmocka_unit_test(a_removed_shard_leaves_no_trace_and_the_others_move_down),
         cmocka_unit_test(removing_a_shard_that_is_needed_is_a_bug),
+        cmocka_unit_test(formers_are_kept_until_they_are_closed_but_not_without_end),
+        cmocka_unit_test(a_process_that_is_the_shards_again_is_no_former_one),
         cmocka_unit_test(what_must_hold_is_checked),
         cmocka_unit_test(a_slot_is_in_one_open_migration_at_most),
     };

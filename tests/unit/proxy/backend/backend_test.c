@@ -107,7 +107,8 @@ static void turn(void)
 static int start(void **state)
 {
     (void)state;
-    struct backend_events events = {on_ready, on_down, on_given_up, NULL};
+    const struct backend_events events = {
+        .on_ready = on_ready, .on_down = on_down, .on_given_up = on_given_up};
     memset(&told, 0, sizeof(told));
     epoch = 1;
     script_init();

@@ -1,0 +1,218 @@
+/* sluicectl shard failover in a running cluster, without Sentinels: under the bank's load with a
+ * migration open, and where the former primary and a proxy hang and come back late. The steps alone
+ * are in tests/unit/lib/cluster/failover_test.c. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
+#include "lib/store/store.h"
+#include "tests/support/client.h"
+#include "tests/support/wait.h"
+#include "tests/support/workload.h"
+
+#define ACCOUNTS 300
+#define RATE     1000
+#define LONG_MS  60000
+
+static struct cluster *cluster;
+static struct redis_server *replicas[2]; /* of s1, s2 */
+static struct bank_run *bank;            /* through all tests */
+
+static struct topology *read_topology(void)
+{
+    struct error err;
+    struct store *store = store_open(cluster_store(cluster), &err);
+    struct topology *topology = store != NULL ? store_read(store, NULL, &err) : NULL;
+    if (topology == NULL) {
+        fail_msg("%s", err.text);
+    }
+    store_close(store);
+    return topology;
+}
+
+/* A primary takes another replication id with its first replica, which has to be named first. */
+static bool is_proven_replica(unsigned shard)
+{
+    char words[96];
+    (void)snprintf(words, sizeof(words), "plan failover s%u --to 127.0.0.1:%u", shard + 1,
+                   redis_server_port(replicas[shard]));
+    struct output output = cluster_ctl(cluster, words);
+    bool is = output.code == 0 && strstr(output.out, "a replica of the process") != NULL;
+    output_free(&output);
+    return is;
+}
+
+static void start_replica(unsigned shard)
+{
+    char port[8];
+    (void)snprintf(port, sizeof(port), "%u", cluster_shard_port(cluster, shard));
+    replicas[shard] =
+        redis_server_start((const char *const[]){"--replicaof", "127.0.0.1", port, NULL});
+    WAIT_UNTIL(is_proven_replica(shard), LONG_MS);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    static const char *const redis[] = {"--repl-diskless-sync-delay", "0", NULL};
+    cluster = cluster_start(&(const struct cluster_options){
+        .shards = 2, .proxies = 2, .has_migrator = true, .redis_options = redis});
+    start_replica(0);
+    start_replica(1);
+    bank = bank_run_start(cluster, ACCOUNTS, RATE);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    cluster_stop(cluster);
+    for (unsigned i = 0; i < 2; i++) {
+        redis_server_kill(replicas[i]);
+        redis_server_stop(replicas[i]);
+    }
+    process_stop_all();
+    return 0;
+}
+
+static void fail_over(unsigned shard, const char *said)
+{
+    char words[96];
+    (void)snprintf(words, sizeof(words), "shard failover s%u --to 127.0.0.1:%u", shard + 1,
+                   redis_server_port(replicas[shard]));
+    char *out = cluster_ctl_ok(cluster, words);
+    if (strstr(out, said) == NULL) {
+        fail_msg("\"%s\" is not in %s", said, out);
+    }
+    mem_free(out);
+}
+
+static uint64_t base(void)
+{
+    struct topology *topology = read_topology();
+    assert_int_equal(topology->nmigrations, 1);
+    uint64_t found = topology->migrations[0].base;
+    topology_free(topology);
+    return found;
+}
+
+static unsigned count_formers(void)
+{
+    struct topology *topology = read_topology();
+    unsigned count = topology->nformers;
+    topology_free(topology);
+    return count;
+}
+
+/* --- cases ----------------------------------------------------------------------------------- */
+
+/* The bank knows every value: an acknowledged write that is missing later fails it. */
+static void a_shard_moves_to_its_replica_under_load_and_loses_nothing(void **state)
+{
+    (void)state;
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch");
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    uint64_t before = base();
+    fail_over(0, "nothing: writes were held");
+    assert_true(base() > before);
+    assert_int_equal(count_formers(), 0);
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    char *words = mem_printf("switch %s --wait", id);
+    mem_free(cluster_ctl_ok(cluster, words));
+    mem_free(words);
+    bank_run_tell(bank, "pause");
+    cluster_compare(cluster, "");
+    bank_run_tell(bank, "resume");
+    mem_free(id);
+}
+
+/* A key of that shard, by its set; freed with mem_free. */
+static char *find_key(unsigned shard)
+{
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    struct client *primary = client_connect(cluster_shard_port(cluster, shard));
+    for (unsigned i = 0;; i++) {
+        char set[64], exists[64];
+        (void)snprintf(set, sizeof(set), "SET key:%u 1", i);
+        (void)snprintf(exists, sizeof(exists), "EXISTS key:%u", i);
+        WAIT_UNTIL(client_gets(client, set, "+OK"), LONG_MS);
+        if (client_gets(primary, exists, ":1")) {
+            client_close(client);
+            client_close(primary);
+            return mem_printf("key:%u", i);
+        }
+    }
+}
+
+static bool is_on_replica(unsigned shard, const char *key)
+{
+    struct client *client = client_connect(redis_server_port(replicas[shard]));
+    char *get = mem_printf("GET %s", key);
+    bool is = client_gets(client, get, "1");
+    mem_free(get);
+    client_close(client);
+    return is;
+}
+
+/* What a proxy answers that may hang, or close the connection. */
+static bool takes(unsigned proxy, const char *set)
+{
+    struct client *client = client_try_connect(cluster_proxy_port(cluster, proxy));
+    bool is_taken = client != NULL && client_gets(client, set, "+OK");
+    client_close(client);
+    return is_taken;
+}
+
+/* The whole old side hangs: nobody there hears of anything. The migrator closes the former primary
+ * once it goes on, so that the proxy, when it goes on in its turn, cannot write there. */
+static void a_former_primary_that_hangs_is_closed_by_the_migrator(void **state)
+{
+    (void)state;
+    struct process *primary = redis_server_process(cluster_shard(cluster, 1));
+    bank_run_tell(bank, "pause");
+    char *key = find_key(1);
+    WAIT_UNTIL(is_on_replica(1, key), LONG_MS);
+    process_signal(cluster_proxy(cluster, 1), SIGSTOP);
+    process_signal(primary, SIGSTOP);
+    fail_over(1, "nobody can count them");
+    assert_int_equal(count_formers(), 1);
+    process_signal(primary, SIGCONT);
+    WAIT_UNTIL(count_formers() == 0, LONG_MS);
+    process_signal(cluster_proxy(cluster, 1), SIGCONT);
+    char *set = mem_printf("SET %s 2", key), *get = mem_printf("GET %s", key);
+    WAIT_UNTIL(takes(1, set), LONG_MS);
+    struct client *former = client_connect(cluster_shard_port(cluster, 1));
+    struct client *present = client_connect(redis_server_port(replicas[1]));
+    expect(former, get, "1");
+    expect(present, get, "2");
+    client_close(former);
+    client_close(present);
+    mem_free(set);
+    mem_free(get);
+    mem_free(key);
+    bank_run_tell(bank, "resume");
+}
+
+static void no_account_has_lost_anything(void **state)
+{
+    (void)state;
+    struct bank_result result = bank_run_end(bank);
+    assert_true(result.operations > 100);
+    cluster_compare(cluster, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_shard_moves_to_its_replica_under_load_and_loses_nothing),
+        cmocka_unit_test(a_former_primary_that_hangs_is_closed_by_the_migrator),
+        cmocka_unit_test(no_account_has_lost_anything),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
