@@ -644,6 +644,7 @@ static void sweep(struct client_host *host, uint64_t now)
 void clients_tick(struct client_host *host)
 {
     uint64_t now = loop_now_us(host->loop);
+    histogram_run_end(&host->latency); /* of those that went away with their answer */
     if (now - host->swept_us > SWEEP_US) {
         sweep(host, now);
     }
