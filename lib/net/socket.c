@@ -22,10 +22,11 @@ static const struct addrinfo *preferred(const struct addrinfo *found)
     return found;
 }
 
-bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
+static bool resolve(struct endpoint *endpoint, const char *host, uint16_t port, int flags,
+                    struct error *err)
 {
     char service[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
     struct addrinfo *found = NULL;
     (void)snprintf(service, sizeof(service), "%u", port);
     *endpoint = (struct endpoint){.length = 0};
@@ -38,6 +39,17 @@ bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port
     endpoint->length = chosen->ai_addrlen;
     freeaddrinfo(found);
     return true;
+}
+
+bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
+{
+    return resolve(endpoint, host, port, 0, err);
+}
+
+bool endpoint_of_number(struct endpoint *endpoint, const char *host, uint16_t port,
+                        struct error *err)
+{
+    return resolve(endpoint, host, port, AI_NUMERICHOST, err);
 }
 
 bool endpoint_is_loopback(const struct endpoint *endpoint)
@@ -78,6 +90,18 @@ static void tune(int fd)
     }
 }
 
+const char *socket_listen_failure(int why)
+{
+    switch (why) {
+    case EADDRINUSE:
+        return "Address already in use: end the program that has this port, or choose another";
+    case EADDRNOTAVAIL:
+        return "Cannot assign requested address: this machine has no such address";
+    default:
+        return strerror(why);
+    }
+}
+
 bool socket_is_free(const struct endpoint *endpoint, struct error *err)
 {
     int on = 1;
@@ -88,7 +112,7 @@ bool socket_is_free(const struct endpoint *endpoint, struct error *err)
     if (fd >= 0) {
         (void)close(fd);
     }
-    return is_free ? true : error_set(err, "cannot listen: %s", strerror(why));
+    return is_free ? true : error_set(err, "cannot listen: %s", socket_listen_failure(why));
 }
 
 void endpoint_set_port(struct endpoint *endpoint, uint16_t port)
@@ -111,7 +135,7 @@ int socket_listen(const struct endpoint *endpoint, struct error *err)
         listen(fd, LISTEN_BACKLOG) == 0) {
         return fd;
     }
-    (void)error_set(err, "cannot listen: %s", strerror(errno));
+    (void)error_set(err, "cannot listen: %s", socket_listen_failure(errno));
     if (fd >= 0) {
         (void)close(fd);
     }

@@ -38,8 +38,10 @@ static bool read_password(const char *path, struct error *err)
     return is_read;
 }
 
-bool shard_credentials_init(const char *user, const char *file, struct error *err)
+bool shard_credentials_init(const struct shard_login *login, struct error *err)
 {
+    const char *user = login != NULL ? login->user : NULL;
+    const char *file = login != NULL ? login->password_file : NULL;
     const char *value = getenv("SLUICE_SHARD_PASSWORD");
     user = user != NULL ? user : getenv("SLUICE_SHARD_USER");
     struct slice name = user != NULL ? slice_of(user) : SLICE("default");

@@ -9,6 +9,7 @@
 #include "lib/base/random.h"
 #include "lib/net/stream.h"
 #include "lib/resp/framer.h"
+#include "lib/topology/snapshot.h"
 #include "proxy/backend/backend_internal.h"
 #include "proxy/backend/backoff.h"
 
@@ -43,7 +44,10 @@ static void count_in_flight(struct backend *backend, unsigned count)
 static void count_for(struct backend *backend, unsigned index)
 {
     backend->index = index;
-    backend->counters = counters_of_shard(backend->shared->counters, index);
+    struct counters *counters = backend->shared->counters;
+    backend->counters = backend->greeting == GREETING_NAMED
+                            ? &counters_of_replicas(counters, index)->connections
+                            : counters_of_shard(counters, index);
     backend->latency.histogram = &backend->counters->latency;
 }
 
@@ -104,6 +108,7 @@ static void keep_bytes(const struct backend *backend, struct request *request, u
 static void judge_in_flight(struct backend *backend, bool *was_any_sent)
 {
     uint64_t total = backend->written + buffer_length(&backend->out);
+    uint64_t number = backend->ended;
     *was_any_sent = false;
     for (struct request *request = backend->in_flight.first; request != NULL;
          request = request->next) {
@@ -112,6 +117,8 @@ static void judge_in_flight(struct backend *backend, bool *was_any_sent)
         bool is_begun = request == backend->begun;
         bool is_unsent = is_begun || request->begin_offset >= backend->written;
         request->outcome = is_unsent ? OUTCOME_NOT_SENT : OUTCOME_UNKNOWN;
+        request->is_outdated = ++number <= backend->drain_mark;
+        request->shard = backend->is_freed ? NO_SHARD : backend->index;
         if (is_unsent && !is_begun) {
             keep_bytes(backend, request, end);
         }
@@ -386,11 +393,10 @@ void backend_flush(void *context)
         buffer_consume(&backend->out, count);
         backend->written += count;
     }
-    if (backend->out.capacity > KEPT_OUT_BYTES) {
-        buffer_recycle(&backend->out, KEPT_OUT_BYTES);
-    }
     if (backend->begun != NULL) {
-        backend_begun_is_written(backend);
+        backend_begun_is_written(backend); /* the room is soon needed again */
+    } else if (backend->out.capacity > KEPT_OUT_BYTES) {
+        buffer_recycle(&backend->out, KEPT_OUT_BYTES);
     }
 }
 
@@ -462,15 +468,15 @@ bool backend_is_stuck(const struct backend *backend, uint64_t limit_us)
     return has_stood_still(backend, loop_now_us(backend->shared->loop), limit_us);
 }
 
-uint64_t backend_sent(const struct backend *backend)
+void backend_begin_drain(struct backend *backend)
 {
-    return backend->sent;
+    backend->drain_mark = backend->sent;
 }
 
-bool backend_has_ended(const struct backend *backend, uint64_t sent)
+bool backend_has_drained(const struct backend *backend)
 {
     /* Given-up connections count until they are killed. Model: ORPHANPUB. */
-    return backend->norphans == 0 && backend->ended >= sent;
+    return backend->norphans == 0 && backend->ended >= backend->drain_mark;
 }
 
 void backend_orphan(struct backend *backend, uint64_t connection_id)
@@ -505,7 +511,7 @@ static void become_connected(struct backend *backend)
 {
     set_state(backend, BACKEND_GREETING);
     counter_add(&backend->counters->connects, 1);
-    if (backend->is_unfenced) {
+    if (backend->greeting == GREETING_NONE) {
         backend_become_ready(backend);
     } else {
         backend_greet(backend);
@@ -663,10 +669,11 @@ void backend_set_patient(struct backend *backend)
     backend->is_patient = true;
 }
 
-void backend_set_unfenced(struct backend *backend)
+void backend_set_greeting(struct backend *backend, enum backend_greeting greeting)
 {
     ASSERT(!backend->is_targeted);
-    backend->is_unfenced = true;
+    backend->greeting = greeting;
+    count_for(backend, backend->index);
 }
 
 void backend_set_listening(struct backend *backend, backend_value_fn *on_value, size_t value_max)

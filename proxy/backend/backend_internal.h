@@ -44,7 +44,7 @@ struct backend {
     unsigned failures; /* in a row, since it was last ready */
     bool has_multi;
     bool is_patient;
-    bool is_unfenced;           /* greeted with nothing */
+    enum backend_greeting greeting;
     unsigned char protocol;     /* 2 or 3: of the replies */
     bool is_in_push;            /* what the framer reads is no reply */
     backend_value_fn *on_value; /* null: it carries requests */
@@ -56,7 +56,8 @@ struct backend {
     struct request *begun;      /* the shard does not have it whole; else null */
     bool has_begun_last;        /* its last piece is in out */
     uint64_t sent, ended;
-    uint64_t *orphans; /* ids of given-up connections whose end is not certain */
+    uint64_t drain_mark; /* requests sent up to here are older than the last change of routes */
+    uint64_t *orphans;   /* ids of given-up connections whose end is not certain */
     unsigned norphans;
     size_t orphans_capacity;
 };

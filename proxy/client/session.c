@@ -86,6 +86,12 @@ struct slice session_bytes_of_inline(struct request *request, const struct comma
     return buffer_slice(&request->bytes);
 }
 
+/* What is watched must not be younger than what is read between WATCH and EXEC. */
+static bool may_lag(const struct client *client, const struct command_info *info)
+{
+    return command_only_reads(info) && !client->is_watching;
+}
+
 /* What nearly all requests are: one key, at a place that is known. */
 static inline void route_single(struct client *client, struct request *request,
                                 const struct command *command, struct slice key)
@@ -96,6 +102,7 @@ static inline void route_single(struct client *client, struct request *request,
         return;
     }
     request->has_written_keys = request->command->specs[0].is_written;
+    request->may_lag = may_lag(client, request->command);
     request->slot = slot_of_key(key, router_snapshot(router)->slot_mask + 1);
     router_dispatch(router, request, session_wire_bytes(request, command));
 }
@@ -107,6 +114,7 @@ static void route(struct client *client, struct request *request, const struct c
         route_single(client, request, command, command->argv[single]);
         return;
     }
+    request->may_lag = may_lag(client, request->command);
     if (session_find_slot(client, request, command)) {
         router_dispatch(client->host->router, request, session_wire_bytes(request, command));
     }
@@ -140,6 +148,7 @@ static void split(struct client *client, struct request *request, const struct c
     }
     request->slot = SLOT_NONE;
     request->has_written_keys = spec->is_written;
+    request->may_lag = may_lag(client, request->command);
     split_dispatch(client->host->router, request, command);
 }
 

@@ -52,7 +52,7 @@ struct request {
     struct private_lane *private_lane; /* null: a shared connection; else borrowed */
     struct unit *unit;                 /* null: one command. Owned: freed by request_give */
     unsigned slot;                     /* or SLOT_NONE: it goes to the shard, whatever is there */
-    unsigned shard;                    /* index, for SLOT_NONE */
+    unsigned shard;                    /* index in the adopted topology, for SLOT_NONE */
     uint64_t cut_epoch; /* not 0: it has keys of several slots, which had one shard in that epoch */
     void *sender;       /* the router that dispatches it */
     uint64_t arrived_us;
@@ -69,10 +69,12 @@ struct request {
     void *work;         /* of whoever makes the answer from parts */
 
     /* Facts about the reply, ... */
-    bool is_error;  /* it (the first of them) is an error */
-    bool has_begun; /* bytes of it are in the sink */
+    bool is_error;    /* it (the first of them) is an error */
+    bool has_begun;   /* bytes of it are in the sink */
+    bool is_outdated; /* lost, and handed over before an adoption changed its shard's routes */
     /* ... what is asked, ... */
     bool has_written_keys; /* to be marked and mirrored while its slot has a copy */
+    bool may_lag;          /* only reads, and a replica's answer would do */
     uint8_t attempts;      /* how often it was dispatched */
     uint8_t protocol;      /* 3: its reply is RESP3; else RESP2 */
     /* ... and who waits for it. */
@@ -85,6 +87,9 @@ struct request {
     struct buffer reply;
     struct buffer bytes; /* the command as RESP, while it may have to be sent later */
 };
+
+/* Its client has sent more behind it: that may be with a shard already. */
+bool request_has_followers(const struct request *request);
 
 /* `count` times `command`; null: reads of our own, which no marks are asked for. */
 struct unit *unit_new(unsigned count, const struct command_info *command);

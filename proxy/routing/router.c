@@ -8,6 +8,7 @@
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
 #include "proxy/routing/private_lane.h"
+#include "proxy/routing/replica_reads.h"
 #include "proxy/routing/router_internal.h"
 #include "proxy/routing/split.h"
 
@@ -81,6 +82,11 @@ static void wait_for(struct lane *lane, struct request *request, struct slice by
 
 void router_redispatch(struct router *router, struct request *request)
 {
+    if (request->is_outdated && request_has_followers(request)) {
+        /* Those may be held, or with the new owner: it would run behind them. */
+        router_answer_unavailable(router, request, "its slot was moved before it was sent");
+        return;
+    }
     if (request->attempts >= ATTEMPTS_MAX) {
         router_answer_unavailable(router, request, "the shard cannot be reached");
         return;
@@ -197,6 +203,14 @@ static bool is_overloaded(const struct lane *lane)
            (backend_backlog(backend) > CONGESTED_BYTES && backend_is_stuck(backend, STUCK_US));
 }
 
+/* Its slot is stable, and it was not tried before. */
+static bool is_for_replica(const struct router *router, const struct request *request,
+                           const struct slot_entry *entry)
+{
+    return router->replica_reads != NULL && request->may_lag && entry != NULL &&
+           entry->migration == NULL && request->attempts == 0;
+}
+
 void router_dispatch(struct router *router, struct request *request, struct slice bytes)
 {
     const struct slot_entry *entry = NULL;
@@ -224,6 +238,10 @@ void router_dispatch(struct router *router, struct request *request, struct slic
         router_answer_unavailable(router, request, "the shard was removed");
         return;
     }
+    if (is_for_replica(router, request, entry) &&
+        replica_reads_send(router->replica_reads, request, shard, bytes)) {
+        return;
+    }
     struct lane *lane = lane_to(router, shard, request->protocol);
     if (is_overloaded(lane)) {
         answer_overloaded(lane, request);
@@ -243,7 +261,7 @@ static bool has_drained(const struct router *router, const struct lane *lane)
 {
     const char *shard = backend_name(lane->backend);
     for (; lane != NULL; lane = lane->resp3) {
-        if (!backend_has_ended(lane->backend, lane->drain_mark)) {
+        if (!backend_has_drained(lane->backend)) {
             return false;
         }
     }
@@ -286,6 +304,14 @@ void router_killed(struct router *router, const char *shard, uint64_t connection
     router_reply_seen(router);
 }
 
+void router_take_replicas(struct router *router, struct replica_list *list)
+{
+    if (router->replica_reads != NULL) {
+        replica_reads_take(router->replica_reads, list);
+    }
+    mem_free(list);
+}
+
 void router_expel(struct router *router, const char *shard)
 {
     for (struct lane *lane = lane_find(router, shard); lane != NULL; lane = lane->resp3) {
@@ -317,7 +343,7 @@ static void mark_drains(struct router *router, const struct snapshot *newer)
     for (unsigned i = 0; i < router->nlanes; i++) {
         for (struct lane *lane = router->lanes[i]; concerned[i] && lane != NULL;
              lane = lane->resp3) {
-            lane->drain_mark = backend_sent(lane->backend);
+            backend_begin_drain(lane->backend);
         }
     }
     mem_free(concerned);
@@ -369,12 +395,25 @@ static void point_lanes(struct router *router)
     }
 }
 
+/* What goes to a shard, whatever is there, goes to the one of that name: the others may have moved
+ * up. What was handed over has its shard's index from its connection, should that be lost. */
+static void renumber(const struct request_queue *waiting, const struct topology *newer,
+                     const char *name)
+{
+    int found = topology_find_shard(newer, slice_of(name));
+    for (struct request *request = waiting->first; request != NULL; request = request->next) {
+        request->shard = found >= 0 ? (unsigned)found : NO_SHARD;
+    }
+}
+
 /* Whatever waits for a shard is dispatched anew: its slot may have moved on, and what comes behind
  * it to the same slot must stay behind it. */
-static void take_waiting(struct router *router, struct request_queue *waiting)
+static void take_waiting(struct router *router, const struct topology *newer,
+                         struct request_queue *waiting)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
         for (struct lane *lane = router->lanes[i]; lane != NULL; lane = lane->resp3) {
+            renumber(&lane->waiting, newer, backend_name(lane->backend));
             request_queue_append(waiting, &lane->waiting);
         }
     }
@@ -385,7 +424,7 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
 {
     struct request_queue orphaned = {.count = 0};
     mark_drains(router, snapshot);
-    take_waiting(router, &orphaned);
+    take_waiting(router, snapshot->topology, &orphaned);
     struct snapshot *older = router->snapshot;
     router->snapshot = snapshot;
     replace_lanes(router, endpoints, &orphaned);
@@ -394,6 +433,9 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
         private_lanes_adopt(router, older);
     }
     subscribers_adopt(router);
+    if (router->replica_reads != NULL) {
+        replica_reads_adopt(router->replica_reads);
+    }
     snapshot_unref(older);
     counter_set(&router->settings.backend.counters->epoch, snapshot->topology->epoch);
     router->is_draining = true;
@@ -463,6 +505,9 @@ void router_tick(struct router *router)
     subscribers_tick(router);
     blocking_tick(router);
     asides_tick(router);
+    if (router->replica_reads != NULL) {
+        replica_reads_tick(router->replica_reads);
+    }
 }
 
 unsigned router_usable_shard(const struct router *router)
@@ -543,6 +588,15 @@ void router_tune(struct router *router, const struct router_tuning *tuning)
     router->settings.tuning = *tuning;
     router->settings.backend.timeout_us = tuning->shard_timeout_us;
     router->settings.backend.connect_timeout_us = tuning->connect_timeout_us;
+    struct replica_reads *reads = router->replica_reads;
+    if (tuning->replica_lag_max_us == 0) {
+        router->replica_reads = NULL;
+        replica_reads_free(reads);
+    } else if (reads == NULL) {
+        router->replica_reads = replica_reads_new(router);
+    } else {
+        replica_reads_tune(reads);
+    }
 }
 
 static void fail_all(struct router *router, struct request_queue *queue)
@@ -558,7 +612,7 @@ void router_free(struct router *router)
     unsigned nlanes = router->nlanes;
     ASSERT(router->subscribers == NULL); /* the clients are gone */
     router->nlanes = 0; /* what the backends give back finds no lane, and is told so */
-    private_lanes_end(router);
+    replica_reads_free(router->replica_reads);
     for (unsigned i = 0; i < nlanes; i++) {
         struct request_queue orphaned = {.count = 0};
         lane_free_both(router->lanes[i], &orphaned);
@@ -568,6 +622,7 @@ void router_free(struct router *router)
     dual_write_forget_all(router);
     asides_forget_all(router);
     splits_fini(router);
+    private_lanes_end_uploads(router);
     mem_free(router->scripts);
     loop_cancel(router->settings.backend.loop, &router->drain_task);
     blocking_fini(router);

@@ -258,7 +258,7 @@ static void nothing_is_sent_before_hello_was_answered(void **state)
     assert_true(slice_starts_with(buffer_slice(&player.heard),
                                   SLICE("*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nEXEC\r\n")));
     assert_int_equal(told.ready, 0);
-    say(&player, "+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     assert_true(backend_has_multi(backend));
     end_play(&player);
@@ -271,7 +271,7 @@ static void a_shard_that_refuses_multi_is_used_and_known_for_it(void **state)
     play(&player);
     say(&player, "+OK\r\n:77\r\n+OK\r\n"); /* early, but in order */
     TURN_UNTIL(buffer_length(&player.heard) > 1000 || hears(&player, SLICE("never")));
-    say(&player, "-NOPERM no MULTI\r\n-ERR EXEC without MULTI\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "-NOPERM no MULTI\r\n-ERR EXEC without MULTI\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     assert_false(backend_has_multi(backend));
     end_play(&player);
@@ -283,7 +283,7 @@ static void replies_that_nobody_asked_for_end_the_connection(void **state)
     (void)state;
     struct shard_player player;
     play(&player);
-    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     say(&player, "+HELLO\r\n");
     TURN_UNTIL(told.down == 1);
@@ -304,7 +304,7 @@ static void in_resp3_it_greets_with_hello_3(void **state)
     play_resp3(&player);
     say(&player, "+OK\r\n:77\r\n%1\r\n$5\r\nproto\r\n:3\r\n");
     expect_heard(&player, "*9\r\n$4\r\nEVAL\r\n", "$2\r\n77\r\n");
-    say(&player, "+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     assert_int_equal(backend_connection_id(backend), 77);
     end_play(&player);
@@ -335,7 +335,7 @@ static void a_push_between_replies_is_dropped(void **state)
                                 ">1\r\n=5\r\ntxt:a\r\n";
     struct shard_player player;
     play_resp3(&player);
-    say(&player, ">1\r\n+early\r\n+OK\r\n:77\r\n%0\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, ">1\r\n+early\r\n+OK\r\n:77\r\n%0\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     for (unsigned i = 0; i < 3; i++) {
         ask(i, SLICE("*1\r\n$4\r\nPING\r\n"));
@@ -364,7 +364,7 @@ static void only_what_was_not_sent_may_be_sent_again(void **state)
     char *huge = mem_alloc(huge_size);
     memset(huge, 'x', huge_size);
     play(&player);
-    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     ask(0, SLICE("*1\r\n$4\r\nPING\r\n"));
     ask(1, SLICE("*1\r\n$4\r\nPONG\r\n"));
@@ -373,8 +373,8 @@ static void only_what_was_not_sent_may_be_sent_again(void **state)
     ask(4, SLICE("*1\r\n$5\r\nLATER\r\n"));
     say(&player, "+PONG\r\n$5\r\nab");
     TURN_UNTIL(asked[0].outcome == OUTCOME_REPLY);
-    uint64_t sent = backend_sent(backend);
-    assert_false(backend_has_ended(backend, sent));
+    backend_begin_drain(backend);
+    assert_false(backend_has_drained(backend));
     end_play(&player);
     TURN_UNTIL(told.down > 0);
     assert_string_equal(asked[0].reply, "+PONG\r\n");
@@ -389,9 +389,9 @@ static void only_what_was_not_sent_may_be_sent_again(void **state)
     }
     assert_int_equal(told.given_up, 1);
     assert_int_equal(told.connection_id, 77);
-    assert_false(backend_has_ended(backend, sent));
+    assert_false(backend_has_drained(backend));
     backend_killed(backend, told.connection_id);
-    assert_true(backend_has_ended(backend, sent));
+    assert_true(backend_has_drained(backend));
     mem_free(huge);
 }
 
@@ -401,12 +401,13 @@ static void an_idle_connection_is_not_given_up(void **state)
     (void)state;
     struct shard_player player;
     play(&player);
-    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     end_play(&player);
     TURN_UNTIL(told.down > 0);
     assert_int_equal(told.given_up, 0);
-    assert_true(backend_has_ended(backend, backend_sent(backend)));
+    backend_begin_drain(backend);
+    assert_true(backend_has_drained(backend));
 }
 
 static void a_shard_that_does_not_greet_is_left(void **state)
@@ -545,16 +546,17 @@ static void a_standing_server_is_given_up_after_the_time_out(void **state)
     TURN_UNTIL(asked[0].outcome == OUTCOME_UNKNOWN);
     assert_true(clock_now_us() - began_us >= TIMEOUT_US);
     assert_int_equal(told.given_up, 1);
-    uint64_t sent = backend_sent(backend);
-    assert_false(backend_has_ended(backend, sent));
+    backend_begin_drain(backend);
+    assert_false(backend_has_drained(backend));
     process_signal(redis_server_process(server), SIGCONT);
     TURN_UNTIL(told.ready == 2);
     struct client *client = client_connect(redis_server_port(server));
     expect(client, "GET a", "1"); /* it was executed behind our back */
     client_close(client);
-    assert_false(backend_has_ended(backend, sent));
+    assert_false(backend_has_drained(backend));
     backend_killed(backend, told.connection_id);
-    assert_true(backend_has_ended(backend, backend_sent(backend)));
+    backend_begin_drain(backend);
+    assert_true(backend_has_drained(backend));
     assert_int_equal(told.given_up, 1);
     stop_server();
 }
@@ -573,7 +575,8 @@ static void replies_come_in_order_whatever_their_size(void **state)
     assert_memory_equal(asked[1].reply, "$3000001\r\n", 10);
     assert_memory_equal(asked[2].reply, "-ERR unknown", 12);
     assert_string_equal(asked[3].reply, "+PONG\r\n");
-    assert_true(backend_has_ended(backend, backend_sent(backend)));
+    backend_begin_drain(backend);
+    assert_true(backend_has_drained(backend));
     stop_server();
 }
 
