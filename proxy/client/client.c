@@ -177,7 +177,7 @@ void client_flush_pushes(struct client *client)
     }
 }
 
-void client_begin_head(struct client *client)
+static inline void begin_head(struct client *client)
 {
     struct request *head = client->first;
     size_t early = buffer_length(&head->reply);
@@ -189,6 +189,11 @@ void client_begin_head(struct client *client)
         buffer_clear(&head->reply);
     }
     head->sink = head->is_muted ? NULL : &client->out;
+}
+
+void client_begin_head(struct client *client)
+{
+    begin_head(client);
 }
 
 static void complete_head(struct client *client)
@@ -230,7 +235,7 @@ static void on_request_done(struct request *request)
             client_flush_pushes(client);
         }
         if (client->first != NULL) {
-            client_begin_head(client);
+            begin_head(client);
         }
     }
     loop_at_turn_end(client->host->loop, &client->task);
