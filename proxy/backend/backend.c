@@ -9,6 +9,7 @@
 #include "lib/base/random.h"
 #include "lib/net/stream.h"
 #include "lib/resp/framer.h"
+#include "lib/topology/snapshot.h"
 #include "proxy/backend/backend_internal.h"
 #include "proxy/backend/backoff.h"
 
@@ -112,6 +113,7 @@ static void judge_in_flight(struct backend *backend, bool *was_any_sent)
         bool is_unsent = is_begun || request->begin_offset >= backend->written;
         request->outcome = is_unsent ? OUTCOME_NOT_SENT : OUTCOME_UNKNOWN;
         request->is_outdated = ++number <= backend->drain_mark;
+        request->shard = backend->is_freed ? NO_SHARD : backend->index;
         if (is_unsent && !is_begun) {
             keep_bytes(backend, request, end);
         }

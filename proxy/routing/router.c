@@ -395,12 +395,25 @@ static void point_lanes(struct router *router)
     }
 }
 
+/* What goes to a shard, whatever is there, goes to the one of that name: the others may have moved
+ * up. What was handed over has its shard's index from its connection, should that be lost. */
+static void renumber(const struct request_queue *waiting, const struct topology *newer,
+                     const char *name)
+{
+    int found = topology_find_shard(newer, slice_of(name));
+    for (struct request *request = waiting->first; request != NULL; request = request->next) {
+        request->shard = found >= 0 ? (unsigned)found : NO_SHARD;
+    }
+}
+
 /* Whatever waits for a shard is dispatched anew: its slot may have moved on, and what comes behind
  * it to the same slot must stay behind it. */
-static void take_waiting(struct router *router, struct request_queue *waiting)
+static void take_waiting(struct router *router, const struct topology *newer,
+                         struct request_queue *waiting)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
         for (struct lane *lane = router->lanes[i]; lane != NULL; lane = lane->resp3) {
+            renumber(&lane->waiting, newer, backend_name(lane->backend));
             request_queue_append(waiting, &lane->waiting);
         }
     }
@@ -411,7 +424,7 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
 {
     struct request_queue orphaned = {.count = 0};
     mark_drains(router, snapshot);
-    take_waiting(router, &orphaned);
+    take_waiting(router, snapshot->topology, &orphaned);
     struct snapshot *older = router->snapshot;
     router->snapshot = snapshot;
     replace_lanes(router, endpoints, &orphaned);
