@@ -62,7 +62,9 @@ static int run(struct migrator_settings *settings)
     }
     log_init("sluice-migrator", level);
     block_signals();
-    if (!shard_credentials_init(settings->shard_user, settings->shard_password_file, &err)) {
+    if (!shard_credentials_init(settings->shard_user, settings->shard_password_file, &err) ||
+        !sentinel_credentials_init(settings->sentinel_user, settings->sentinel_password_file,
+                                   &err)) {
         return complain(&err, 2);
     }
     script_init();

@@ -17,7 +17,8 @@ static int fail(const struct error *err)
 static int serve(struct proxy_config *config)
 {
     struct error err;
-    if (!shard_credentials_init(config->shard_user, config->shard_password_file, &err)) {
+    if (!shard_credentials_init(config->shard_user, config->shard_password_file, &err) ||
+        !sentinel_credentials_init(config->sentinel_user, config->sentinel_password_file, &err)) {
         return fail(&err);
     }
     script_init();

@@ -1,12 +1,12 @@
-/* Who Sluice's programs are to the shards. Told once, before the first thread starts; afterwards
- * only read, by any thread. */
+/* Who Sluice's programs are to the shards, and to their Sentinels. Told once, before the first
+ * thread starts; afterwards only read, by any thread. */
 #ifndef LIB_SHARD_CREDENTIALS_H
 #define LIB_SHARD_CREDENTIALS_H
 
 #include "lib/base/error.h"
 #include "lib/base/slice.h"
 
-struct shard_credentials {
+struct credentials {
     struct slice user;
     struct slice password; /* empty: none is known, and no AUTH is sent */
 };
@@ -15,6 +15,11 @@ struct shard_credentials {
  * SLUICE_SHARD_PASSWORD stands in for it. Without a user's name: the default user. Keeps copies. */
 bool shard_credentials_init(const char *user, const char *file, struct error *err)
     __attribute__((warn_unused_result));
-const struct shard_credentials *shard_credentials(void);
+const struct credentials *shard_credentials(void);
+
+/* The same with SLUICE_SENTINEL_USER and SLUICE_SENTINEL_PASSWORD. */
+bool sentinel_credentials_init(const char *user, const char *file, struct error *err)
+    __attribute__((warn_unused_result));
+const struct credentials *sentinel_credentials(void);
 
 #endif

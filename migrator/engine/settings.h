@@ -14,7 +14,8 @@ struct migrator_settings {
     char *admin;
     char *id;
     char *log_level;
-    char *shard_user, *shard_password_file; /* null: none */
+    char *shard_user, *shard_password_file;       /* null: none */
+    char *sentinel_user, *sentinel_password_file; /* null: none */
     struct tls_files shard_tls;
     uint64_t shard_timeout_ms;   /* a shard that does not answer for so long is unreachable */
     uint64_t purge_patience_ms;  /* then a purge that cannot be done becomes a debt */

@@ -10,6 +10,7 @@
 struct proxy_config {
     char *store, *listen, *admin, *id, *log_level, *dual_write_ack, *output_limits;
     char *password, *acl_file, *shard_user, *shard_password_file; /* null: none */
+    char *sentinel_user, *sentinel_password_file;                 /* null: none */
     bool trusts_scripts, is_protected;
     char *tls_listen, *tls_cert_file, *tls_key_file, *tls_ca_cert_file;
     char *tls_ciphers, *tls_ciphersuites, *tls_auth_clients;
