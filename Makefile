@@ -16,8 +16,7 @@ FLAVOUR    ?= release
 B          := build/$(FLAVOUR)
 
 # --- dependencies -----------------------------------------------------------
-PACKAGES := libevent_core libevent_extra libevent_openssl libevent_pthreads \
-            openssl hiredis libxxhash jansson inih libcurl
+PACKAGES := openssl hiredis libxxhash jansson inih libcurl
 DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 DEP_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
 ifneq ($(.SHELLSTATUS),0)

@@ -53,20 +53,24 @@ static void name_itself(struct migrator_settings *settings)
     }
 }
 
+static bool prepare(const struct migrator_settings *settings, enum log_level *level,
+                    struct error *err)
+{
+    return migrator_log_level(settings, level, err) &&
+           shard_credentials_init(settings->shard_user, settings->shard_password_file, err) &&
+           sentinel_credentials_init(settings->sentinel_user, settings->sentinel_password_file,
+                                     err);
+}
+
 static int run(struct migrator_settings *settings)
 {
     struct error err;
     enum log_level level;
-    if (!migrator_log_level(settings, &level, &err)) {
+    if (!prepare(settings, &level, &err)) {
         return complain(&err, 2);
     }
     log_init("sluice-migrator", level);
     block_signals();
-    if (!shard_credentials_init(settings->shard_user, settings->shard_password_file, &err) ||
-        !sentinel_credentials_init(settings->sentinel_user, settings->sentinel_password_file,
-                                   &err)) {
-        return complain(&err, 2);
-    }
     script_init();
     name_itself(settings);
     return daemon_run(settings, migrator_reload, &err) ? EXIT_SUCCESS
@@ -76,6 +80,7 @@ static int run(struct migrator_settings *settings)
 static int act(struct migrator_settings *settings, enum options_action action)
 {
     struct error err;
+    enum log_level level;
     if (action == OPTIONS_HELP) {
         options_print_help(&migrator_options, stdout);
         return EXIT_SUCCESS;
@@ -91,7 +96,11 @@ static int act(struct migrator_settings *settings, enum options_action action)
         (void)error_set(&err, "which store? give --store file:DIR");
         return complain(&err, 2);
     }
-    return action == OPTIONS_CHECK ? EXIT_SUCCESS : run(settings);
+    if (action == OPTIONS_RUN) {
+        return run(settings);
+    }
+    return prepare(settings, &level, &err) && daemon_check(settings, &err) ? EXIT_SUCCESS
+                                                                           : complain(&err, 2);
 }
 
 int main(int argc, char **argv)

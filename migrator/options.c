@@ -13,6 +13,9 @@ static const struct option_spec specs[] = {
      "where the topology is: file:DIR or etcd:HOST:PORT,..."},
     {"admin", OPTION_TEXT, FIELD(admin), "127.0.0.1:9390", 0, 0, OPTION_AT_START,
      "address of the admin endpoint"},
+    ADMIN_OPTIONS(FILE_OPTION, FIELD(admin_files))
+    {"protected-mode", OPTION_FLAG, FIELD(is_protected), "yes", 0, 0, OPTION_AT_START,
+     "refuse an admin address that others can reach without a token"},
     {"id", OPTION_TEXT, FIELD(id), NULL, 0, 0, OPTION_AT_START,
      "its name for operators; host name and pid if not given"},
     {"log-level", OPTION_TEXT, FIELD(log_level), "info", 0, 0, OPTION_RELOADABLE,

@@ -17,10 +17,6 @@ static int fail(const struct error *err)
 static int serve(struct proxy_config *config)
 {
     struct error err;
-    if (!shard_credentials_init(config->shard_user, config->shard_password_file, &err) ||
-        !sentinel_credentials_init(config->sentinel_user, config->sentinel_password_file, &err)) {
-        return fail(&err);
-    }
     script_init();
     struct control *control = control_start(config, &err);
     if (control == NULL) {
@@ -58,15 +54,20 @@ static int act(enum options_action action, struct proxy_config *config)
     case OPTIONS_RUN:
         break;
     }
-    if (!proxy_config_check(config, &level, &err)) {
+    if (!proxy_config_check(config, &level, &err) ||
+        !shard_credentials_init(config->shard_user, config->shard_password_file, &err) ||
+        !sentinel_credentials_init(config->sentinel_user, config->sentinel_password_file, &err)) {
         return fail(&err);
     }
-    if (action == OPTIONS_CHECK) {
-        (void)printf("the configuration is valid\n");
-        return EXIT_SUCCESS;
-    }
     log_init("sluice-proxy", level);
-    return serve(config);
+    if (action == OPTIONS_RUN) {
+        return serve(config);
+    }
+    if (!control_check(config, &err)) {
+        return fail(&err);
+    }
+    (void)printf("the configuration is valid\n");
+    return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)

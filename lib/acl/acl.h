@@ -18,9 +18,9 @@ struct acl;
 struct acl_user;
 
 /* The lines of an ACL file: "user NAME rule ...", or a comment behind "#". A default user that no
- * line names may do everything, without a password. Commands that the table does not have are left
- * out and named in `unknown` (null: they are an error). Null with the line's number when one is
- * wrong. */
+ * line names may do everything, without a password. Commands that the table does not have
+ * are named in `unknown` (null: they are an error); their rules stay, for another table. Null with
+ * the line's number when one is wrong. */
 struct acl *acl_parse(struct slice text, const struct command_table *table, struct buffer *unknown,
                       struct error *err) __attribute__((warn_unused_result));
 /* Only the default user, who may do everything: with this password, or with none when it is null.

@@ -107,11 +107,11 @@ enum acl_verdict acl_check(const struct acl_user *user, const struct command_inf
         return ACL_ALLOWED;
     }
     /* Keys that cannot be found are an error of the command, which its shard tells. */
-    int count = command_keys(info, argv, argc, few, FEW_KEYS);
+    int count = command_acl_keys(info, argv, argc, few, FEW_KEYS);
     question.nkeys = count > 0 ? (unsigned)count : 0;
     if (question.nkeys > FEW_KEYS) {
         many = mem_alloc(question.nkeys * sizeof(*many));
-        (void)command_keys(info, argv, argc, many, question.nkeys);
+        (void)command_acl_keys(info, argv, argc, many, question.nkeys);
         question.keys = many;
     }
     find_channels(&question, argc);

@@ -9,10 +9,12 @@ void acl_set_all_commands(const struct acl_maker *maker, struct acl_selector *se
 {
     selector->nids = command_table_count(maker->table);
     size_t size = (selector->nids + 63) / 64 * sizeof(*selector->allowed);
-    selector->allowed = arena_alloc(maker->arena, size);
+    if (selector->allowed == NULL) {
+        selector->allowed = arena_alloc(maker->arena, size);
+        selector->rules = arena_alloc(maker->arena, ACL_RULES_MAX * sizeof(*selector->rules));
+    }
     memset(selector->allowed, is_allowed ? 0xff : 0, size);
     selector->has_all_commands = is_allowed;
-    selector->rules = arena_alloc(maker->arena, ACL_RULES_MAX * sizeof(*selector->rules));
     selector->rules[0] = is_allowed ? SLICE("+@all") : SLICE("-@all");
     selector->nrules = 1;
 }
@@ -50,21 +52,28 @@ static bool set_category(const struct acl_maker *maker, struct acl_selector *sel
     return category < CATEGORY_COUNT;
 }
 
+/* "config|get": the command before the bar; null: there is none. */
+static const struct command_info *find_container(const struct acl_maker *maker, struct slice name)
+{
+    const char *bar = memchr(name.data, '|', name.len);
+    struct slice container = {name.data, bar != NULL ? (size_t)(bar - name.data) : name.len};
+    return command_find(maker->table, &container, 1);
+}
+
 /* "config|get": the subcommand, and nothing else; "config": it, and all its subcommands. */
 static bool set_command(const struct acl_maker *maker, struct acl_selector *selector,
                         struct slice name, bool is_allowed)
 {
     const char *bar = memchr(name.data, '|', name.len);
-    size_t length = bar != NULL ? (size_t)(bar - name.data) : name.len;
-    struct slice argv[2] = {{name.data, length}, {NULL, 0}};
-    const struct command_info *info = command_find(maker->table, argv, 1);
+    const struct command_info *info = find_container(maker, name);
     if (info == NULL || bar == NULL) {
         if (info != NULL) {
             set_with_subcommands(selector, info, is_allowed);
         }
         return info != NULL;
     }
-    argv[1] = (struct slice){bar + 1, name.len - length - 1};
+    size_t length = (size_t)(bar - name.data);
+    struct slice argv[2] = {{name.data, length}, {bar + 1, name.len - length - 1}};
     const struct command_info *subcommand = command_find(maker->table, argv, 2);
     if (subcommand == info) {
         return false;
@@ -97,14 +106,34 @@ static bool keep_rule(const struct acl_maker *maker, struct acl_selector *select
     return true;
 }
 
-static bool tolerate(const struct acl_maker *maker, struct slice rule, struct error *err)
+/* Commands and subcommands may be learnt from a shard; not so categories, and what would be a first
+ * argument ("select|0"). */
+static bool may_be_learnt(const struct acl_maker *maker, struct slice name)
 {
-    if (maker->unknown == NULL) {
-        return error_set(err, UNKNOWN);
+    const struct command_info *container = find_container(maker, name);
+    return name.len > 0 && name.data[0] != '@' &&
+           (container == NULL || container->nsubcommands > 0);
+}
+
+/* The rule stays among the others, and counts once a table has the command. */
+static bool tolerate(const struct acl_maker *maker, struct slice rule)
+{
+    struct slice name = {rule.data + 1, rule.len - 1};
+    if (maker->unknown == NULL || !may_be_learnt(maker, name)) {
+        return false;
     }
     buffer_add_text(maker->unknown, " ");
     buffer_add(maker->unknown, rule.data, rule.len);
     return true;
+}
+
+static bool apply_known(const struct acl_maker *maker, struct acl_selector *selector,
+                        struct slice name, bool is_allowed)
+{
+    bool is_category = name.len > 0 && name.data[0] == '@';
+    return is_category ? set_category(maker, selector, (struct slice){name.data + 1, name.len - 1},
+                                      is_allowed)
+                       : set_command(maker, selector, name, is_allowed);
 }
 
 bool acl_apply_command(const struct acl_maker *maker, struct acl_selector *selector,
@@ -112,18 +141,14 @@ bool acl_apply_command(const struct acl_maker *maker, struct acl_selector *selec
 {
     bool is_allowed = rule.data[0] == '+';
     struct slice name = {rule.data + 1, rule.len - 1};
-    bool is_category = name.len > 0 && name.data[0] == '@';
     if (slice_equal_nocase(name, SLICE("@all"))) {
         acl_set_all_commands(maker, selector, is_allowed);
         return true;
     }
-    if (is_category ? !set_category(maker, selector, (struct slice){name.data + 1, name.len - 1},
-                                    is_allowed)
-                    : !set_command(maker, selector, name, is_allowed)) {
-        /* What is not known yet may be what is denied here. */
-        selector->has_all_commands = selector->has_all_commands && is_allowed;
-        return is_category ? error_set(err, UNKNOWN) : tolerate(maker, rule, err);
+    if (!apply_known(maker, selector, name, is_allowed) && !tolerate(maker, rule)) {
+        return error_set(err, UNKNOWN);
     }
+    /* What is not known yet may be what is denied here. */
     selector->has_all_commands = selector->has_all_commands && is_allowed;
     return keep_rule(maker, selector, rule) ||
            error_set(err, "more than %u rules about commands", ACL_RULES_MAX);

@@ -247,6 +247,11 @@ struct command_key {
 int command_keys(const struct command_info *info, const struct slice *argv, unsigned argc,
                  struct command_key *keys, unsigned capacity);
 
+/* The same as an ACL judges it: of a command that no server would run, what Redis 7.0 takes for its
+ * keys, so that both give the same error. */
+int command_acl_keys(const struct command_info *info, const struct slice *argv, unsigned argc,
+                     struct command_key *keys, unsigned capacity);
+
 /* Whether a shard may hold back its reply until something happens: BLPOP and the like, and XREAD
  * and XREADGROUP only with BLOCK. */
 bool command_blocks(const struct command_info *info, const struct slice *argv, unsigned argc);

@@ -272,6 +272,59 @@ int command_keys(const struct command_info *info, const struct slice *argv, unsi
     return keys_of_specs(info, argv, argc, &list);
 }
 
+/* --- as an ACL sees them ---------------------------------------------------------------------- */
+
+/* The options before STREAMS are those that there are, and as many things stand behind it as must.
+ */
+static bool xread_can_run(const struct command_info *info, const struct slice *argv, unsigned argc)
+{
+    struct xread_options options = command_xread_options(argv, argc);
+    bool is_of_group = (info->flags & COMMAND_WRITE) != 0, has_group = options.group < argc;
+    if (options.streams + 1 >= argc || (argc - options.streams) % 2 == 0 ||
+        has_group != is_of_group) {
+        return false;
+    }
+    for (unsigned i = 1; i < options.streams; i++) {
+        int64_t number;
+        bool is_counted = word_is(argv, i, "COUNT") || word_is(argv, i, "BLOCK");
+        if (is_counted && number_parse_i64(argv[i + 1], &number)) {
+            i++;
+        } else if (word_is(argv, i, "GROUP")) {
+            i += 2;
+        } else if (!is_of_group || !word_is(argv, i, "NOACK")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ZUNIONSTORE d 0: it must have keys, and says that it has none. */
+static bool lacks_keys(const struct command_info *info, const struct slice *argv, unsigned argc)
+{
+    for (unsigned i = 0; i < info->nspecs; i++) {
+        const struct key_spec *spec = &info->specs[i];
+        uint64_t number;
+        if (spec->begin == KEY_BEGIN_INDEX && spec->find == KEY_FIND_KEYNUM &&
+            (unsigned)(spec->index + spec->keynum) < argc &&
+            number_parse_u64(argv[spec->index + spec->keynum], &number) && number == 0) {
+            return (info->flags & COMMAND_NO_MANDATORY_KEYS) == 0;
+        }
+    }
+    return false;
+}
+
+int command_acl_keys(const struct command_info *info, const struct slice *argv, unsigned argc,
+                     struct command_key *keys, unsigned capacity)
+{
+    struct key_list list = {keys, capacity, 0};
+    if (lacks_keys(info, argv, argc)) {
+        return 0;
+    }
+    bool is_by_specs = info->finder == FINDER_XREAD && !xread_can_run(info, argv, argc);
+    return is_by_specs ? keys_of_specs(info, argv, argc, &list)
+                       : command_keys(info, argv, argc, keys, capacity);
+}
+
 /* --- forms ------------------------------------------------------------------------------------ */
 
 bool command_blocks(const struct command_info *info, const struct slice *argv, unsigned argc)

@@ -74,3 +74,14 @@ bool address_resolve(const struct address *address, struct endpoint *endpoint, s
 {
     return endpoint_resolve(endpoint, address->host, address->port, err);
 }
+
+bool address_is_public(struct slice text, bool *is_public, struct error *err)
+{
+    struct address address;
+    struct endpoint endpoint;
+    if (!address_parse(text, &address, err) || !address_resolve(&address, &endpoint, err)) {
+        return false;
+    }
+    *is_public = !endpoint_is_loopback(&endpoint);
+    return true;
+}

@@ -27,5 +27,8 @@ void address_format(const struct address *address, char text[ADDRESS_TEXT_MAX]);
 /* Blocks for names that are not numeric: control plane. The message names the address. */
 bool address_resolve(const struct address *address, struct endpoint *endpoint, struct error *err)
     __attribute__((warn_unused_result));
+/* Whether others than this machine can reach what listens on "HOST:PORT". Blocks likewise. */
+bool address_is_public(struct slice text, bool *is_public, struct error *err)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include "lib/base/assert.h"
+#include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "lib/net/address.h"
 #include "lib/net/http_request.h"
 #include "lib/net/socket.h"
 #include "lib/net/stream.h"
 
+#define HTTP_UNAUTHORIZED  401
 #define ROUTES_MAX         16
 #define LISTEN_BACKLOG     128
 #define EXHAUSTED_RETRY_MS 250
@@ -22,10 +24,12 @@ struct route {
     const char *content_type;
     http_handler_fn *handler;
     void *context;
+    bool is_for_all;
 };
 
 struct http_server {
     struct loop *loop;
+    const struct admin_access *access;
     struct io io; /* of the listener; paused while there is no room for another connection */
     struct timer retry;
     int listener;
@@ -35,9 +39,11 @@ struct http_server {
     unsigned nroutes;
     struct connection *connections; /* a list */
     unsigned nconnections;
+    uint64_t denials;
 };
 
 enum connection_state {
+    CONNECTION_SHAKING_HANDS,
     CONNECTION_READING,
     CONNECTION_WRITING,
     CONNECTION_DRAINING /* the reply is out; closing now could destroy it on its way */
@@ -81,6 +87,7 @@ static const char *reason_of(int status)
         const char *reason;
     } reasons[] = {{HTTP_OK, "OK"},
                    {400, "Bad Request"},
+                   {HTTP_UNAUTHORIZED, "Unauthorized"},
                    {404, "Not Found"},
                    {405, "Method Not Allowed"},
                    {431, "Request Header Fields Too Large"},
@@ -102,7 +109,9 @@ static void start_reply(struct connection *connection, int status, const char *c
     struct buffer *reply = &connection->reply;
     buffer_printf(reply, "HTTP/1.1 %d %s\r\n", status, reason_of(status));
     buffer_printf(reply, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, body.len);
-    buffer_add_text(reply, status == 405 ? "Allow: GET, HEAD\r\n" : "");
+    buffer_add_text(reply, status == 405                 ? "Allow: GET, HEAD\r\n"
+                           : status == HTTP_UNAUTHORIZED ? "WWW-Authenticate: Bearer\r\n"
+                                                         : "");
     buffer_add_text(reply, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
                            "Connection: close\r\n\r\n");
     if (!is_head) {
@@ -135,6 +144,12 @@ static void answer(struct connection *connection, const struct http_request *req
         refuse(connection, 404, "there is nothing here\n", is_head);
         return;
     }
+    if (!route->is_for_all && !admin_access_admits(connection->server->access, request->token)) {
+        connection->server->denials++;
+        refuse(connection, HTTP_UNAUTHORIZED, "this asks for a token: Authorization: Bearer ...\n",
+               is_head);
+        return;
+    }
     if (!is_head && !slice_equal(request->method, SLICE("GET"))) {
         refuse(connection, 405, "only GET and HEAD are allowed\n", false);
         return;
@@ -163,12 +178,35 @@ static void on_head_bytes(struct connection *connection, struct slice bytes)
     }
 }
 
+/* A plain stream is done at once. */
+static void shake_hands(struct connection *connection)
+{
+    bool wants_write;
+    enum stream_result result = stream_shake_hands(&connection->stream, &wants_write);
+    if (result == STREAM_END) {
+        log_warn("admin client refused why=\"%s\"", stream_why(&connection->stream));
+        close_connection(connection);
+    } else if (result == STREAM_AGAIN && wants_write) {
+        io_want_write(&connection->io);
+    } else if (result == STREAM_OK) {
+        connection->state = CONNECTION_READING;
+        stream_resume_reading(&connection->stream, &connection->io);
+    }
+}
+
 static void on_readable(void *context)
 {
     struct connection *connection = context;
     char chunk[CHUNK_BYTES];
     size_t count = 0;
+    if (connection->state == CONNECTION_SHAKING_HANDS) {
+        shake_hands(connection);
+        return;
+    }
     enum stream_result result = stream_read(&connection->stream, chunk, sizeof(chunk), &count);
+    if (connection->stream.has_pending) {
+        io_read_again(&connection->io);
+    }
     if (result == STREAM_END) {
         /* A client may close its half once it has asked; the reply is still written. */
         if (connection->state == CONNECTION_WRITING) {
@@ -184,6 +222,10 @@ static void on_readable(void *context)
 static void on_writable(void *context)
 {
     struct connection *connection = context;
+    if (connection->state == CONNECTION_SHAKING_HANDS) {
+        shake_hands(connection);
+        return;
+    }
     struct slice rest = buffer_slice(&connection->reply);
     size_t count = 0;
     enum stream_result result = stream_write(&connection->stream, rest.data, rest.len, &count);
@@ -198,12 +240,22 @@ static void on_writable(void *context)
     }
     connection->state = CONNECTION_DRAINING;
     stream_end_writing(&connection->stream);
-    io_resume_reading(&connection->io);
+    stream_resume_reading(&connection->stream, &connection->io);
 }
 
 static void on_deadline(void *context)
 {
     close_connection(context);
+}
+
+static void open_stream(const struct http_server *server, struct stream *stream, int fd)
+{
+    struct tls_context *tls = admin_access_tls(server->access);
+    if (tls != NULL) {
+        stream_accept_tls(stream, fd, tls);
+    } else {
+        stream_open_plain(stream, fd);
+    }
 }
 
 static void open_connection(struct http_server *server, int fd)
@@ -219,10 +271,11 @@ static void open_connection(struct http_server *server, int fd)
     server->nconnections++;
     buffer_init(&connection->head, server->limits.head_bytes);
     buffer_init(&connection->reply, SIZE_MAX);
-    stream_open_plain(&connection->stream, fd);
+    open_stream(server, &connection->stream, fd);
     io_start(&connection->io, server->loop, fd, on_readable, on_writable, connection);
     timer_init(&connection->deadline, server->loop, on_deadline, connection);
     timer_start(&connection->deadline, server->limits.time_ms);
+    shake_hands(connection);
 }
 
 /* --- the server ------------------------------------------------------------------------------- */
@@ -269,7 +322,8 @@ static int listen_alone(const struct endpoint *endpoint)
     return -1;
 }
 
-struct http_server *http_server_open(struct loop *loop, const char *address, struct error *err)
+struct http_server *http_server_open(struct loop *loop, const char *address,
+                                     const struct admin_access *access, struct error *err)
 {
     struct address parsed;
     struct endpoint endpoint;
@@ -286,6 +340,7 @@ struct http_server *http_server_open(struct loop *loop, const char *address, str
     }
     struct http_server *server = mem_zalloc(sizeof(*server));
     server->loop = loop;
+    server->access = access;
     server->listener = listener;
     server->limits = (struct http_limits){.connections = 64, .head_bytes = 8192, .time_ms = 10000};
     parsed.port = socket_port(listener);
@@ -315,12 +370,23 @@ void http_server_limit(struct http_server *server, const struct http_limits *lim
     server->limits = *limits;
 }
 
+static void add_route(struct http_server *server, const struct route *route)
+{
+    ASSERT(server->nroutes < ROUTES_MAX);
+    ASSERT(route->path[0] == '/' && find_route(server, slice_of(route->path)) == NULL);
+    server->routes[server->nroutes++] = *route;
+}
+
 void http_server_route(struct http_server *server, const char *path, const char *content_type,
                        http_handler_fn *handler, void *context)
 {
-    ASSERT(server->nroutes < ROUTES_MAX);
-    ASSERT(path[0] == '/' && find_route(server, slice_of(path)) == NULL);
-    server->routes[server->nroutes++] = (struct route){path, content_type, handler, context};
+    add_route(server, &(const struct route){path, content_type, handler, context, false});
+}
+
+void http_server_route_for_all(struct http_server *server, const char *path,
+                               const char *content_type, http_handler_fn *handler, void *context)
+{
+    add_route(server, &(const struct route){path, content_type, handler, context, true});
 }
 
 const char *http_server_address(const struct http_server *server)
@@ -331,4 +397,9 @@ const char *http_server_address(const struct http_server *server)
 unsigned http_server_connections(const struct http_server *server)
 {
     return server->nconnections;
+}
+
+uint64_t http_server_denials(const struct http_server *server)
+{
+    return server->denials;
 }

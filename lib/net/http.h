@@ -1,16 +1,17 @@
 /* The admin endpoint: a small HTTP/1.1 server for GET and HEAD. Not for the internet.
  *
- *   accept -> reading the head -> handler -> writing the reply -> draining -> closed
+ *   accept -> handshake (TLS) -> reading the head -> handler -> writing the reply -> draining ->
+ * closed
  *
  * One request to a connection. Whatever a client does is bounded: the number of connections (more
  * wait in the listener's backlog), the bytes of a head, and the time from accept to close. A body
- * is read and dropped. Written on loop.h and not on libevent's evhttp, which in 2.1 can bound
- * neither the connections nor the whole time of a request. One thread: the loop's. */
+ * is read and dropped. One thread: the loop's. */
 #ifndef LIB_NET_HTTP_H
 #define LIB_NET_HTTP_H
 
 #include "lib/base/buffer.h"
 #include "lib/base/error.h"
+#include "lib/net/admin_access.h"
 #include "lib/net/loop.h"
 
 #define HTTP_OK             200
@@ -28,20 +29,28 @@ struct http_limits {
     uint64_t time_ms;     /* from accept to close; 10 s */
 };
 
-/* Listens on "host:port"; port 0 takes a free one. Null with a message that names the address. */
-struct http_server *http_server_open(struct loop *loop, const char *address, struct error *err)
+/* Listens on "host:port"; port 0 takes a free one. `access` must outlive it. Null with a message
+ * that names the address. */
+struct http_server *http_server_open(struct loop *loop, const char *address,
+                                     const struct admin_access *access, struct error *err)
     __attribute__((warn_unused_result));
 /* Closes all connections; replies under way are cut off. Null is allowed. Not from a handler. */
 void http_server_close(struct http_server *server);
 
 /* For connections accepted from now on; without it the numbers above. */
 void http_server_limit(struct http_server *server, const struct http_limits *limits);
-/* Texts must outlive the server. At most 16 routes; a path must not come twice. */
+/* Texts must outlive the server. At most 16 routes; a path must not come twice. Who asks must show
+ * a token, if `access` has any; ... */
 void http_server_route(struct http_server *server, const char *path, const char *content_type,
                        http_handler_fn *handler, void *context);
+/* ... but not for this: health, and what tells nothing. */
+void http_server_route_for_all(struct http_server *server, const char *path,
+                               const char *content_type, http_handler_fn *handler, void *context);
 
 /* Where it listens, with the port it got. Owned by the server. */
 const char *http_server_address(const struct http_server *server);
 unsigned http_server_connections(const struct http_server *server);
+/* Requests so far that were refused for want of a good token. */
+uint64_t http_server_denials(const struct http_server *server);
 
 #endif

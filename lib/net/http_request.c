@@ -73,29 +73,61 @@ static bool parse_request_line(struct slice line, struct http_request *request)
     return true;
 }
 
-/* Nothing in the fields matters here, but what has none of their form is not HTTP. */
-static bool is_field(struct slice line)
+static struct slice trim(struct slice text)
+{
+    while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        text = (struct slice){text.data + 1, text.len - 1};
+    }
+    while (text.len > 0 && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t')) {
+        text.len--;
+    }
+    return text;
+}
+
+/* Only one field matters here, but what has none of their form is not HTTP. */
+static bool parse_field(struct slice line, struct slice *name, struct slice *value)
 {
     const char *colon = line.len > 0 ? memchr(line.data, ':', line.len) : NULL;
-    return colon != NULL && colon != line.data && line.data[0] != ' ' && line.data[0] != '\t' &&
-           !has_control_bytes(line);
+    if (colon == NULL || colon == line.data || line.data[0] == ' ' || line.data[0] == '\t' ||
+        has_control_bytes(line)) {
+        return false;
+    }
+    *name = (struct slice){line.data, (size_t)(colon - line.data)};
+    *value = trim((struct slice){colon + 1, line.len - name->len - 1});
+    return true;
+}
+
+/* Other schemes than Bearer are as good as none. */
+static struct slice token_of(struct slice credentials)
+{
+    struct slice scheme = take_word(&credentials);
+    return slice_equal_nocase(scheme, SLICE("Bearer")) ? trim(credentials) : SLICE("");
 }
 
 enum http_parse http_request_parse(struct slice bytes, struct http_request *request)
 {
-    struct slice rest = bytes, line;
+    struct slice rest = bytes, line, name, value;
+    bool is_authorized = false;
     if (!take_line(&rest, &line)) {
         return HTTP_PARSE_MORE;
     }
     if (!parse_request_line(line, request)) {
         return HTTP_PARSE_BAD;
     }
+    request->token = SLICE("");
     while (take_line(&rest, &line)) {
         if (line.len == 0) {
             return HTTP_PARSE_OK;
         }
-        if (!is_field(line)) {
+        if (!parse_field(line, &name, &value)) {
             return HTTP_PARSE_BAD;
+        }
+        if (slice_equal_nocase(name, SLICE("Authorization"))) {
+            if (is_authorized) {
+                return HTTP_PARSE_BAD; /* which of them is meant? */
+            }
+            is_authorized = true;
+            request->token = token_of(value);
         }
     }
     return HTTP_PARSE_MORE;

@@ -13,7 +13,8 @@ enum http_parse {
 /* Points into the bytes that were parsed. */
 struct http_request {
     struct slice method;
-    struct slice path; /* without the query */
+    struct slice path;  /* without the query */
+    struct slice token; /* of "Authorization: Bearer TOKEN"; empty: there is none */
 };
 
 enum http_parse http_request_parse(struct slice bytes, struct http_request *request)

@@ -322,3 +322,57 @@ size_t command_parser_needs(const struct command_parser *parser)
 {
     return parser->has_bulk_length ? parser->position + (size_t)parser->bulk_length + 2 : 0;
 }
+
+bool command_parser_begun(struct command_parser *parser, const char *data, size_t size,
+                          unsigned args_max, struct command *command)
+{
+    if (!parser->has_bulk_length || parser->nargs == 0 ||
+        parser->nargs + parser->args_left > args_max) {
+        return false;
+    }
+    unsigned argc = parser->nargs + (unsigned)parser->args_left;
+    make_room_for(parser, (size_t)argc * 2);
+    struct slice *argv = parser->args + argc; /* the offsets may still be needed */
+    for (unsigned i = 0; i < argc; i++) {
+        const struct slice *arg = &parser->args[i];
+        argv[i] = i < parser->nargs ? (struct slice){data + (size_t)arg->data, arg->len}
+                                    : (struct slice){NULL, 0};
+    }
+    *command = (struct command){.argv = argv, .argc = argc, .raw = {data, size}};
+    return true;
+}
+
+void command_parser_let_pass(struct command_parser *parser, size_t size)
+{
+    ASSERT(parser->has_bulk_length && command_parser_needs(parser) > size);
+    parser->bulk_length = command_parser_needs(parser) - size;
+    parser->nargs = 0;
+}
+
+enum parse_status command_pass(struct command_parser *parser, const char *data, size_t size,
+                               size_t *used)
+{
+    parser->position = 0;
+    while (parser->args_left > 0) {
+        if (!parser->has_bulk_length) {
+            enum parse_status status = begin_bulk(parser, data, size);
+            if (status != PARSE_OK) {
+                *used = parser->position;
+                return status;
+            }
+            parser->bulk_length += 2;
+        }
+        size_t there = size - parser->position;
+        if (there < parser->bulk_length) {
+            parser->bulk_length -= there;
+            *used = size;
+            return PARSE_MORE;
+        }
+        parser->position += (size_t)parser->bulk_length;
+        parser->has_bulk_length = false;
+        parser->args_left--;
+    }
+    *used = parser->position;
+    reset(parser);
+    return PARSE_OK;
+}

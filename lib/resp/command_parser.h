@@ -21,9 +21,9 @@ struct command {
 
 struct command_parser {
     uint64_t bulk_max;
-    uint64_t args_left; /* of a multibulk command; valid when is_multibulk */
-    uint64_t bulk_length;
-    size_t position; /* from the start of the command to the next unread byte */
+    uint64_t args_left;   /* of a multibulk command; valid when is_multibulk */
+    uint64_t bulk_length; /* of a command that is let pass: what is left of it, CRLF included */
+    size_t position;      /* from the start of the command to the next unread byte */
     bool is_multibulk;
     bool has_bulk_length;
     const char *error; /* after PARSE_BAD: Redis' text behind "-ERR Protocol error: " */
@@ -47,5 +47,23 @@ enum parse_status command_parse(struct command_parser *parser, const char *data,
 /* How many bytes the command that is being read needs at least, 0 when not known: lets the reader
  * make room for a large argument at once. */
 size_t command_parser_needs(const struct command_parser *parser);
+
+/* --- a command that is too large to be kept until it is whole -------------------------------- */
+
+/* After PARSE_MORE in an argument of a multibulk command: the command with the arguments that are
+ * there, and empty ones, whose data is null, for those to come. False when that would be more than
+ * `args_max`, or none is there. Valid until the next parse. */
+bool command_parser_begun(struct command_parser *parser, const char *data, size_t size,
+                          unsigned args_max, struct command *command)
+    __attribute__((warn_unused_result));
+
+/* Then, in the place of parsing it again: `size` bytes, all there are, have been used up; what
+ * comes behind them goes through command_pass. */
+void command_parser_let_pass(struct command_parser *parser, size_t size);
+
+/* The next bytes of a command that is let pass: the first *used of them belong to it (what begins
+ * the header of an argument is not used before it is whole). PARSE_OK: it has ended there. */
+enum parse_status command_pass(struct command_parser *parser, const char *data, size_t size,
+                               size_t *used);
 
 #endif

@@ -334,17 +334,22 @@ static void file_stage(struct store *base, const struct topology *next)
     struct file_store *store = file_store_of(base);
     struct error ignored; /* store_cas meets it again */
     drop_staged(store);
+    store->staged_epoch = next->epoch;
     document_format(next, &store->staged);
     if (!write_tmp(store, buffer_slice(&store->staged), &store->staged_path, &ignored)) {
         drop_staged(store);
     }
 }
 
-/* The file with exactly this document, if there is one. */
-static char *take_staged(struct file_store *store, struct slice document)
+/* The file with exactly this document, if there is one. What is staged for a later epoch stays: the
+ * change that comes between is the beginning of what must be short. */
+static char *take_staged(struct file_store *store, uint64_t epoch, struct slice document)
 {
     char *path = NULL;
-    if (store->staged_path != NULL && slice_equal(buffer_slice(&store->staged), document)) {
+    if (store->staged_path == NULL || epoch < store->staged_epoch) {
+        return NULL;
+    }
+    if (slice_equal(buffer_slice(&store->staged), document)) {
         path = store->staged_path;
         store->staged_path = NULL;
     }
@@ -358,7 +363,7 @@ static enum cas_result file_cas(struct store *base, const struct topology *next,
     struct buffer text;
     buffer_init(&text, SIZE_MAX);
     document_format(next, &text);
-    char *tmp = take_staged(store, buffer_slice(&text));
+    char *tmp = take_staged(store, next->epoch, buffer_slice(&text));
     bool written = tmp != NULL || write_tmp(store, buffer_slice(&text), &tmp, err);
     enum cas_result result = written ? publish(store, tmp, next->epoch, err) : CAS_FAILED;
     remove_tmp(tmp);

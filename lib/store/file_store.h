@@ -23,6 +23,7 @@ struct file_store {
     int watch;         /* its descriptor for the folder, or -1: the folder is not there yet */
     int journal_fd;    /* -1: not opened for appending yet */
     char *staged_path; /* a document written in advance; null: none */
+    uint64_t staged_epoch;
     struct buffer staged;
     int lead_fd; /* of the term that we hold, locked; -1: none */
     uint64_t lead_term;

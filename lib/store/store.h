@@ -65,8 +65,8 @@ enum cas_result store_cas(struct store *store, const struct topology *next, stru
     __attribute__((warn_unused_result));
 
 /* A hint, before something that must be short: exactly `next` will probably be written by
- * store_cas. The store does in advance what it can; nobody sees anything of it, and store_cas
- * decides alone. Only the last hint counts. */
+ * store_cas, at once or behind changes of earlier epochs. The store does in advance what it can;
+ * nobody sees anything of it, and store_cas decides alone. Only the last hint counts. */
 void store_stage(struct store *store, const struct topology *next);
 
 /* A descriptor that becomes readable when something may have changed; call store_watch_clear then

@@ -54,7 +54,15 @@ enum state_reading {
 struct copy_side {
     struct shard_link *link;
     const struct shard_identity *identity; /* that the topology names */
-    bool has_no_expiries;                  /* no key of the shard, when last looked at */
+};
+
+/* What the readings so far have shown, and lets the next ones ask for more at once, or for less.
+ * Kept by the caller from pair to pair; each use is checked, so that it may be out of date. */
+struct copy_habits {
+    /* How many keys the next group of each reading may have; 0: not known yet. */
+    unsigned group_keys[READINGS];
+    /* No key of the authority's shard, of the copy's, when last looked at. */
+    bool has_no_expiries[2];
 };
 
 struct copy_pair {
@@ -71,8 +79,7 @@ struct copy_pair {
     struct probe *probe;
     uint64_t working_since_us; /* since the last rest; 0: since now */
     const struct copy_hooks *hooks;
-    /* How many keys the next group of each reading may have, by what was read; 0: not known yet. */
-    unsigned group_keys[READINGS];
+    struct copy_habits *habits;
     struct copy_failure failure;
 };
 

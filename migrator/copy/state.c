@@ -22,7 +22,7 @@ enum {
 struct key_group state_next_group(const struct copy_pair *pair, enum state_reading reading,
                                   const struct key_list *keys, size_t first)
 {
-    unsigned known = pair->group_keys[reading];
+    unsigned known = pair->habits->group_keys[reading];
     unsigned limit = known > 0 ? known : GROUP_KEYS_FIRST;
     return key_list_group(keys, first, limit);
 }
@@ -37,7 +37,7 @@ static void learn_size(struct copy_pair *pair, const struct state_group *group)
     }
     uint64_t mean = bytes / group->keys.count + 1;
     uint64_t fit = GROUP_BYTES_MAX / mean > 0 ? GROUP_BYTES_MAX / mean : 1;
-    unsigned *known = &pair->group_keys[group->reading];
+    unsigned *known = &pair->habits->group_keys[group->reading];
     uint64_t grown = group->keys.count * GROUP_GROWTH;
     uint64_t most = group->keys.count < *known ? *known : grown;
     most = most < GROUP_KEYS_FIRST ? GROUP_KEYS_FIRST : most;
@@ -59,7 +59,7 @@ static void append_words(struct shard_link *link, const char *first, const char 
     shard_append(link, argv, argc);
 }
 
-/* COMMAND [name sentinel] k... */
+/* COMMAND [name sentinel] k...; no keys: only of the sentinel */
 static void append_of_all(struct shard_link *link, const char *command, const char *name,
                           const struct key_group *keys)
 {
@@ -69,7 +69,7 @@ static void append_of_all(struct shard_link *link, const char *command, const ch
         argv[argc++] = slice_of(name);
         argv[argc++] = SLICE(METADATA_SENTINEL);
     }
-    for (size_t i = 0; i < keys->count; i++) {
+    for (size_t i = 0; keys != NULL && i < keys->count; i++) {
         argv[argc++] = key_list_at(keys->list, keys->first + i);
     }
     shard_append(link, argv, argc);
@@ -87,20 +87,19 @@ static void append_of_each(struct shard_link *link, const char *command,
 void state_append(struct copy_pair *pair, bool on_copy, enum state_reading reading,
                   const struct key_group *keys, struct state_group *group)
 {
-    const struct copy_side *side = pair_side(pair, on_copy);
-    struct shard_link *link = side->link;
+    struct shard_link *link = pair_side(pair, on_copy)->link;
     ASSERT(group->reply == NULL && keys->count > 0);
     group->keys = *keys;
     group->reading = reading;
     group->on_copy = on_copy;
-    group->has_expiries = reading == READ_ALL || !side->has_no_expiries;
+    group->has_expiries = reading == READ_ALL || !pair->habits->has_no_expiries[on_copy];
     append_words(link, "MULTI", NULL, NULL, NULL);
     append_words(link, "HMGET", METADATA_FENCE, "run_id", "replid");
     append_words(link, "TIME", NULL, NULL, NULL);
     append_words(link, "INFO", "keyspace", NULL, NULL);
     append_of_all(link, "HMGET", on_copy ? pair->names.ver : pair->names.seq, keys);
     if (!on_copy) {
-        append_of_all(link, "SMISMEMBER", pair->names.dirty, keys);
+        append_of_all(link, "SMISMEMBER", pair->names.dirty, group->are_marked ? NULL : keys);
     }
     if (reading == READ_STRINGS) {
         append_of_all(link, "MGET", NULL, keys);
@@ -168,7 +167,8 @@ static enum copy_status check_shape(struct copy_pair *pair, const struct state_g
     if (shard_reply_count(shard_reply_at(exec, AT_FENCE)) != 2 ||
         shard_reply_count(shard_reply_at(exec, AT_TIME)) != 2 ||
         shard_reply_count(shard_reply_at(exec, AT_NUMBERS)) != each ||
-        (!group->on_copy && shard_reply_count(shard_reply_at(exec, AT_MARKS)) != each) ||
+        (!group->on_copy &&
+         shard_reply_count(shard_reply_at(exec, AT_MARKS)) != (group->are_marked ? 1 : each)) ||
         (group->reading == READ_STRINGS &&
          shard_reply_count(shard_reply_at(exec, group->on_copy ? AT_MARKS : AT_MARKS + 1)) !=
              group->keys.count)) {
@@ -239,7 +239,8 @@ static bool read_marks(const struct state_group *group, size_t i, struct key_sta
     const struct shard_reply *number = shard_reply_at(shard_reply_at(exec, AT_NUMBERS), i + 1);
     state->is_marked =
         !group->on_copy &&
-        shard_reply_integer(shard_reply_at(shard_reply_at(exec, AT_MARKS), i + 1)) == 1;
+        (group->are_marked ||
+         shard_reply_integer(shard_reply_at(shard_reply_at(exec, AT_MARKS), i + 1)) == 1);
     return shard_reply_type(number) != REPLY_BULK ||
            number_parse_u64(shard_reply_text(number), &state->number);
 }
@@ -273,10 +274,9 @@ static enum copy_status parse_group(struct copy_pair *pair, struct state_group *
     if (status != COPY_OK) {
         return status;
     }
-    struct copy_side *side = pair_side(pair, group->on_copy);
-    side->has_no_expiries =
-        has_no_expiries(shard_reply_text(shard_reply_at(group->reply, AT_KEYSPACE)));
-    bool is_expiry_known = group->has_expiries || side->has_no_expiries;
+    bool is_without = has_no_expiries(shard_reply_text(shard_reply_at(group->reply, AT_KEYSPACE)));
+    pair->habits->has_no_expiries[group->on_copy] = is_without;
+    bool is_expiry_known = group->has_expiries || is_without;
     for (size_t i = 0; i < group->keys.count; i++) {
         struct key_state *state = &group->states[i];
         *state = (struct key_state){.number = 0};

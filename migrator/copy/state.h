@@ -27,6 +27,9 @@ struct key_state {
 
 struct state_group {
     struct key_group keys;
+    /* Set before it is asked for: the keys were picked from the marks, so theirs are of no
+     * interest. */
+    bool are_marked;
     enum state_reading reading;
     bool on_copy;
     bool has_expiries; /* they were asked for */

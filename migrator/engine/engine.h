@@ -45,6 +45,7 @@ struct engine {
 
     struct recollection memory;
     struct throttle throttle;
+    struct copy_habits habits;
     struct probe *probe; /* while copying, or before; null: none */
     struct pace pace;
     bool is_paced;          /* pace has been set for this copying */
@@ -53,6 +54,7 @@ struct engine {
     struct scanner backfill;
     struct verifier verifier;
     bool has_verifier;
+    uint64_t reverse_made;  /* the base whose metadata of the way back we have made */
     uint64_t hold_began_us; /* 0: no hold */
     struct hold_steps hold_steps;
     uint64_t hold_deadline_us;   /* 0: none */

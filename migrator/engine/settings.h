@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "lib/base/options.h"
-#include "lib/net/tls_files.h"
+#include "lib/net/admin_access.h"
 
 struct migrator_settings {
     char *store_url;
@@ -17,6 +17,8 @@ struct migrator_settings {
     char *shard_user, *shard_password_file;       /* null: none */
     char *sentinel_user, *sentinel_password_file; /* null: none */
     struct tls_files shard_tls;
+    struct admin_files admin_files;
+    bool is_protected;           /* no admin endpoint for strangers */
     uint64_t shard_timeout_ms;   /* a shard that does not answer for so long is unreachable */
     uint64_t purge_patience_ms;  /* then a purge that cannot be done becomes a debt */
     uint64_t copy_memory_limit;  /* percent of the copy's maxmemory; above, copying waits */

@@ -142,6 +142,7 @@ void engine_pair(struct engine *engine, struct copy_pair *pair)
         .max_skew_ms = migration->options.max_skew_ms,
         .large_key_bytes = migration->options.large_key_bytes,
         .throttle = &engine->throttle,
+        .habits = &engine->habits,
         .pace = engine->is_paced ? &engine->pace : NULL,
         .probe = engine->probe,
         .hooks = &engine->hooks};

@@ -6,6 +6,8 @@
 #define QUIET_US         UINT64_C(50000)
 #define BACK_OFF_US      UINT64_C(200000)
 #define BACK_OFF_DOUBLES 8u
+/* Passes over the marks just before a hold: what they leave, the hold finds. */
+#define LAST_PASSES_MAX 3u
 /* One new number and its repair are nothing special in a hold. */
 #define HOLD_TROUBLED_PASSES_MAX 3u
 
@@ -35,8 +37,11 @@ bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *res
     return true;
 }
 
-bool phase_remember_request(struct engine *engine, enum migration_request request,
-                            enum step_result *result)
+/* Journals, once, that the operator's request is being carried out: the CAS into the hold clears
+ * it, and whoever dies in the hold, or before it has noted it, leaves nothing else of it. Before
+ * that CAS. */
+static bool remember_request(struct engine *engine, enum migration_request request,
+                             enum step_result *result)
 {
     if (engine->view.migration.request != request || engine->memory.requested == request) {
         return true;
@@ -49,6 +54,23 @@ bool phase_remember_request(struct engine *engine, enum migration_request reques
         return false;
     }
     engine->memory.requested = request;
+    return true;
+}
+
+bool phase_prepare_hold(struct engine *engine, enum migration_request request, enum phase hold,
+                        enum phase to, enum step_result *result)
+{
+    struct drain drain = {.remaining = 0};
+    if (!phase_clocks_agree(engine, 0, result) || !remember_request(engine, request, result)) {
+        return false;
+    }
+    engine_stage(engine, hold, to);
+    /* Two syncs of the disk have passed, and clients have written. */
+    for (unsigned i = 0; i < LAST_PASSES_MAX && (i == 0 || drain.remaining > 0); i++) {
+        if (!phase_drain(engine, &drain, result)) {
+            return false;
+        }
+    }
     return true;
 }
 

@@ -3,7 +3,6 @@
 #include "migrator/phase/phase_internal.h"
 
 #define PAUSED_MS UINT64_C(1000)
-#define DRAIN_MS  UINT64_C(10)
 
 /* After a hold was undone the generation is another one: without this no repair and no mirror
  * would be let in any more. Model: BACKSAMEGEN. */
@@ -33,14 +32,16 @@ static enum step_result towards_hold(struct engine *engine)
     if (!phase_is_quiet(engine, &is_quiet, &result)) {
         return result;
     }
-    if (!is_quiet || !may_switch(engine)) {
-        return engine_wait(engine, DRAIN_MS);
+    if (!may_switch(engine)) {
+        return engine_wait(engine, DRAIN_IDLE_MS);
     }
-    if (!phase_clocks_agree(engine, 0, &result) ||
-        !phase_remember_request(engine, REQUEST_SWITCH, &result)) {
+    if (!is_quiet) {
+        return engine_wait(engine, DRAIN_SOON_MS);
+    }
+    if (!phase_make_reverse(engine, &result) ||
+        !phase_prepare_hold(engine, REQUEST_SWITCH, PHASE_HOLD, PHASE_SWITCHED, &result)) {
         return result;
     }
-    engine_stage(engine, PHASE_HOLD, PHASE_SWITCHED);
     PASS(STEP_DUAL_WRITE_BEFORE_HOLD);
     result = engine_enter(engine, PHASE_HOLD, &was_done);
     if (was_done) {

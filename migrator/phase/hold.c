@@ -2,23 +2,26 @@
  * becomes the owner. Clients wait, so whatever goes wrong undoes the hold at once. */
 #include "migrator/phase/phase_internal.h"
 
-/* The way back is made before the switch: T counts and marks from its first write on. The guard of
- * S stays as it is (owner); `switched` opens it. Model: MAKERESETS, NOOWNER, LATEOPEN. */
-static bool make_reverse(struct engine *engine, enum step_result *result)
+bool phase_make_reverse(struct engine *engine, enum step_result *result)
 {
+    uint64_t base = engine->view.migration.base;
     struct metadata_names names;
     struct error err;
+    if (engine->reverse_made == base) {
+        return true;
+    }
     engine_names(engine, DIRECTION_REVERSE, &names);
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
         struct guard_claim claim = engine_claim(engine, side);
         enum fence_outcome outcome =
-            fence_make(engine->links[side], &claim, GUARD_OWNER, &names, side == SIDE_TARGET, &err);
+            fence_make(engine->links[side], &claim, GUARD_OPEN, &names, side == SIDE_TARGET, &err);
         if (outcome != FENCE_OK) {
             *result = engine_failed(engine, side, outcome, &err);
             return false;
         }
     }
-    PASS(STEP_HOLD_AFTER_REVERSE);
+    engine->reverse_made = base;
+    PASS(STEP_REVERSE_AFTER_MADE);
     return true;
 }
 
@@ -27,7 +30,7 @@ static bool cut_over(struct engine *engine, enum step_result *result)
     bool was_done = false;
     PASS(STEP_HOLD_BEFORE_BARRIER);
     if (!engine_connect_both(engine, result) || !phase_silence(engine, result) ||
-        !phase_copy_becomes_owner(engine, result) || !make_reverse(engine, result)) {
+        !phase_copy_becomes_owner(engine, result) || !phase_make_reverse(engine, result)) {
         return false;
     }
     PASS(STEP_HOLD_BEFORE_SWITCH);

@@ -17,6 +17,12 @@ enum step_result phase_aborting(struct engine *engine);
 
 /* Helpers answer true to go on; false: *result is what the phase is to return. */
 
+/* Between two drains of the marks: on the way to a hold; and while no hold is wanted, when marks may
+ * gather, for a drain of many costs the shards less for each, and a key written twice is compared
+ * once. */
+#define DRAIN_SOON_MS UINT64_C(10)
+#define DRAIN_IDLE_MS UINT64_C(100)
+
 /* --- guards.c --- */
 /* To the epoch in which the present phase was entered: closes the shard to proxies that do not know
  * of the migration, and to a FLUSHALL of theirs, which would wipe one side alone. */
@@ -52,16 +58,25 @@ enum step_result phase_verify_again(struct engine *engine);
 bool phase_drain(struct engine *engine, struct drain *drain, enum step_result *result)
     __attribute__((warn_unused_result));
 
+/* --- hold.c --- */
+/* The way back is made before the switch: T counts and marks from its first write on. Done before
+ * the hold, while no client waits: its names are its own, making resets nothing, and what stands
+ * of it when a hold is undone stands for the next one. The guards stay as they are: `switched`
+ * opens that of S. Model: REVFIRST, MAKERESETS, NOOWNER, LATEOPEN. */
+bool phase_make_reverse(struct engine *engine, enum step_result *result)
+    __attribute__((warn_unused_result));
+
 /* --- cutover.c: what hold and hold-back have in common --- */
 /* Drains; then answers whether the slots may be held now: the marks have stayed below cutover_keys
  * for a while, and the last undone hold is long enough ago. */
 bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *result)
     __attribute__((warn_unused_result));
-/* Journals, once, that the operator's request is being carried out: the CAS into the hold clears
- * it, and whoever dies in the hold, or before it has noted it, leaves nothing else of it. Before
- * that CAS. */
-bool phase_remember_request(struct engine *engine, enum migration_request request,
-                            enum step_result *result) __attribute__((warn_unused_result));
+/* What can be done before clients wait, right before the CAS into the hold: looks at the clocks,
+ * journals that the operator's request is being carried out, writes the document that ends the
+ * hold, and drains once more. */
+bool phase_prepare_hold(struct engine *engine, enum migration_request request, enum phase hold,
+                        enum phase to, enum step_result *result)
+    __attribute__((warn_unused_result));
 /* From the CAS into a hold, and to its end. */
 void phase_hold_began(struct engine *engine);
 void phase_hold_ended(struct engine *engine, bool was_undone);

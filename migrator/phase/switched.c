@@ -3,7 +3,6 @@
 #include "migrator/phase/phase_internal.h"
 
 #define PAUSED_MS UINT64_C(1000)
-#define DRAIN_MS  UINT64_C(10)
 
 static bool is_time_to_finalize(const struct engine *engine)
 {
@@ -46,14 +45,15 @@ static enum step_result keep_the_copy(struct engine *engine)
     if (!phase_is_quiet(engine, &is_quiet, &result)) {
         return result;
     }
-    if (!is_quiet || !wants_back) {
-        return engine_wait(engine, DRAIN_MS);
+    if (!wants_back) {
+        return engine_wait(engine, DRAIN_IDLE_MS);
     }
-    if (!phase_clocks_agree(engine, 0, &result) ||
-        !phase_remember_request(engine, REQUEST_ROLLBACK, &result)) {
+    if (!is_quiet) {
+        return engine_wait(engine, DRAIN_SOON_MS);
+    }
+    if (!phase_prepare_hold(engine, REQUEST_ROLLBACK, PHASE_HOLD_BACK, PHASE_ABORTING, &result)) {
         return result;
     }
-    engine_stage(engine, PHASE_HOLD_BACK, PHASE_ABORTING);
     PASS(STEP_SWITCHED_BEFORE_HOLD_BACK);
     result = engine_enter(engine, PHASE_HOLD_BACK, &was_done);
     if (was_done) {

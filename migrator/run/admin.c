@@ -106,6 +106,9 @@ static int serve_metrics(void *context, struct buffer *body)
     exposition_metric(&exposition, "sluice_migrator_leads", METRIC_GAUGE,
                       "It carries out the migrations; 0: it is in reserve.");
     exposition_sample(&exposition, NO_LABELS, admin->view->leads ? 1 : 0);
+    exposition_metric(&exposition, "sluice_admin_denied_total", METRIC_COUNTER,
+                      "Requests to this endpoint without a good token.");
+    exposition_sample(&exposition, NO_LABELS, (double)http_server_denials(admin->server));
     exposition_metric(&exposition, "sluice_epoch", METRIC_GAUGE, "Epoch of the topology.");
     exposition_sample(&exposition, NO_LABELS, topology != NULL ? (double)topology->epoch : 0);
     exposition_metric(&exposition, "sluice_migrations", METRIC_GAUGE, "Open migrations.");
@@ -122,28 +125,31 @@ static int serve_metrics(void *context, struct buffer *body)
     return HTTP_OK;
 }
 
-struct admin *admin_open(struct loop *loop, const char *address, const struct admin_view *view,
-                         struct error *err)
+struct admin_access *admin_access_of(const struct migrator_settings *settings, struct error *err)
 {
-    static const struct {
-        const char *path;
-        const char *type;
-        http_handler_fn *serve;
-    } routes[] = {{"/healthz", "text/plain", serve_health},
-                  {"/readyz", "text/plain", serve_ready},
-                  {"/topology", "application/json", serve_topology},
-                  {"/stats", "application/json", serve_stats},
-                  {"/metrics", EXPOSITION_CONTENT_TYPE, serve_metrics}};
+    struct admin_access *access = admin_access_new(&settings->admin_files, err);
+    if (access != NULL && settings->is_protected &&
+        !admin_access_is_safe(access, settings->admin, err)) {
+        admin_access_free(access);
+        return NULL;
+    }
+    return access;
+}
 
-    struct http_server *server = http_server_open(loop, address, err);
+struct admin *admin_open(struct loop *loop, const struct admin_access *access,
+                         const struct admin_view *view, struct error *err)
+{
+    struct http_server *server = http_server_open(loop, view->settings->admin, access, err);
     if (server == NULL) {
         return NULL;
     }
     struct admin *admin = mem_alloc(sizeof(*admin));
     *admin = (struct admin){.server = server, .view = view};
-    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-        http_server_route(server, routes[i].path, routes[i].type, routes[i].serve, admin);
-    }
+    http_server_route_for_all(server, "/healthz", "text/plain", serve_health, admin);
+    http_server_route_for_all(server, "/readyz", "text/plain", serve_ready, admin);
+    http_server_route(server, "/topology", "application/json", serve_topology, admin);
+    http_server_route(server, "/stats", "application/json", serve_stats, admin);
+    http_server_route(server, "/metrics", EXPOSITION_CONTENT_TYPE, serve_metrics, admin);
     return admin;
 }
 

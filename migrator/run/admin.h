@@ -1,5 +1,6 @@
-/* The admin endpoint of the migrator: /metrics, /stats, /topology, /healthz, /readyz. Main thread
- * only; reads the progress counters that the migrations' threads write. */
+/* The admin endpoint of the migrator: /metrics, /stats, /topology, /healthz, /readyz. But for the
+ * last two it may ask for a token (lib/net/admin_access.h). Main thread only; reads the progress
+ * counters that the migrations' threads write. */
 #ifndef MIGRATOR_RUN_ADMIN_H
 #define MIGRATOR_RUN_ADMIN_H
 
@@ -17,9 +18,13 @@ struct admin_view {
     bool leads;                      /* else it is in reserve */
 };
 
-/* Null with a message. `view` must outlive it. */
-struct admin *admin_open(struct loop *loop, const char *address, const struct admin_view *view,
-                         struct error *err) __attribute__((warn_unused_result));
+/* Who may ask: what the settings say, refused where they let strangers in. Null with a message. */
+struct admin_access *admin_access_of(const struct migrator_settings *settings, struct error *err)
+    __attribute__((warn_unused_result));
+/* Null with a message. `view` and `access` must outlive it. */
+struct admin *admin_open(struct loop *loop, const struct admin_access *access,
+                         const struct admin_view *view, struct error *err)
+    __attribute__((warn_unused_result));
 void admin_close(struct admin *admin); /* null is allowed */
 const char *admin_address(const struct admin *admin);
 

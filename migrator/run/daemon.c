@@ -29,6 +29,7 @@ struct daemon {
     struct lease *lease;
     struct roster roster;
     struct debts *debts;
+    struct admin_access *admin_access;
     struct admin *admin;
     struct admin_view view;
     atomic_bool is_stopping; /* read by the debts' thread */
@@ -101,6 +102,9 @@ static void reload_certificates(struct daemon *daemon)
     } else {
         log_error("certificates cannot be read again, the old ones stay why=\"%s\"", err.text);
     }
+    if (!admin_access_reload(daemon->admin_access, &err)) {
+        log_error("admin endpoint left as it was why=\"%s\"", err.text);
+    }
 }
 
 static void reload_settings(struct daemon *daemon)
@@ -147,11 +151,12 @@ static bool open_signals(struct daemon *daemon, struct error *err)
     return daemon->signal_fd >= 0 || error_set(err, "cannot watch for signals");
 }
 
-static bool open_tls(struct daemon *daemon, struct error *err)
+static bool open_files(struct daemon *daemon, struct error *err)
 {
     daemon->tls = shard_tls_new(&daemon->settings->shard_tls, err);
     shard_use_tls(daemon->tls);
-    return daemon->tls != NULL;
+    daemon->admin_access = daemon->tls != NULL ? admin_access_of(daemon->settings, err) : NULL;
+    return daemon->admin_access != NULL;
 }
 
 /* Reads the topology once, so that the start fails when there is none. */
@@ -176,7 +181,9 @@ static void fill_member(const struct daemon *daemon, struct store_member *member
     *member = (struct store_member){.pid = (uint64_t)getpid(), .epoch = daemon->topology->epoch};
     (void)snprintf(member->kind, sizeof(member->kind), "migrator");
     (void)snprintf(member->id, sizeof(member->id), "%s", daemon->settings->id);
-    (void)snprintf(member->admin, sizeof(member->admin), "%s", admin_address(daemon->admin));
+    (void)snprintf(member->admin, sizeof(member->admin), "%s%s",
+                   admin_access_tls(daemon->admin_access) != NULL ? "tls:" : "",
+                   admin_address(daemon->admin));
     random_hex(member->incarnation, sizeof(member->incarnation) - 1);
 }
 
@@ -184,11 +191,11 @@ static bool open_all(struct daemon *daemon, struct error *err)
 {
     const struct migrator_settings *settings = daemon->settings;
     struct store_member member;
-    if (!open_signals(daemon, err) || !open_tls(daemon, err) || !open_feed(daemon, err)) {
+    if (!open_signals(daemon, err) || !open_files(daemon, err) || !open_feed(daemon, err)) {
         return false;
     }
     daemon->loop = loop_new();
-    daemon->admin = admin_open(daemon->loop, settings->admin, &daemon->view, err);
+    daemon->admin = admin_open(daemon->loop, daemon->admin_access, &daemon->view, err);
     if (daemon->admin == NULL) {
         return false;
     }
@@ -234,6 +241,13 @@ static void end(struct daemon *daemon)
     log_info("stopped");
 }
 
+static void close_files(struct daemon *daemon)
+{
+    admin_access_free(daemon->admin_access);
+    shard_use_tls(NULL);
+    tls_context_free(daemon->tls);
+}
+
 static void close_all(struct daemon *daemon)
 {
     admin_close(daemon->admin);
@@ -247,8 +261,15 @@ static void close_all(struct daemon *daemon)
         feed_stop(daemon->feed);
     }
     topology_free(daemon->topology);
-    shard_use_tls(NULL);
-    tls_context_free(daemon->tls);
+    close_files(daemon);
+}
+
+bool daemon_check(struct migrator_settings *settings, struct error *err)
+{
+    struct daemon daemon = {.settings = settings};
+    bool is_good = open_files(&daemon, err);
+    close_files(&daemon);
+    return is_good;
 }
 
 bool daemon_run(struct migrator_settings *settings, reload_fn *reload, struct error *err)

@@ -104,9 +104,10 @@ static void judge_in_flight(struct backend *backend, bool *was_any_sent)
          request = request->next) {
         uint64_t end = request->next != NULL ? request->next->begin_offset : total;
         /* One byte written is too many to send it again. Model: RESEND. */
-        bool is_unsent = request->begin_offset >= backend->written;
+        bool is_begun = request == backend->begun;
+        bool is_unsent = is_begun || request->begin_offset >= backend->written;
         request->outcome = is_unsent ? OUTCOME_NOT_SENT : OUTCOME_UNKNOWN;
-        if (is_unsent) {
+        if (is_unsent && !is_begun) {
             keep_bytes(backend, request, end);
         }
         *was_any_sent = *was_any_sent || !is_unsent;
@@ -145,6 +146,7 @@ void backend_lose(struct backend *backend, const char *why)
     judge_in_flight(backend, &was_any_sent);
     backend->framer = (struct framer){.values_left = 0};
     backend->is_in_push = false;
+    backend->begun = NULL;
     backend->incarnation++;
     backend->failures = was_ready ? 0 : backend->failures + 1;
     backend->retry_at_us = loop_now_us(backend->shared->loop) +
@@ -345,6 +347,18 @@ static bool writes_oldest(const struct backend *backend)
     return backend->written < end;
 }
 
+/* Whom a shard refuses in the middle of a request it has told why before it closed. */
+static void lose_written(struct backend *backend)
+{
+    uint64_t incarnation = backend->incarnation;
+    if (backend->begun != NULL) {
+        read_replies(backend);
+    }
+    if (backend->incarnation == incarnation) {
+        backend_lose(backend, "cannot be written to");
+    }
+}
+
 void backend_flush(void *context)
 {
     struct backend *backend = context;
@@ -353,7 +367,7 @@ void backend_flush(void *context)
         size_t count;
         enum stream_result result = stream_write(&backend->stream, out.data, out.len, &count);
         if (result == STREAM_END) {
-            backend_lose(backend, "cannot be written to");
+            lose_written(backend);
             return;
         }
         if (result == STREAM_AGAIN) {
@@ -369,6 +383,9 @@ void backend_flush(void *context)
     }
     if (backend->out.capacity > KEPT_OUT_BYTES) {
         buffer_recycle(&backend->out, KEPT_OUT_BYTES);
+    }
+    if (backend->begun != NULL) {
+        backend_begun_is_written(backend);
     }
 }
 
@@ -402,13 +419,18 @@ void backend_send(struct backend *backend, struct request *request, struct slice
     backend_commit(backend, request, 1);
 }
 
-void backend_say(struct backend *backend, struct slice bytes)
+void backend_append(struct backend *backend, struct slice bytes)
 {
-    ASSERT(is_listening(backend));
     buffer_add(&backend->out, bytes.data, bytes.len);
     if (!backend->io.is_writing) {
         loop_at_turn_end(backend->shared->loop, &backend->flush_task);
     }
+}
+
+void backend_say(struct backend *backend, struct slice bytes)
+{
+    ASSERT(is_listening(backend));
+    backend_append(backend, bytes);
 }
 
 size_t backend_backlog(const struct backend *backend)
@@ -426,8 +448,8 @@ static bool has_stood_still(const struct backend *backend, uint64_t now_us, uint
 {
     const struct request *oldest = backend->in_flight.first;
     return backend->state == BACKEND_READY && oldest != NULL && !backend->is_patient &&
-           backend->stalled_at_us == 0 && now_us > oldest->sent_at_us + limit_us &&
-           now_us > backend->progress_us + limit_us;
+           backend->stalled_at_us == 0 && !backend_waits_for_more(backend) &&
+           now_us > oldest->sent_at_us + limit_us && now_us > backend->progress_us + limit_us;
 }
 
 bool backend_is_stuck(const struct backend *backend, uint64_t limit_us)

@@ -62,6 +62,8 @@ struct backend_events {
      * flight until CLIENT KILL ID of it has been answered (backend_killed). Null: nothing that goes
      * over this backend matters to a slot, and it counts no longer. */
     void (*on_given_up)(void *context, struct backend *backend, uint64_t connection_id);
+    /* What there is of a begun request has been written. Null where none is begun. */
+    void (*on_written)(void *context, struct backend *backend);
     void *context;
 };
 
@@ -112,6 +114,15 @@ unsigned backend_index(const struct backend *backend);
 struct buffer *backend_begin(struct backend *backend);
 void backend_commit(struct backend *backend, struct request *request, uint32_t replies);
 void backend_send(struct backend *backend, struct request *request, struct slice bytes);
+
+/* A request that comes in pieces, and has this connection for itself: the first ones, and each that
+ * follows. A shard executes nothing that it does not have whole: when the connection is lost before
+ * the last byte was written the outcome is OUTCOME_NOT_SENT (without its bytes), and nothing is
+ * given up. If it is answered before it is whole the shard reads no further: backend_free. */
+void backend_send_begun(struct backend *backend, struct request *request, struct slice bytes);
+void backend_send_more(struct backend *backend, struct slice bytes, bool is_last);
+/* The shard does not have all of it. */
+bool backend_has_begun(const struct backend *backend);
 
 /* The sink of a stalled request has drained, or nobody wants its reply any more: reads on. */
 void backend_go_on(struct backend *backend);

@@ -1,4 +1,4 @@
-/* Shared by backend.c and greeting.c only. */
+/* Shared by backend.c, begun.c and greeting.c only. */
 #ifndef PROXY_BACKEND_BACKEND_INTERNAL_H
 #define PROXY_BACKEND_BACKEND_INTERNAL_H
 
@@ -51,6 +51,8 @@ struct backend {
     /* Requests. */
     struct request_queue in_flight;
     unsigned counted_in_flight; /* of them, in the counters of the shard */
+    struct request *begun;      /* the shard does not have it whole; else null */
+    bool has_begun_last;        /* its last piece is in out */
     uint64_t sent, ended;
     uint64_t *orphans; /* ids of given-up connections whose end is not certain */
     unsigned norphans;
@@ -61,7 +63,12 @@ struct backend {
 void backend_lose(struct backend *backend, const char *why);
 void backend_flush(void *backend);
 void backend_become_ready(struct backend *backend);
+void backend_append(struct backend *backend, struct slice bytes);
 /* greeting.c: begins the greeting; ends in backend_become_ready or backend_lose. */
 void backend_greet(struct backend *backend);
+/* begun.c: all that there is of the begun request has been written. */
+void backend_begun_is_written(struct backend *backend);
+/* It is not the shard that is slow. */
+bool backend_waits_for_more(const struct backend *backend);
 
 #endif

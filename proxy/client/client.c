@@ -5,9 +5,11 @@
 #include "lib/net/socket.h"
 #include "proxy/client/client_internal.h"
 
-#define PENDING_MAX       1024u               /* requests of one client under way */
-#define PENDING_BYTES_MAX ((size_t)1 << 20)   /* and their bytes; one request may be larger */
-#define OUT_HIGH_BYTES    ((size_t)256 << 10) /* unread replies: the client is not read */
+#define PENDING_MAX         1024u               /* requests of one client under way */
+#define PENDING_BYTES_MAX   ((size_t)1 << 20)   /* and their bytes; one request may be larger */
+#define OUT_HIGH_BYTES      ((size_t)256 << 10) /* unread replies: the client is not read */
+#define LARGE_REQUEST_BYTES ((size_t)1 << 20)   /* what is larger is not kept, if that can be */
+#define LARGE_REQUEST_ARGS  1024u
 /* Behind BLPOP: of a client that goes away TCP tells only who has read nearly all. */
 #define BLOCKED_INPUT_MAX ((size_t)16 << 20)
 #define KEPT_BYTES        ((size_t)16 << 10)
@@ -118,6 +120,7 @@ void client_cut_off(struct client *client)
     unpause(client);
     io_stop(&client->io);
     stream_close(&client->stream);
+    large_request_forget(client);
     abandon_pipeline(client);
     transaction_unwatch(client);
     subscription_end(client);
@@ -138,6 +141,7 @@ static void client_free(struct client *client)
 void client_drain(struct client *client)
 {
     client->is_draining = true;
+    large_request_abandon(client);
     unpause(client);
     io_pause_reading(&client->io);
     loop_at_turn_end(client->host->loop, &client->task);
@@ -172,7 +176,7 @@ void client_flush_pushes(struct client *client)
     }
 }
 
-static void head_begins(struct client *client)
+void client_begin_head(struct client *client)
 {
     struct request *head = client->first;
     size_t early = buffer_length(&head->reply);
@@ -223,7 +227,7 @@ static void on_request_done(struct request *request)
             client_flush_pushes(client);
         }
         if (client->first != NULL) {
-            head_begins(client);
+            client_begin_head(client);
         }
     }
     loop_at_turn_end(client->host->loop, &client->task);
@@ -401,10 +405,37 @@ static bool must_wait(const struct client *client)
  * reading goes on for a while, so that a client that goes away is noticed; then the tick asks. */
 static void leave_backlog(struct client *client, size_t size)
 {
+    if (large_request_wants_more(client)) {
+        return;
+    }
     client->has_backlog = true;
     if (!may_wait_for_hours(client) || size > BLOCKED_INPUT_MAX) {
         pause_reading(client);
     }
+}
+
+/* A command that is not whole, and may be too large to be kept. Returns how many bytes of it are
+ * used up. */
+static size_t handle_begun(struct client *client, const char *data, size_t size)
+{
+    struct command command;
+    bool is_large = command_parser_needs(&client->parser) > LARGE_REQUEST_BYTES &&
+                    command_parser_needs(&client->parser) <= client->host->limits->request_max;
+    if (!is_large || size > LARGE_REQUEST_BYTES ||
+        !command_parser_begun(&client->parser, data, size, LARGE_REQUEST_ARGS, &command)) {
+        return 0;
+    }
+    switch (session_handle_begun(client, &command)) {
+    case BEGUN_PASSES:
+        leave_backlog(client, 0);
+        return size;
+    case BEGUN_WAITS:
+        leave_backlog(client, size);
+        return 0;
+    case BEGUN_IS_KEPT:
+        break;
+    }
+    return 0;
 }
 
 /* Handles whole commands at the front of the bytes; returns how many bytes they had. */
@@ -416,6 +447,10 @@ static size_t handle_commands(struct client *client, const char *data, size_t si
     while (used < size && !client->is_closed && !client->is_draining) {
         struct command command;
         if (must_wait(client)) {
+            used += large_request_take(client, data + used, size - used);
+            if (!must_wait(client)) {
+                continue; /* it was answered before it had come */
+            }
             leave_backlog(client, size - used);
             break;
         }
@@ -426,6 +461,7 @@ static size_t handle_commands(struct client *client, const char *data, size_t si
         enum parse_status status =
             command_parse(&client->parser, data + used, size - used, &command);
         if (status == PARSE_MORE) {
+            used += handle_begun(client, data + used, size - used);
             break;
         }
         if (status == PARSE_BAD) {
@@ -524,12 +560,17 @@ static void on_readable(void *context)
     }
 }
 
+static bool may_go_on(const struct client *client)
+{
+    return large_request_wants_more(client) ||
+           (!must_wait(client) && !is_held_back(client, router_is_congested(client->host->router)));
+}
+
 /* After a pause: what was read already comes first. */
 static void go_on(struct client *client)
 {
     bool has_reason = client->is_paused || client->has_backlog;
-    if (!has_reason || must_wait(client) ||
-        is_held_back(client, router_is_congested(client->host->router))) {
+    if (!has_reason || !may_go_on(client)) {
         return;
     }
     client->has_backlog = false;
@@ -543,7 +584,8 @@ static void go_on(struct client *client)
 static bool is_idle(const struct client *client, uint64_t now)
 {
     uint64_t limit = client->host->limits->idle_us;
-    return limit > 0 && client->first == NULL && now - client->active_us > limit &&
+    bool is_waited_for = client->first == NULL || large_request_waits_for_client(client);
+    return limit > 0 && is_waited_for && now - client->active_us > limit &&
            client_class_of(client) != CLIENT_CLASS_PUBSUB;
 }
 

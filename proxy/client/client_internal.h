@@ -31,9 +31,10 @@ struct client {
     size_t parked_bytes;          /* of whole replies that wait for those before them */
     uint64_t id;
     uint64_t connected_us;
-    unsigned char protocol;    /* 2 or 3: of the replies it gets */
-    struct request *blocked;   /* nothing behind it is looked at until it is answered */
-    struct private_lane *lane; /* of WATCH; else null */
+    unsigned char protocol;      /* 2 or 3: of the replies it gets */
+    struct request *blocked;     /* nothing behind it is looked at until it is answered */
+    struct large_request *large; /* it is `blocked`, and is passed on as it comes; else null */
+    struct private_lane *lane;   /* of WATCH; else null */
     bool is_watching;
     unsigned watched_slot;
     bool has_backlog; /* whole commands in `in` that wait for `blocked` */
@@ -65,6 +66,8 @@ struct request *client_begin(struct client *client, const struct command_info *i
 void client_drain(struct client *client);
 /* At once; it is freed at the end of the turn. */
 void client_cut_off(struct client *client);
+/* The first request of the pipeline writes to `out` from now on, behind what it has so far. */
+void client_begin_head(struct client *client);
 /* Replies from now on; the request that came last is answered as well. */
 void client_unmute(struct client *client);
 /* Where a push is to be appended: pushes go out between two replies. It is sent soon. */
@@ -76,6 +79,18 @@ void client_flush_pushes(struct client *client);
 /* False: not now; what is under way has to be answered first. */
 bool session_handle(struct client *client, const struct command *command)
     __attribute__((warn_unused_result));
+
+/* What is there of a command that is not whole: as far as can be told, it is handled as any. Only
+ * with BEGUN_PASSES its bytes are used up, and what comes is for large_request_take. */
+enum begun {
+    BEGUN_IS_KEPT, /* until it is whole */
+    BEGUN_WAITS,   /* what is under way has to be answered first */
+    BEGUN_PASSES,
+};
+enum begun session_handle_begun(struct client *client, const struct command *command)
+    __attribute__((warn_unused_result));
+/* CLIENT PAUSE holds this command up. Null: one that is not known. */
+bool session_waits_for_pause(const struct client *client, const struct command_info *info);
 /* Redis' error for bytes that are no command. */
 void session_protocol_error(struct client *client, const char *error);
 
@@ -93,6 +108,19 @@ static inline struct slice session_wire_bytes(struct request *request,
 }
 
 void session_refuse(struct client *client, struct request *request); /* the error is written */
+
+/* large_request.c */
+/* The client's request, whose `size` bytes so far are used up, is one from here on. */
+void large_request_begin(struct client *client, struct request *request, size_t size);
+/* More of it is to come, and may come now. */
+bool large_request_wants_more(const struct client *client);
+/* The client is slow to send it, nobody else is. */
+bool large_request_waits_for_client(const struct client *client);
+/* Returns how many bytes at the front of these it has taken: none where there is none. */
+size_t large_request_take(struct client *client, const char *data, size_t size);
+/* Where it is not there to its end: the rest will not come, and nobody is told. */
+void large_request_abandon(struct client *client);
+void large_request_forget(struct client *client); /* the client goes */
 
 /* transaction.c */
 void transaction_begin(struct client *client, struct request *request);

@@ -15,6 +15,7 @@
 #include "proxy/routing/script_call.h"
 #include "proxy/routing/script_kill.h"
 #include "proxy/routing/split.h"
+#include "proxy/routing/upload.h"
 #include "proxy/routing/wait.h"
 
 #define FEW_KEYS     64u
@@ -294,8 +295,8 @@ static bool may_write(const struct client *client, const struct command_info *in
     return is_written;
 }
 
-/* CLIENT PAUSE. Not so what an operator may need to end it; Redis lets even CLIENT UNPAUSE wait. */
-static bool waits_for_pause(const struct client *client, const struct command_info *info)
+/* Not so what an operator may need to end it; Redis lets even CLIENT UNPAUSE wait. */
+bool session_waits_for_pause(const struct client *client, const struct command_info *info)
 {
     const struct client_pause *pause = &client->host->pause;
     if (pause->until_us == 0 || loop_now_us(client->host->loop) >= pause->until_us) {
@@ -367,7 +368,7 @@ bool session_handle(struct client *client, const struct command *command)
     bool is_plain = info == NULL || info->handler == HANDLER_ROUTE; /* nearly all */
     bool must_wait = client->first != NULL && !is_plain &&
                      (must_come_alone(client, info, command) || subscription_delays(client, info));
-    if (must_wait || waits_for_pause(client, info)) {
+    if (must_wait || session_waits_for_pause(client, info)) {
         return false;
     }
     client->last_command = info != NULL ? info : client->last_command;
@@ -382,6 +383,55 @@ bool session_handle(struct client *client, const struct command *command)
         dispatch(client, request, command);
     }
     return true;
+}
+
+/* An option that is still to come decides what the user must be allowed: SET ... GET. */
+static bool may_need_more_rights(const struct client *client, const struct command *command,
+                                 const struct key_spec *spec)
+{
+    bool is_last = command->argv[command->argc - 2].data != NULL;
+    return client->is_guarded && spec->has_variable_needs && !is_last;
+}
+
+/* What can be passed on before it is whole: one key, which is there, and nothing else that anybody
+ * but the shard has to know. */
+static bool may_pass(const struct client *client, const struct command_info *info,
+                     const struct command *command)
+{
+    struct router *router = client->host->router;
+    bool is_simple = info != NULL && info->handler == HANDLER_ROUTE && info->form == FORM_ANY &&
+                     info->nsubcommands == 0 && info->single_key > 0 &&
+                     info->single_key < command->argc && client->transaction == NULL &&
+                     !client->is_watching && client->subscriptions == NULL;
+    if (!is_simple || command->argv[info->single_key].data == NULL ||
+        may_need_more_rights(client, command, info->specs)) {
+        return false;
+    }
+    struct slice key = command->argv[info->single_key];
+    return upload_may_begin(router, slot_of_key(key, router_snapshot(router)->slot_mask + 1));
+}
+
+enum begun session_handle_begun(struct client *client, const struct command *command)
+{
+    const struct command_info *info =
+        command_find(client->host->table, command->argv, command->argc);
+    if (!may_pass(client, info, command)) {
+        return BEGUN_IS_KEPT;
+    }
+    if (client->first != NULL || session_waits_for_pause(client, info)) {
+        return BEGUN_WAITS;
+    }
+    client->last_command = info;
+    struct request *request = client_begin(client, info, command);
+    large_request_begin(client, request, command->raw.len);
+    if (is_turned_down(client, request, command)) {
+        return BEGUN_PASSES; /* to nobody */
+    }
+    counters_command(client->host->counters, info->id);
+    if (find_route(client, request, command, false)) {
+        upload_begin(client->host->router, request, command->raw);
+    }
+    return BEGUN_PASSES;
 }
 
 void session_protocol_error(struct client *client, const char *error)

@@ -120,7 +120,7 @@ static struct private_lane *take_lane(struct client *client, unsigned slot)
     }
     if (client->lane == NULL) {
         client->lane = private_lane_open(client->host->router, slot, client->protocol,
-                                         PRIVATE_LANE_WATCHES, NULL, NULL);
+                                         PRIVATE_LANE_WATCHES, &(struct private_lane_events){0});
     }
     client->is_watching = true;
     client->watched_slot = slot;

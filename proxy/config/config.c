@@ -33,6 +33,7 @@ static const struct option_spec specs[] = {
     SHARD_TLS_OPTIONS(FILE_OPTION, FIELD(shard_tls))
     {"admin", OPTION_TEXT, FIELD(admin), "127.0.0.1:9380", 0, 0, OPTION_AT_START,
      "address for /metrics, /stats, /topology, /healthz, /readyz"},
+    ADMIN_OPTIONS(FILE_OPTION, FIELD(admin_files))
     {"threads", OPTION_NUMBER, FIELD(threads), "1", 1, 256, OPTION_AT_START,
      "worker threads"},
     {"id", OPTION_TEXT, FIELD(id), NULL, 0, 0, OPTION_AT_START,
@@ -46,7 +47,7 @@ static const struct option_spec specs[] = {
     {"trust-scripts", OPTION_FLAG, FIELD(trusts_scripts), NULL, 0, 0, OPTION_RELOADABLE,
      "let users with limits run scripts, of which only the named keys are checked"},
     {"protected-mode", OPTION_FLAG, FIELD(is_protected), "yes", 0, 0, OPTION_RELOADABLE,
-     "refuse to listen beyond this machine while the default user needs no password"},
+     "refuse to listen beyond this machine without a password for clients, a token for admin"},
     {"timeout", OPTION_DURATION, FIELD(idle_timeout_ms), "0s", 0, (uint64_t)365 * 86400 * 1000, OPTION_RELOADABLE,
      "close a client that is idle for so long; 0: never"},
     {"tcp-keepalive", OPTION_DURATION, FIELD(keepalive_ms), "60s", 0, 86400000, OPTION_RELOADABLE,

@@ -4,7 +4,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/options.h"
-#include "lib/net/tls_files.h"
+#include "lib/net/admin_access.h"
 #include "proxy/config/limits.h"
 
 struct proxy_config {
@@ -15,6 +15,7 @@ struct proxy_config {
     char *tls_listen, *tls_cert_file, *tls_key_file, *tls_ca_cert_file;
     char *tls_ciphers, *tls_ciphersuites, *tls_auth_clients;
     struct tls_files shard_tls;
+    struct admin_files admin_files;
     uint64_t threads, clients_max;
     uint64_t shard_timeout_ms, connect_timeout_ms, wait_max_ms, mirror_timeout_ms;
     uint64_t store_timeout_ms, drain_timeout_ms;

@@ -1,4 +1,5 @@
-/* The admin endpoint's routes. */
+/* The admin endpoint: who may ask it, and its routes. */
+#include "lib/base/log.h"
 #include "lib/metrics/exposition.h"
 #include "lib/topology/document.h"
 #include "proxy/control/control_internal.h"
@@ -66,17 +67,46 @@ static int get_dashboard(void *context, struct buffer *body)
     return HTTP_OK;
 }
 
+static bool check_exposure(const struct control *control, struct error *err)
+{
+    const struct proxy_config *config = control->config;
+    return !config->is_protected || admin_access_is_safe(control->admin_access, config->admin, err);
+}
+
+bool admin_load(struct control *control, struct error *err)
+{
+    control->admin_access = admin_access_new(&control->config->admin_files, err);
+    return control->admin_access != NULL && check_exposure(control, err);
+}
+
+void admin_reload(struct control *control)
+{
+    struct error err;
+    if (!admin_access_reload(control->admin_access, &err) || !check_exposure(control, &err)) {
+        log_error("admin endpoint left as it was why=\"%s\"", err.text);
+    }
+}
+
 bool admin_open(struct control *control, struct error *err)
 {
-    control->http = http_server_open(control->loop, control->config->admin, err);
-    if (control->http == NULL) {
+    struct http_server *http =
+        http_server_open(control->loop, control->config->admin, control->admin_access, err);
+    if (http == NULL) {
         return error_prefix(err, "--admin");
     }
-    http_server_route(control->http, "/metrics", EXPOSITION_CONTENT_TYPE, get_metrics, control);
-    http_server_route(control->http, "/stats", "application/json", get_stats, control);
-    http_server_route(control->http, "/topology", "application/json", get_topology, control);
-    http_server_route(control->http, "/healthz", "text/plain", get_healthz, control);
-    http_server_route(control->http, "/readyz", "text/plain", get_readyz, control);
-    http_server_route(control->http, "/", "text/html; charset=utf-8", get_dashboard, control);
+    control->http = http;
+    http_server_route(http, "/metrics", EXPOSITION_CONTENT_TYPE, get_metrics, control);
+    http_server_route(http, "/stats", "application/json", get_stats, control);
+    http_server_route(http, "/topology", "application/json", get_topology, control);
+    http_server_route_for_all(http, "/healthz", "text/plain", get_healthz, control);
+    http_server_route_for_all(http, "/readyz", "text/plain", get_readyz, control);
+    /* The page has no data: it asks for the token, and with it for the data. */
+    http_server_route_for_all(http, "/", "text/html; charset=utf-8", get_dashboard, control);
     return true;
+}
+
+void admin_close(struct control *control)
+{
+    http_server_close(control->http);
+    admin_access_free(control->admin_access);
 }

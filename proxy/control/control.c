@@ -308,7 +308,9 @@ static void set_up_member(struct control *control)
     bool is_plain = strcmp(control->listen_address, LISTEN_NONE) != 0;
     (void)snprintf(member->address, sizeof(member->address), is_plain ? "%s" : "tls:%s",
                    is_plain ? control->listen_address : control->tls_address);
-    (void)snprintf(member->admin, sizeof(member->admin), "%s", http_server_address(control->http));
+    (void)snprintf(member->admin, sizeof(member->admin), "%s%s",
+                   admin_access_tls(control->admin_access) != NULL ? "tls:" : "",
+                   http_server_address(control->http));
     member->pid = (uint64_t)getpid();
     (void)snprintf(control->shared.peer, sizeof(control->shared.peer), "%s:%s", member->id,
                    member->incarnation);
@@ -431,6 +433,21 @@ static bool start_all(struct control *control, struct error *err)
     return ok;
 }
 
+bool control_check(struct proxy_config *config, struct error *err)
+{
+    struct control *control = mem_zalloc(sizeof(*control));
+    control->config = config;
+    control->table = command_table_builtin();
+    buffer_init(&control->acl_text, ACL_TEXT_MAX);
+    bool is_good =
+        certificates_load(control, err) && admin_load(control, err) && users_load(control, err);
+    users_fini(control);
+    admin_close(control);
+    certificates_free(control);
+    mem_free(control);
+    return is_good;
+}
+
 struct control *control_start(struct proxy_config *config, struct error *err)
 {
     struct control *control = mem_zalloc(sizeof(*control));
@@ -446,7 +463,7 @@ struct control *control_start(struct proxy_config *config, struct error *err)
     timer_init(&control->tick, control->loop, on_tick, control);
     buffer_init(&control->acl_text, ACL_TEXT_MAX);
     lifecycle_open(control);
-    if (!certificates_load(control, err)) {
+    if (!certificates_load(control, err) || !admin_load(control, err)) {
         control_free(control);
         return NULL;
     }
@@ -500,7 +517,7 @@ void control_free(struct control *control)
     if (control->rescuer != NULL) {
         steward_stop(control->rescuer);
     }
-    http_server_close(control->http);
+    admin_close(control);
     if (control->feed != NULL) {
         io_stop(&control->feed_io);
         feed_stop(control->feed);

@@ -15,6 +15,10 @@
 
 struct control;
 
+/* What control_start would refuse before it asks the store: the files that options name, and
+ * addresses that strangers can reach. */
+bool control_check(struct proxy_config *config, struct error *err)
+    __attribute__((warn_unused_result));
 /* Opens the store, reads the topology, listens, starts the workers. Null with a message. On SIGHUP
  * it changes `config`. */
 struct control *control_start(struct proxy_config *config, struct error *err)

@@ -76,6 +76,7 @@ struct control {
     char listen_address[300], tls_address[300]; /* tls: "none" without such a listener */
     uint16_t port;
     struct tls_context *client_tls, *shard_tls; /* client_tls null: all clients are plain */
+    struct admin_access *admin_access;
     struct http_server *http;
     struct store_member member;
     bool is_draining;
@@ -109,8 +110,10 @@ void learning_fini(struct control *control);
 /* users.c: reads the users again and hands them to the workers, as SIGHUP and ACL LOAD ask. False:
  * they stay as they are. */
 bool users_load(struct control *control, struct error *err) __attribute__((warn_unused_result));
-/* The same users, by the commands that are known now. */
-void users_learn(struct control *control);
+/* The same users by the commands of another table, for the workers to take both at once: rules
+ * count by a table's ids, and one with those of another would be judged as other commands'. */
+bool users_learn(struct control *control, const struct command_table *table, struct error *err)
+    __attribute__((warn_unused_result));
 void users_fini(struct control *control);
 /* listening.c: the listeners, by worker. Null with a message; the caller's to close
  * until the workers have them, and to free with mem_free. */
@@ -125,8 +128,11 @@ bool certificates_load(struct control *control, struct error *err)
 void certificates_reload(struct control *control); /* what is wrong is logged, and the old kept */
 void certificates_free(struct control *control);
 
-/* admin.c */
+/* admin.c: who may ask, which is settled first; then the endpoint. */
+bool admin_load(struct control *control, struct error *err) __attribute__((warn_unused_result));
+void admin_reload(struct control *control); /* what is wrong is logged, and the old kept */
 bool admin_open(struct control *control, struct error *err) __attribute__((warn_unused_result));
+void admin_close(struct control *control);
 
 /* stats.c */
 void stats_write_metrics(const struct control *control, struct buffer *text);

@@ -22,6 +22,21 @@ static char *find_version(struct slice info)
     return end == NULL ? NULL : mem_strndup(from, (size_t)(end - from));
 }
 
+/* Keeps both. */
+static void take(struct control *control, struct command_table *table, char *version)
+{
+    control->learnt_tables = mem_realloc(control->learnt_tables,
+                                         (control->nlearnt + 1) * sizeof(*control->learnt_tables));
+    control->learnt_tables[control->nlearnt++] = table;
+    control->versions =
+        mem_realloc(control->versions, (control->nversions + 1) * sizeof(*control->versions));
+    control->versions[control->nversions++] = version;
+    control->table = table;
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        worker_learn(control->workers[i], table, version, acl_ref(control->acl));
+    }
+}
+
 void learning_take(struct control *control, struct slice command_reply, struct slice info_reply)
 {
     struct error err;
@@ -35,22 +50,13 @@ void learning_take(struct control *control, struct slice command_reply, struct s
         return; /* the same server as before: nothing new */
     }
     struct command_table *table = command_table_learn(command_reply, &err);
-    if (table == NULL) {
+    if (table == NULL || !users_learn(control, table, &err)) {
         log_warn("cannot learn the shard's commands why=\"%s\"", err.text);
+        command_table_free(table);
         mem_free(version);
         return;
     }
-    control->learnt_tables = mem_realloc(control->learnt_tables,
-                                         (control->nlearnt + 1) * sizeof(*control->learnt_tables));
-    control->learnt_tables[control->nlearnt++] = table;
-    control->versions =
-        mem_realloc(control->versions, (control->nversions + 1) * sizeof(*control->versions));
-    control->versions[control->nversions++] = version;
-    control->table = table;
-    for (unsigned i = 0; i < control->nworkers; i++) {
-        worker_learn(control->workers[i], table, version);
-    }
-    users_learn(control);
+    take(control, table, version);
     log_info("commands learnt version=%s count=%u", version, command_table_count(table));
 }
 

@@ -48,6 +48,7 @@ static void reload(struct control *control)
         log_error("configuration left as it was why=\"%s\"", err.text);
     }
     certificates_reload(control);
+    admin_reload(control);
     service_ready();
 }
 

@@ -6,59 +6,54 @@
 #include "lib/net/address.h"
 #include "proxy/control/control_internal.h"
 
-/* What the rules name and the shards' commands are not yet known to be is left out for the moment:
- * a module's commands are learnt from the first shard that answers. */
-static struct acl *make(const struct control *control, struct error *err)
+#define SHOWN_MAX 300 /* bytes of unknown rules in the log */
+
+static struct acl *parse_tolerantly(const struct control *control,
+                                    const struct command_table *table, struct error *err)
 {
-    if (control->config->acl_file == NULL) {
-        return acl_of_password(control->config->password, control->table);
-    }
     struct buffer unknown;
     buffer_init(&unknown, SIZE_MAX);
-    bool is_learnt = control->nlearnt > 0;
-    struct acl *acl = acl_parse(buffer_slice(&control->acl_text), control->table,
-                                is_learnt ? NULL : &unknown, err);
-    if (buffer_length(&unknown) > 0) {
-        struct slice names = buffer_slice(&unknown);
-        log_warn("rules about unknown commands are left out rules=\"%.*s\"", (int)names.len,
-                 names.data);
+    struct acl *acl = acl_parse(buffer_slice(&control->acl_text), table, &unknown, err);
+    if (acl != NULL && buffer_length(&unknown) > 0) {
+        struct slice rules = buffer_slice(&unknown);
+        log_warn("rules about commands that no shard has told of wait for one that does "
+                 "rules=\"%.*s\"",
+                 (int)(rules.len < SHOWN_MAX ? rules.len : SHOWN_MAX), rules.data);
     }
     buffer_fini(&unknown);
     return acl;
 }
 
-/* Consumes the reference. */
-static void hand_out(struct control *control, struct acl *acl)
+/* A module's commands are learnt from the first shard that answers: before, a rule may name what is
+ * not known yet, and a later shard may lack what an earlier one had. Only whoever loads a file then
+ * is told what is wrong with it. */
+static struct acl *make(const struct control *control, const struct command_table *table,
+                        bool is_strict, struct error *err)
 {
-    acl_unref(control->acl);
-    control->acl = acl;
-    for (unsigned i = 0; i < control->nworkers && control->workers[i] != NULL; i++) {
-        worker_take_users(control->workers[i], acl_ref(acl));
+    if (control->config->acl_file == NULL) {
+        return acl_of_password(control->config->password, table);
     }
+    return is_strict ? acl_parse(buffer_slice(&control->acl_text), table, NULL, err)
+                     : parse_tolerantly(control, table, err);
 }
 
-static bool is_loopback(const char *listen, bool *result, struct error *err)
+static void hand_out(const struct control *control)
 {
-    struct address address;
-    struct endpoint endpoint;
-    if (!address_parse(slice_of(listen), &address, err) ||
-        !address_resolve(&address, &endpoint, err)) {
-        return false;
+    for (unsigned i = 0; i < control->nworkers && control->workers[i] != NULL; i++) {
+        worker_take_users(control->workers[i], acl_ref(control->acl));
     }
-    *result = endpoint_is_loopback(&endpoint);
-    return true;
 }
 
 static bool check_address(const char *option, const char *listen, struct error *err)
 {
-    bool is_safe = true;
+    bool is_public = false;
     if (listen == NULL || strcmp(listen, LISTEN_NONE) == 0) {
         return true;
     }
-    if (!is_loopback(listen, &is_safe, err)) {
+    if (!address_is_public(slice_of(listen), &is_public, err)) {
         return error_prefix(err, "--%s", option);
     }
-    return is_safe ||
+    return !is_public ||
            error_set(err,
                      "\"%s\" is %s, which others can reach, and the default user needs no "
                      "password: set \"requirepass\" or \"aclfile\", or listen on 127.0.0.1, or say "
@@ -88,10 +83,15 @@ bool users_load(struct control *control, struct error *err)
 {
     struct buffer old = control->acl_text;
     buffer_init(&control->acl_text, ACL_TEXT_MAX);
-    struct acl *acl = read_text(control, &control->acl_text, err) ? make(control, err) : NULL;
+    bool is_learnt = control->nlearnt > 0;
+    struct acl *acl = read_text(control, &control->acl_text, err)
+                          ? make(control, control->table, is_learnt, err)
+                          : NULL;
     if (acl != NULL && check_exposure(control, acl, err)) {
         buffer_fini(&old);
-        hand_out(control, acl);
+        acl_unref(control->acl);
+        control->acl = acl;
+        hand_out(control);
         return true;
     }
     acl_unref(acl);
@@ -102,17 +102,15 @@ bool users_load(struct control *control, struct error *err)
                : false;
 }
 
-void users_learn(struct control *control)
+bool users_learn(struct control *control, const struct command_table *table, struct error *err)
 {
-    struct error err;
-    struct acl *acl = make(control, &err);
+    struct acl *acl = make(control, table, false, err);
     if (acl == NULL) {
-        log_error("the users' rules name what the shards do not know; the users stay as they were "
-                  "why=\"%s\"",
-                  err.text);
-        return;
+        return false;
     }
-    hand_out(control, acl);
+    acl_unref(control->acl);
+    control->acl = acl;
+    return true;
 }
 
 void users_fini(struct control *control)

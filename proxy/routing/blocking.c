@@ -267,8 +267,9 @@ static void wait_on_shard(struct blocking *blocking)
         blocking->lane = NULL;
     }
     if (blocking->lane == NULL) {
+        const struct private_lane_events events = {.on_stale = on_stale, .context = blocking};
         blocking->lane = private_lane_open(router, blocking->slot, blocking->protocol,
-                                           PRIVATE_LANE_BLOCKS, on_stale, blocking);
+                                           PRIVATE_LANE_BLOCKS, &events);
     }
     blocking->is_woken = false;
     blocking->has_run = true;

@@ -1,5 +1,5 @@
-/* Shared by dual_write.c, marked_script.c and mirror.c only: one write on its way through both
- * shards. */
+/* Shared by dual_write.c, known_state.c, marked_script.c and mirror.c only: one write on its way
+ * through both shards. */
 #ifndef PROXY_ROUTING_DUAL_INTERNAL_H
 #define PROXY_ROUTING_DUAL_INTERNAL_H
 
@@ -24,6 +24,7 @@ struct dual_key {
 enum dual_reading {
     DUAL_READS_SIZE,   /* how large the value is; a second unit reads it */
     DUAL_READS_STRING, /* the value, which is a small string, or absent */
+    DUAL_READS_EXPIRY, /* when it expires; the value is known from the request */
     DUAL_READS_NOTHING /* after SET k v the key is v, without expiry */
 };
 
@@ -58,6 +59,10 @@ bool dual_reload_script(struct dual_write *dual, unsigned shard, enum shard_scri
 bool dual_exec_array(struct slice reply, unsigned queued, struct slice *elements)
     __attribute__((warn_unused_result));
 
+/* known_state.c: of a command that leaves a small string, or nothing, in its keys: what is known of
+ * their states without reading them. */
+void dual_note_known_state(struct dual_write *dual, const struct command *command);
+
 /* marked_script.c: a client's command as it stands in the unit, which is itself unless it is a
  * script that may write keys it does not declare. */
 void write_guarded(struct buffer *out, const struct dual_write *dual,
@@ -66,6 +71,9 @@ void write_guarded(struct buffer *out, const struct dual_write *dual,
 /* mirror.c: what follows a unit that was executed. Both end in dual_finish. */
 void mirror_read_and_send(struct dual_write *dual); /* the state is to be read first */
 void mirror_send(struct dual_write *dual);          /* it has been read into dual->keys */
+/* PEXPIRETIME of a key whose value is known; a key that has expired by now is absent. */
+bool mirror_take_expiry(struct slice *elements, struct dual_key *key)
+    __attribute__((warn_unused_result));
 /* DUMP (of a string: GET) and PEXPIRETIME, which stand one behind the other in *elements. */
 bool mirror_take_state(struct slice *elements, bool is_string, struct dual_key *key)
     __attribute__((warn_unused_result));

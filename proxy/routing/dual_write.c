@@ -7,7 +7,7 @@
  *             v
  *   read    authority: MULTI, per key HGET seq, DUMP, PEXPIRETIME, EXEC
  *             | (for commands that leave a small string, COMMAND_SMALL_RESULT: GET and PEXPIRETIME
- *             |  in the unit; for SET k v: nothing, the request says it all)
+ *             |  in the unit, and what the request says of the state is not read: known_state.c)
  *             v
  *   mirror  copy: the script apply; the client is answered when it has, or after mirror_timeout
  *
@@ -290,7 +290,11 @@ static bool take_reading(struct dual_write *dual, struct slice *elements, struct
     switch (dual->reading) {
     case DUAL_READS_NOTHING:
         /* Not executed: what the request says is not what is there. */
-        key->is_large = key->is_large || dual->is_error;
+        dual->reads_again = dual->is_error;
+        return true;
+    case DUAL_READS_EXPIRY:
+        dual->reads_again =
+            !mirror_take_expiry(elements, key) || dual->is_error || dual->reads_again;
         return true;
     case DUAL_READS_STRING:
         /* No string, as after SETNX of a list: read in a unit of its own, as what is not small. */
@@ -344,8 +348,10 @@ static bool take_unit(struct dual_write *dual, struct slice elements)
 /* Between MULTI and EXEC: two marks a key, the client's commands, the state or the size a key. */
 static unsigned queued_commands(const struct dual_write *dual)
 {
-    static const unsigned read_by[] = {
-        [DUAL_READS_SIZE] = 1, [DUAL_READS_STRING] = 2, [DUAL_READS_NOTHING] = 0};
+    static const unsigned read_by[] = {[DUAL_READS_SIZE] = 1,
+                                       [DUAL_READS_STRING] = 2,
+                                       [DUAL_READS_EXPIRY] = 1,
+                                       [DUAL_READS_NOTHING] = 0};
     return dual->ncommands + (2 + read_by[dual->reading]) * dual->nkeys;
 }
 
@@ -380,6 +386,8 @@ static void write_reading(struct buffer *out, const struct dual_write *dual, str
     const struct slice usage[] = {SLICE("MEMORY"), SLICE("USAGE"), key};
     if (dual->reading == DUAL_READS_STRING) {
         write_command(out, get, 2);
+        write_command(out, expires, 2);
+    } else if (dual->reading == DUAL_READS_EXPIRY) {
         write_command(out, expires, 2);
     } else if (dual->reading == DUAL_READS_SIZE) {
         write_command(out, usage, 3);
@@ -443,19 +451,6 @@ static void add_keys(struct dual_write *dual, const struct command_info *info,
     mem_free(found);
 }
 
-/* SET k v, and nothing else: the state that it leaves is known from it. */
-static void note_plain_set(struct dual_write *dual, const struct command *command)
-{
-    bool is_plain = dual->reading == DUAL_READS_STRING && dual->nkeys == 1 && command->argc == 3 &&
-                    strcmp(dual->request->command->name, "set") == 0;
-    if (is_plain) {
-        dual->reading = DUAL_READS_NOTHING;
-        dual->keys[0].payload = command->argv[2];
-        dual->keys[0].is_string = true;
-        dual->keys[0].expires_at = SLICE(NEVER_EXPIRES);
-    }
-}
-
 static void find_keys(struct dual_write *dual)
 {
     const struct request *request = dual->request;
@@ -467,7 +462,9 @@ static void find_keys(struct dual_write *dual)
         ASSERT(status == PARSE_OK);
         add_keys(dual, request->unit != NULL ? request->unit->commands[i] : request->command,
                  &command);
-        note_plain_set(dual, &command);
+        if (dual->reading == DUAL_READS_STRING) {
+            dual_note_known_state(dual, &command);
+        }
         rest = (struct slice){rest.data + command.raw.len, rest.len - command.raw.len};
     }
 }

@@ -141,23 +141,34 @@ void dual_write_forget_all(struct router *router)
 
 /* --- reading the state ----------------------------------------------------------------------- */
 
-/* A key can expire between the two: the second one then says -2. */
+bool mirror_take_expiry(struct slice *elements, struct dual_key *key)
+{
+    struct slice expires;
+    int64_t at_ms;
+    if (!reply_next(elements, &expires) || !reply_integer(expires, &at_ms)) {
+        return false;
+    }
+    key->expires_at = SLICE(NEVER_EXPIRES);
+    if (at_ms >= 0) {
+        key->expires_at = (struct slice){expires.data + 1, expires.len - 3};
+    }
+    /* A key can expire behind the command, and between two readings: then it says -2. */
+    if (at_ms < -1) {
+        key->payload.len = 0;
+        key->is_string = false;
+    }
+    return true;
+}
+
 bool mirror_take_state(struct slice *elements, bool is_string, struct dual_key *key)
 {
-    struct slice value, expires;
-    int64_t at_ms;
-    if (!reply_next(elements, &value) || !reply_next(elements, &expires) ||
-        !reply_integer(expires, &at_ms) || reply_error(value).len > 0) {
+    struct slice value;
+    if (!reply_next(elements, &value)) {
         return false;
     }
     key->payload = (struct slice){value.data, 0};
-    key->expires_at = SLICE(NEVER_EXPIRES);
-    key->is_string = false;
-    if (at_ms >= -1 && reply_bulk(value, &key->payload)) {
-        key->expires_at = (struct slice){expires.data + 1, expires.len - 3};
-        key->is_string = is_string;
-    }
-    return true;
+    key->is_string = reply_bulk(value, &key->payload) && is_string;
+    return mirror_take_expiry(elements, key) && reply_error(value).len == 0;
 }
 
 static bool take_read(struct dual_write *dual)

@@ -1,6 +1,6 @@
 /* A connection of one client's own to the shard of one slot, for what must not share a connection:
- * WATCH until EXEC, and commands that block. It counts for draining like the shared lanes: what is
- * sent on it is in flight. One request at a time. One thread. */
+ * WATCH until EXEC, commands that block, and requests that come in pieces. It counts for draining
+ * like the shared lanes: what is sent on it is in flight. One request at a time. One thread. */
 #ifndef PROXY_ROUTING_PRIVATE_LANE_H
 #define PROXY_ROUTING_PRIVATE_LANE_H
 
@@ -8,20 +8,30 @@
 
 struct private_lane;
 
-/* What is sent on it may wait for hours, or is answered at once, as on the shared lanes. */
+/* What is sent on it may wait for hours; or is answered at once, as on the shared lanes; or is one
+ * request whose end is still to come: more of it is sent by backend_send_more. */
 enum private_lane_use {
     PRIVATE_LANE_BLOCKS,
     PRIVATE_LANE_WATCHES,
+    PRIVATE_LANE_UPLOADS,
 };
 
-/* `on_stale` (may be null): the slot's entry has changed since the lane was opened, or its shard is
- * another process; nothing new is sent on it. Called once, from an adoption. */
 typedef void private_lane_fn(void *context);
 
-/* To the present authority of the slot; `protocol`, 2 or 3, is that of the replies. */
+struct private_lane_events {
+    /* The slot's entry has changed since the lane was opened, or its shard is another process;
+     * nothing new is sent on it. Called once, from an adoption. May be null. */
+    private_lane_fn *on_stale;
+    /* For PRIVATE_LANE_UPLOADS: there is room for more of the request. */
+    private_lane_fn *on_room;
+    void *context;
+};
+
+/* To the present authority of the slot; `protocol`, 2 or 3, is that of the replies. `events` is
+ * copied. */
 struct private_lane *private_lane_open(struct router *router, unsigned slot, unsigned char protocol,
-                                       enum private_lane_use use, private_lane_fn *on_stale,
-                                       void *context);
+                                       enum private_lane_use use,
+                                       const struct private_lane_events *events);
 /* A request on it is told OUTCOME_UNKNOWN or OUTCOME_NOT_SENT first. */
 void private_lane_close(struct private_lane *lane);
 

@@ -558,6 +558,7 @@ void router_free(struct router *router)
     unsigned nlanes = router->nlanes;
     ASSERT(router->subscribers == NULL); /* the clients are gone */
     router->nlanes = 0; /* what the backends give back finds no lane, and is told so */
+    private_lanes_end(router);
     for (unsigned i = 0; i < nlanes; i++) {
         struct request_queue orphaned = {.count = 0};
         lane_free_both(router->lanes[i], &orphaned);

@@ -41,6 +41,8 @@ struct router {
     bool has_resp3; /* some lane to a shard has, or had, one of RESP3 beside it */
     struct request_queue held;
     struct private_lane *private_lanes;         /* all open ones */
+    struct private_lane *next_private_lane;     /* of the walk over them; else null */
+    unsigned nuploads;                          /* of all clients, whose shard lacks the end */
     struct subscriber *subscribers;             /* all clients' */
     struct blocking *blockings, *last_blocking; /* all clients' blocked commands, oldest first */
     struct aside *asides;                       /* all clients' */
@@ -95,6 +97,8 @@ void private_lanes_adopt(struct router *router, const struct snapshot *older);
 bool private_lanes_have_ended(const struct router *router, const char *shard);
 void private_lanes_tick(struct router *router);
 void private_lanes_expel(struct router *router, const char *shard);
+/* On router_free: what is still under way on them, for clients that are gone, is told. */
+void private_lanes_end(struct router *router);
 
 /* subscriber.c: after the newer snapshot rules. */
 void subscribers_adopt(struct router *router);

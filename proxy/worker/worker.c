@@ -239,6 +239,7 @@ struct learn_mail {
     struct mail mail;
     const struct command_table *table;
     const char *version;
+    struct acl *acl;
 };
 
 static void deliver_learn(struct mail *mail, void *receiver)
@@ -247,13 +248,21 @@ static void deliver_learn(struct mail *mail, void *receiver)
     struct worker *worker = receiver;
     worker->clients.table = learn->table;
     worker->clients.server_version = learn->version;
+    clients_adopt_users(&worker->clients, learn->acl);
     mem_free(mail);
 }
 
-void worker_learn(struct worker *worker, const struct command_table *table, const char *version)
+static void drop_learn(struct mail *mail)
+{
+    acl_unref(((struct learn_mail *)mail)->acl);
+    mem_free(mail);
+}
+
+void worker_learn(struct worker *worker, const struct command_table *table, const char *version,
+                  struct acl *acl)
 {
     struct learn_mail *mail = mem_alloc(sizeof(*mail));
-    *mail = (struct learn_mail){{.deliver = deliver_learn}, table, version};
+    *mail = (struct learn_mail){{NULL, deliver_learn, drop_learn}, table, version, acl};
     mailbox_post(worker->mailbox, &mail->mail);
 }
 

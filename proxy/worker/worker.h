@@ -71,8 +71,10 @@ void worker_tune(struct worker *worker, const struct worker_tuning *tuning);
 void worker_killed(struct worker *worker, const char *shard, uint64_t connection_id);
 /* The shard has lost its fence: its connections are closed. */
 void worker_expel(struct worker *worker, const char *shard);
-/* The table and the text live as long as the worker. */
-void worker_learn(struct worker *worker, const struct command_table *table, const char *version);
+/* The table and the text live as long as the worker; the users, whose rules are by this table, are
+ * consumed. */
+void worker_learn(struct worker *worker, const struct command_table *table, const char *version,
+                  struct acl *acl);
 /* Other users; the reference is consumed. */
 void worker_take_users(struct worker *worker, struct acl *acl);
 /* The round of on_reload_users goes on; `error` null: the users were read, and sent to all. */

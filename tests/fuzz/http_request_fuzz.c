@@ -24,6 +24,9 @@ static void check_request(struct slice whole)
         if (result == HTTP_PARSE_OK) {
             check_inside(request.method, whole);
             check_inside(request.path, whole);
+            if (request.token.len > 0) {
+                check_inside(request.token, whole);
+            }
         }
     }
 }

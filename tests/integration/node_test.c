@@ -17,6 +17,7 @@
 
 static struct cluster *cluster;
 static bool has_npm;
+static bool has_node_20; /* which the newest libraries need; Debian 12 has 18 */
 
 static int start(void **state)
 {
@@ -31,6 +32,11 @@ static int start(void **state)
                               "TESTED. Run scripts/install-deps.\n");
         return 0;
     }
+    const char *const is_node_20[] = {
+        "node", "-e", "process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)", NULL};
+    struct output node = process_run(is_node_20, NULL, INSTALL_MS);
+    has_node_20 = node.code == 0;
+    output_free(&node);
     struct output output = process_run(install, NULL, INSTALL_MS);
     int failed = output.code;
     if (failed != 0) {
@@ -50,7 +56,8 @@ static int stop(void **state)
     return 0;
 }
 
-static struct process *start_program(const char *name, const char *rounds)
+/* `library`: another version than the usual one, as package.json names it; or null. */
+static struct process *start_program(const char *name, const char *rounds, const char *library)
 {
     /* Without the native part, which is not installed. */
     const char *const environment[] = {"NODE_PATH=build/node/node_modules",
@@ -59,7 +66,7 @@ static struct process *start_program(const char *name, const char *rounds)
     (void)snprintf(port, sizeof(port), "%u", cluster_proxy_port(cluster, 0));
     (void)snprintf(path, sizeof(path), "tests/integration/node/%s.js", name);
     (void)snprintf(log, sizeof(log), "%s/%s.log", cluster_folder(cluster), name);
-    const char *const argv[] = {"node", path, port, rounds, NULL};
+    const char *const argv[] = {"node", path, port, rounds, library, NULL};
     return process_start(name, argv, environment, log);
 }
 
@@ -74,30 +81,42 @@ static void expect_success(struct process *program)
     (void)process_stop(program);
 }
 
-static void run_program(const char *name)
+static void run_program(const char *name, const char *library)
 {
-    if (!has_npm) {
+    if (!has_npm || (library != NULL && !has_node_20)) {
         skip();
     }
-    expect_success(start_program(name, "2"));
+    expect_success(start_program(name, "2", library));
 }
 
 static void ioredis_works(void **state)
 {
     (void)state;
-    run_program("ioredis");
+    run_program("ioredis", NULL);
 }
 
 static void node_redis_works(void **state)
 {
     (void)state;
-    run_program("node_redis");
+    run_program("node_redis", NULL);
+}
+
+static void ioredis_6_works(void **state)
+{
+    (void)state;
+    run_program("ioredis", "ioredis6");
+}
+
+static void node_redis_6_works(void **state)
+{
+    (void)state;
+    run_program("node_redis", "redis6");
 }
 
 static void bullmq_works(void **state)
 {
     (void)state;
-    run_program("bullmq");
+    run_program("bullmq", NULL);
 }
 
 /* Most slots of one shard to another, and on round all of them. BullMQ's scripts write keys that
@@ -114,7 +133,7 @@ static void libraries_work_while_slots_move(void **state)
         skip();
     }
     for (unsigned i = 0; i < COUNT(names); i++) {
-        programs[i] = start_program(names[i], "12");
+        programs[i] = start_program(names[i], "12", NULL);
     }
     for (unsigned i = 0; i < COUNT(moves); i++) {
         mem_free(cluster_ctl_ok(cluster, moves[i]));
@@ -128,10 +147,9 @@ static void libraries_work_while_slots_move(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ioredis_works),
-        cmocka_unit_test(node_redis_works),
-        cmocka_unit_test(bullmq_works),
-        cmocka_unit_test(libraries_work_while_slots_move),
+        cmocka_unit_test(ioredis_works),    cmocka_unit_test(ioredis_6_works),
+        cmocka_unit_test(node_redis_works), cmocka_unit_test(node_redis_6_works),
+        cmocka_unit_test(bullmq_works),     cmocka_unit_test(libraries_work_while_slots_move),
     };
     return cmocka_run_group_tests_name("node", tests, start, stop);
 }

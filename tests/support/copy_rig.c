@@ -72,6 +72,7 @@ static void make(struct copy_rig *rig, struct shard_link *link, const char *name
 
 void copy_rig_reset(struct copy_rig *rig)
 {
+    rig->habits = (struct copy_habits){.group_keys = {0}};
     rig->findings = 0;
     rig->moved = 0;
     rig->hooks.may_go_on = always;
@@ -84,6 +85,7 @@ void copy_rig_reset(struct copy_rig *rig)
         .max_skew_ms = 500,
         .large_key_bytes = 65536,
         .throttle = &rig->throttle,
+        .habits = &rig->habits,
         .hooks = &rig->hooks};
     metadata_names_of(7, 9, DIRECTION_FORWARD, &rig->pair.names);
     make(rig, rig->source, "source", GUARD_OWNER, true);

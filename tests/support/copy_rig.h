@@ -17,6 +17,7 @@ struct copy_rig {
     struct shard_link *target;
     struct slot_set slots;
     struct throttle throttle;
+    struct copy_habits habits;
     struct copy_hooks hooks;
     struct copy_pair pair;
     unsigned findings;

@@ -45,7 +45,24 @@ static const char protocols[] =
     "all or nothing. What the proxy answers (`SELECT AUTH HELLO INFO ROLE`, `CLIENT`, `CONFIG`, `ACL`)\n"
     "has its place in the array, and is executed when the shard has executed the rest; at most 1024\n"
     "of them. What concerns all shards or other clients, `SUBSCRIBE` and its kin and `CLIENT REPLY`\n"
-    "are refused when they are to be queued; `EXEC` is then aborted, as in Redis.\n";
+    "are refused when they are to be queued; `EXEC` is then aborted, as in Redis.\n"
+    "\n## Large requests and replies\n"
+    "\n"
+    "A reply passes through as the shard sends it, whatever its size. A command of more than 1 MiB\n"
+    "that is routed by a single key (`SET APPEND LPUSH HSET RESTORE` ...) goes to its shard as it\n"
+    "comes, on a connection of its own: when all that its client sent before it is answered, and\n"
+    "what comes behind it waits. The proxy keeps a few hundred kilobytes of it. Its answer comes\n"
+    "behind its last byte, an error too.\n"
+    "\n"
+    "A shard executes a command when it has its last byte. If the client goes away before, nothing\n"
+    "is executed. If the shard goes away before, or the slot begins to move and the client does not\n"
+    "come to an end within half of the migration's `barrier_timeout`, the answer is `-UNAVAILABLE`:\n"
+    "not executed, safe to retry; a proxy that has to stop does not wait for the rest. From the last\n"
+    "byte on it is a write like any other: `-UNKNOWN` if the connection is lost.\n"
+    "\n"
+    "Kept until they are whole, up to `client-query-buffer-limit`, are all others: with several keys\n"
+    "(`MSET`), with more than 1024 arguments, in a slot that has a copy or is held, inside `MULTI` or\n"
+    "after `WATCH`, of a subscribed client, and more than 64 at a time in one thread.\n";
 
 static const char *how(const struct command_info *info)
 {

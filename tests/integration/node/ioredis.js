@@ -1,7 +1,7 @@
 "use strict";
 // ioredis through its normal features.
-const Redis = require("ioredis");
-const { assert, main, port, run, until } = require("./support");
+const { assert, library, main, port, run, until } = require("./support");
+const Redis = library("ioredis");
 
 const options = { host: "127.0.0.1", port, connectionName: "mine" };
 const redis = new Redis(options);

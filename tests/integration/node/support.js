@@ -1,9 +1,14 @@
 "use strict";
-// What the programs of this folder share: each is run as `node PROGRAM.js PORT ROUNDS`, ends with
-// code 0 when all went well, and says on stderr what did not.
+// What the programs of this folder share: each is run as `node PROGRAM.js PORT ROUNDS [LIBRARY]`, where
+// LIBRARY is another version by the name that package.json gives it; it ends with code 0 when all went
+// well, and says on stderr what did not.
 const assert = require("node:assert/strict");
 
 const [port, rounds] = process.argv.slice(2).map(Number);
+
+function library(name) {
+  return require(process.argv[4] ?? name);
+}
 
 // In every key, so that no program meets what another run of it has left.
 const run = process.pid;
@@ -34,4 +39,4 @@ async function until(condition, what) {
   }
 }
 
-module.exports = { assert, main, port, run, until };
+module.exports = { assert, library, main, port, run, until };

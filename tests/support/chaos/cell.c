@@ -357,8 +357,12 @@ static void open_migration(struct cell *cell)
 /* The setting that stops the migrator at the step, with what has to happen for it to be passed. */
 static char *setting_of(const char *step)
 {
-    if (strncmp(step, "hold.", 5) == 0 && strstr(step, "-undo-") != NULL) {
+    bool is_undo = strstr(step, "-undo-") != NULL; /* of a hold that takes too long */
+    if (strncmp(step, "hold.", 5) == 0 && is_undo) {
         return mem_printf("SLUICE_FAIL=%s=stop@1,hold.after-barrier=pause:1500@1", step);
+    }
+    if (strncmp(step, "hold-back.", 10) == 0 && is_undo) {
+        return mem_printf("SLUICE_FAIL=%s=stop@1,hold-back.after-barrier=pause:1500@1", step);
     }
     /* The way back shares steps with the way there, under the names of the latter. */
     if (strncmp(step, "hold-back.", 10) == 0) {

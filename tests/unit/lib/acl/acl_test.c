@@ -109,7 +109,7 @@ static void a_wrong_password_rule_does_not_show_the_password(void **state)
     assert_null(strstr(err.text, "hidden"));
 }
 
-static void unknown_commands_may_be_left_out_until_they_are_learnt(void **state)
+static void unknown_commands_wait_until_they_are_learnt(void **state)
 {
     struct error err;
     struct buffer unknown;
@@ -119,7 +119,76 @@ static void unknown_commands_may_be_left_out_until_they_are_learnt(void **state)
                                 &unknown, &err);
     assert_non_null(acl);
     assert_true(slice_equal(buffer_slice(&unknown), SLICE(" +json.get -ft.search")));
+    buffer_clear(&unknown);
+    acl_describe_user(acl_find(acl, SLICE("a")), &unknown);
+    assert_true(slice_equal(buffer_slice(&unknown), SLICE("user a off resetchannels -@all "
+                                                          "+json.get +get -ft.search")));
     acl_unref(acl);
+    buffer_fini(&unknown);
+}
+
+/* Categories are the same everywhere, and no command with arguments only gets subcommands. */
+static void what_cannot_be_learnt_is_wrong_at_once(void **state)
+{
+    static const char *const rules[] = {"+@jsn", "-@dangerus", "+select|0", "-get|x", "+", "-"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        struct error err;
+        struct buffer unknown;
+        char *text = mem_printf("user a %s", rules[i]);
+        buffer_init(&unknown, SIZE_MAX);
+        assert_null(acl_parse(slice_of(text), command_table_builtin(), &unknown, &err));
+        assert_non_null(strstr(err.text, "Unknown command or category"));
+        buffer_fini(&unknown);
+        mem_free(text);
+    }
+}
+
+/* As a server with one more command reports it. */
+static struct command_table *learn(const char *name)
+{
+    struct error err = {.text = ""};
+    char *reply = mem_printf("*1\r\n*10\r\n+%s\r\n:-1\r\n*1\r\n+write\r\n:0\r\n:0\r\n:0\r\n"
+                             "*0\r\n*0\r\n*0\r\n*0\r\n",
+                             name);
+    struct command_table *table = command_table_learn(slice_of(reply), &err);
+    assert_string_equal(err.text, "");
+    mem_free(reply);
+    return table;
+}
+
+static enum acl_verdict judge(const struct acl_user *user, const struct command_table *table,
+                              const char *name)
+{
+    const struct slice argv[] = {slice_of(name)};
+    unsigned denied;
+    return acl_check(user, command_find(table, argv, 1), argv, 1, &denied);
+}
+
+/* The new commands of two servers have one id: what counts for one must not for the other. */
+static void a_denial_counts_for_its_own_command_alone(void **state)
+{
+    const char text[] = "user u on nopass ~* &* +@all -json.del";
+    struct command_table *tables[] = {learn("json.del"), learn("ft.list")};
+    const struct acl_user *users[2];
+    struct acl *acls[2];
+    struct buffer unknown;
+    (void)state;
+    buffer_init(&unknown, SIZE_MAX);
+    for (unsigned i = 0; i < 2; i++) {
+        acls[i] = acl_parse(slice_of(text), tables[i], &unknown, NULL);
+        assert_non_null(acls[i]);
+        users[i] = acl_find(acls[i], SLICE("u"));
+        assert_int_equal(judge(users[i], tables[i], "time"), ACL_ALLOWED);
+    }
+    assert_int_equal(judge(users[0], tables[0], "json.del"), ACL_DENIED_COMMAND);
+    assert_int_equal(judge(users[1], tables[1], "ft.list"), ACL_ALLOWED);
+    assert_true(acl_user_equal(users[0], users[1])); /* nobody is closed for it */
+    assert_true(slice_equal(buffer_slice(&unknown), SLICE(" -json.del")));
+    for (unsigned i = 0; i < 2; i++) {
+        acl_unref(acls[i]);
+        command_table_free(tables[i]);
+    }
     buffer_fini(&unknown);
 }
 
@@ -218,7 +287,9 @@ int main(void)
         cmocka_unit_test(rules_are_shown_so_that_they_can_be_read_again),
         cmocka_unit_test(what_is_wrong_is_said_with_its_line),
         cmocka_unit_test(a_wrong_password_rule_does_not_show_the_password),
-        cmocka_unit_test(unknown_commands_may_be_left_out_until_they_are_learnt),
+        cmocka_unit_test(unknown_commands_wait_until_they_are_learnt),
+        cmocka_unit_test(what_cannot_be_learnt_is_wrong_at_once),
+        cmocka_unit_test(a_denial_counts_for_its_own_command_alone),
         cmocka_unit_test(a_denied_command_need_not_be_known),
         cmocka_unit_test(a_password_is_known_and_no_other),
         cmocka_unit_test(users_are_equal_when_their_rules_are),

@@ -31,12 +31,15 @@ static struct request request_of(const char *line)
     return request;
 }
 
+typedef int find_fn(const struct command_info *info, const struct slice *argv, unsigned argc,
+                    struct command_key *keys, unsigned capacity);
+
 /* "1r 3w": positions with read or written; "-1": the arguments do not fit. */
-static char *keys_of(const char *line)
+static char *keys_of(const char *line, find_fn *find)
 {
     struct command_key keys[ARGS_MAX];
     struct request request = request_of(line);
-    int count = command_keys(request.info, request.argv, request.argc, keys, ARGS_MAX);
+    int count = find(request.info, request.argv, request.argc, keys, ARGS_MAX);
     char *text = mem_strdup(count < 0 ? "-1" : "");
     for (int i = 0; i < count; i++) {
         char *longer = mem_printf("%s%s%u%c", text, i > 0 ? " " : "", keys[i].position,
@@ -47,11 +50,24 @@ static char *keys_of(const char *line)
     return text;
 }
 
+struct expected {
+    const char *line, *keys;
+};
+
+static void expect_keys(const struct expected *cases, size_t count, find_fn *find)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *keys = keys_of(cases[i].line, find);
+        if (strcmp(keys, cases[i].keys) != 0) {
+            fail_msg("%s: keys %s, expected %s", cases[i].line, keys, cases[i].keys);
+        }
+        mem_free(keys);
+    }
+}
+
 static void keys_are_where_the_command_reads_them(void **state)
 {
-    static const struct {
-        const char *line, *keys;
-    } cases[] = {
+    static const struct expected cases[] = {
         {"get k", "1r"},
         {"SET k v", "1w"},
         {"mset a 1 b 2", "1w 3w"},
@@ -100,13 +116,39 @@ static void keys_are_where_the_command_reads_them(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        char *keys = keys_of(cases[i].line);
-        if (strcmp(keys, cases[i].keys) != 0) {
-            fail_msg("%s: keys %s, expected %s", cases[i].line, keys, cases[i].keys);
-        }
-        mem_free(keys);
-    }
+    expect_keys(cases, sizeof(cases) / sizeof(cases[0]), command_keys);
+}
+
+/* What a real Redis 7.0 says of them is asked by tests/integration/acl_test.c. */
+static void what_cannot_run_is_judged_by_the_keys_that_redis_takes_for_its(void **state)
+{
+    static const struct expected cases[] = {
+        {"get k", "1r"},
+        {"xread count streams streams a 0", "3r"}, /* as Redis does, which counts by words */
+        {"xread count 1 streams a 0", "4r"},
+        {"xread count 1 block 0 streams a b 0 0", "6r 7r"},
+        {"xread streams a b 0", "2r"},
+        {"xread b streams b streams", "3r"},
+        {"xread group g c streams k 0", "5r"},
+        {"xread a b", ""},
+        {"xread a b streams", ""},
+        {"xread noack streams k 0", "3r"},
+        {"xread count x streams k 0", "4r"},
+        {"xreadgroup group g c streams k >", "5w"},
+        {"xreadgroup group streams streams streams k >", "5w"},
+        {"xreadgroup streams a b c d e f", ""},
+        {"xreadgroup count 1 streams b c d", ""},
+        {"zunionstore d 2 a b", "1w 3r 4r"},
+        {"zunionstore d 0 a b", ""},
+        {"zunion 0 a b", ""},
+        {"eval s 0 a", ""},
+        {"eval s 1 a", "3w"},
+        {"eval s 3 a", "-1"},
+        {"pfmerge d", "1w"},
+    };
+
+    (void)state;
+    expect_keys(cases, sizeof(cases) / sizeof(cases[0]), command_acl_keys);
 }
 
 static void more_keys_than_there_is_room_for_are_counted(void **state)
@@ -173,6 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_where_the_command_reads_them),
+        cmocka_unit_test(what_cannot_run_is_judged_by_the_keys_that_redis_takes_for_its),
         cmocka_unit_test(more_keys_than_there_is_room_for_are_counted),
         cmocka_unit_test(forms_that_name_other_keys_are_refused),
         cmocka_unit_test(only_what_may_wait_blocks),

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -16,6 +17,29 @@ static void a_head_gives_method_and_path(void **state)
     assert_int_equal(http_request_parse(SLICE(whole), &request), HTTP_PARSE_OK);
     assert_true(slice_equal(request.method, SLICE("GET")));
     assert_true(slice_equal(request.path, SLICE("/metrics")));
+}
+
+static void a_token_stands_behind_its_scheme(void **state)
+{
+    (void)state;
+
+    static const struct {
+        const char *field, *token;
+    } cases[] = {
+        {"Authorization: Bearer abc", "abc"},    {"AUTHORIZATION:bEARER   abc \t", "abc"},
+        {"Authorization: Bearer a b", "a b"},    {"Authorization: Bearer", ""},
+        {"Authorization: Basic YTpi", ""},       {"Authorization: Bearerabc", ""},
+        {"Proxy-Authorization: Bearer abc", ""}, {"Authorization: ", ""},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char head[200];
+        struct http_request request;
+        (void)snprintf(head, sizeof(head), "GET / HTTP/1.1\r\nHost: a\r\n%s\r\nB: c\r\n\r\n",
+                       cases[i].field);
+        assert_int_equal(http_request_parse(slice_of(head), &request), HTTP_PARSE_OK);
+        assert_true(slice_equal(request.token, slice_of(cases[i].token)));
+    }
 }
 
 static void every_part_of_a_head_needs_more(void **state)
@@ -63,6 +87,7 @@ static void what_is_not_http_is_bad(void **state)
         "GET / HTTP/1.1\r\n: x\r\n",
         "GET / HTTP/1.1\r\n folded: x\r\n",
         "GET / HTTP/1.1\r\na: \x7f\r\n",
+        "GET / HTTP/1.1\r\nAuthorization: Bearer a\r\nauthorization: Bearer a\r\n",
     };
     struct http_request request;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -83,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_gives_method_and_path),
+        cmocka_unit_test(a_token_stands_behind_its_scheme),
         cmocka_unit_test(every_part_of_a_head_needs_more),
         cmocka_unit_test(unusual_heads_are_taken),
         cmocka_unit_test(what_is_not_http_is_bad),

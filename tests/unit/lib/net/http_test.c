@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,9 +22,13 @@
 #include "lib/net/http.h"
 #include "lib/net/mailbox.h"
 
-#define LARGE_BYTES ((size_t)8 << 20)
+#define LARGE_BYTES   ((size_t)8 << 20)
+
+#define TOKEN         "0123456789abcdef"
+#define ANOTHER_TOKEN "another.token/for+rotation=="
 
 struct fixture {
+    struct admin_access *access;
     struct loop *loop;
     struct mailbox *mailbox;
     struct http_server *server;
@@ -68,15 +73,17 @@ static void *serve(void *context)
 static void start(struct fixture *fixture, struct http_limits limits)
 {
     static char greeting[] = "hello\n";
+    const struct admin_files no_files = {.token_file = NULL};
     struct error err = {""};
     fixture->loop = loop_new();
     fixture->mailbox = mailbox_new(fixture->loop, fixture);
-    fixture->server = http_server_open(fixture->loop, "127.0.0.1:0", &err);
+    fixture->access = admin_access_new(&no_files, &err);
+    fixture->server = http_server_open(fixture->loop, "127.0.0.1:0", fixture->access, &err);
     assert_string_equal(err.text, "");
     assert_non_null(fixture->server);
     http_server_limit(fixture->server, &limits);
     http_server_route(fixture->server, "/hello", "text/x-hello", say_hello, greeting);
-    http_server_route(fixture->server, "/readyz", "text/plain", say_not_ready, NULL);
+    http_server_route_for_all(fixture->server, "/readyz", "text/plain", say_not_ready, NULL);
     http_server_route(fixture->server, "/much", "text/plain", say_much, NULL);
     http_server_route(fixture->server, "/connections", "text/plain", say_connections,
                       &fixture->server);
@@ -105,6 +112,16 @@ static void deliver_stop(struct mail *mail, void *receiver)
     mem_free(mail);
 }
 
+/* As an operator who has set the variable. */
+static int setup_guarded(void **state)
+{
+    assert_int_equal(setenv(ADMIN_TOKEN_VARIABLE, "# old and new\n" TOKEN "\n" ANOTHER_TOKEN, 1),
+                     0);
+    int failed = setup(state);
+    assert_int_equal(unsetenv(ADMIN_TOKEN_VARIABLE), 0);
+    return failed;
+}
+
 static int teardown(void **state)
 {
     struct fixture *fixture = *state;
@@ -113,6 +130,7 @@ static int teardown(void **state)
     mailbox_post(fixture->mailbox, mail);
     (void)pthread_join(fixture->thread, NULL);
     http_server_close(fixture->server);
+    admin_access_free(fixture->access);
     mailbox_free(fixture->mailbox);
     loop_free(fixture->loop);
     mem_free(fixture);
@@ -217,6 +235,52 @@ static void what_cannot_be_served_is_refused_in_words(void **state)
     assert_non_null(strstr(reply, "\r\nAllow: GET, HEAD\r\n"));
     assert_non_null(strstr(reply, "\r\n\r\nonly GET and HEAD are allowed\n"));
     mem_free(reply);
+}
+
+static void who_shows_no_good_token_is_refused(void **state)
+{
+    static const char *const fields[] = {
+        "",
+        "Authorization: Bearer 0123456789abcdeX\r\n",
+        "Authorization: Bearer 0123456789abcde\r\n",
+        "Authorization: Bearer 0123456789abcdefg\r\n",
+        "Authorization: Bearer\r\n",
+        "Authorization:\r\n",
+        "Authorization: Bearer # old and new\r\n",
+        "Authorization: " TOKEN "\r\n",
+        "Authorization: Basic " TOKEN "\r\n",
+        "Cookie: Bearer " TOKEN "\r\n",
+    };
+    const struct fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        char request[200];
+        (void)snprintf(request, sizeof(request), "GET /hello HTTP/1.1\r\n%s\r\n", fields[i]);
+        char *reply = ask(fixture, request);
+        assert_starts(reply, "HTTP/1.1 401 Unauthorized\r\n");
+        assert_non_null(strstr(reply, "\r\nWWW-Authenticate: Bearer\r\n"));
+        assert_null(strstr(reply, "hello"));
+        mem_free(reply);
+    }
+    assert_int_equal(http_server_denials(fixture->server), sizeof(fields) / sizeof(fields[0]));
+    assert_reply(fixture, "DELETE /hello HTTP/1.1\r\n\r\n", "HTTP/1.1 401 ");
+    assert_reply(fixture,
+                 "GET /hello HTTP/1.1\r\nAuthorization: Bearer " TOKEN
+                 "\r\nAuthorization: Bearer " TOKEN "\r\n\r\n",
+                 "HTTP/1.1 400 ");
+}
+
+static void each_token_opens(void **state)
+{
+    assert_reply(*state, "GET /hello HTTP/1.1\r\nAuthorization: Bearer " TOKEN "\r\n\r\n",
+                 "HTTP/1.1 200 ");
+    assert_reply(*state, "GET /hello HTTP/1.1\r\nauthorization:bearer  " ANOTHER_TOKEN " \r\n\r\n",
+                 "HTTP/1.1 200 ");
+}
+
+static void health_needs_no_token(void **state)
+{
+    assert_reply(*state, "GET /readyz HTTP/1.1\r\n\r\n", "HTTP/1.1 503 ");
+    assert_reply(*state, "GET /nothing HTTP/1.1\r\n\r\n", "HTTP/1.1 404 ");
 }
 
 static void a_query_does_not_matter(void **state)
@@ -353,7 +417,7 @@ static void an_address_in_use_is_refused_by_name(void **state)
     struct loop *loop = loop_new();
     struct error err;
     const char *address = http_server_address(fixture->server);
-    assert_null(http_server_open(loop, address, &err));
+    assert_null(http_server_open(loop, address, fixture->access, &err));
     assert_non_null(strstr(err.text, address));
     assert_non_null(strstr(err.text, "Address already in use"));
     loop_free(loop);
@@ -361,10 +425,10 @@ static void an_address_in_use_is_refused_by_name(void **state)
 
 static void a_bad_address_is_refused_by_name(void **state)
 {
-    (void)state;
+    const struct fixture *fixture = *state;
     struct loop *loop = loop_new();
     struct error err;
-    assert_null(http_server_open(loop, "9380", &err));
+    assert_null(http_server_open(loop, "9380", fixture->access, &err));
     assert_starts(err.text, "the admin address: \"9380\" is not an address");
     loop_free(loop);
 }
@@ -372,12 +436,16 @@ static void a_bad_address_is_refused_by_name(void **state)
 int main(void)
 {
 #define TEST(name)           cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_GUARDED(name)   cmocka_unit_test_setup_teardown(name, setup_guarded, teardown)
 #define TEST_IMPATIENT(name) cmocka_unit_test_setup_teardown(name, setup_impatient, teardown)
     const struct CMUnitTest tests[] = {
         TEST(get_gives_the_body_of_the_route),
         TEST(head_gives_the_same_without_the_body),
         TEST(the_handler_decides_the_status),
         TEST(what_cannot_be_served_is_refused_in_words),
+        TEST_GUARDED(who_shows_no_good_token_is_refused),
+        TEST_GUARDED(each_token_opens),
+        TEST_GUARDED(health_needs_no_token),
         TEST(a_query_does_not_matter),
         TEST(a_request_may_come_byte_by_byte),
         TEST(a_head_of_the_limit_is_taken_and_a_larger_one_refused),

@@ -401,9 +401,109 @@ static void inline_words_are_split_as_by_redis(void **state)
     buffer_fini(&ours);
 }
 
+/* --- commands that are let pass -------------------------------------------------------------- */
+
+static const char passing[] = "*5\r\n$4\r\nHSET\r\n$1\r\nk\r\n$4\r\n\r\n$1\r\n$12\r\n"
+                              "*1\r\n$4\r\nPING\r\n$0\r\n\r\n+more";
+static const size_t passing_length = sizeof(passing) - 1 - 5;
+
+static void what_is_there_of_a_begun_command_is_seen(void **state)
+{
+    struct command_parser parser;
+    struct command command;
+    (void)state;
+    command_parser_init(&parser, COMMAND_BULK_MAX);
+    size_t size = (size_t)(strstr(passing, "$12") - passing);
+    assert_int_equal(command_parse(&parser, passing, size + 2, &command), PARSE_MORE);
+    assert_false(command_parser_begun(&parser, passing, size + 2, 5, &command)); /* between two */
+    assert_int_equal(command_parse(&parser, passing, size + 7, &command), PARSE_MORE);
+    assert_false(command_parser_begun(&parser, passing, size + 7, 4, &command));
+    assert_true(command_parser_begun(&parser, passing, size + 7, 5, &command));
+    assert_int_equal(command.argc, 5);
+    assert_true(slice_equal(command.argv[0], SLICE("HSET")));
+    assert_true(slice_equal(command.argv[1], SLICE("k")));
+    assert_true(slice_equal(command.argv[2], SLICE("\r\n$1")));
+    assert_null(command.argv[3].data);
+    assert_null(command.argv[4].data);
+    /* It may still be kept until it is whole. */
+    assert_int_equal(command_parse(&parser, passing, passing_length, &command), PARSE_OK);
+    assert_true(slice_equal(command.argv[3], SLICE("*1\r\n$4\r\nPING")));
+    command_parser_fini(&parser);
+}
+
+/* All of it up to `begun`, then up to `cut`, then the rest. Returns where it ended. */
+static size_t pass_in_three(struct command_parser *parser, size_t begun, size_t cut)
+{
+    size_t at = begun, used;
+    command_parser_let_pass(parser, begun);
+    enum parse_status status = command_pass(parser, passing + at, cut - at, &used);
+    at += used;
+    if (status == PARSE_MORE) {
+        assert_true(cut - at < 6); /* no more than a header is left */
+        status = command_pass(parser, passing + at, sizeof(passing) - 1 - at, &used);
+        at += used;
+    }
+    assert_int_equal(status, PARSE_OK);
+    return at;
+}
+
+static void a_command_that_is_let_pass_ends_where_it_ends_wherever_it_is_cut(void **state)
+{
+    unsigned passed = 0;
+    (void)state;
+    for (size_t begun = 1; begun < passing_length; begun++) {
+        for (size_t cut = begun; cut < sizeof(passing); cut++) {
+            struct command_parser parser;
+            struct command command;
+            command_parser_init(&parser, COMMAND_BULK_MAX);
+            assert_int_equal(command_parse(&parser, passing, begun, &command), PARSE_MORE);
+            if (command_parser_begun(&parser, passing, begun, 5, &command)) {
+                assert_int_equal(pass_in_three(&parser, begun, cut), passing_length);
+                struct slice next = SLICE("*1\r\n$4\r\nPING\r\n");
+                assert_int_equal(command_parse(&parser, next.data, next.len, &command), PARSE_OK);
+                passed++;
+            }
+            command_parser_fini(&parser);
+        }
+    }
+    assert_true(passed > 500);
+}
+
+static void what_passes_has_the_limits_and_errors_of_what_is_kept(void **state)
+{
+    static const struct {
+        const char *rest, *error;
+    } broken[] = {
+        {"$5\r\n12345\r\n", "invalid bulk length"},
+        {"$-1\r\n", "invalid bulk length"},
+        {":1\r\n", "expected '$', got ':'"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(broken); i++) {
+        struct command_parser parser;
+        struct command command;
+        size_t used;
+        struct slice front = SLICE("*4\r\n$3\r\nSET\r\n$1\r\nk\r\n$4\r\nab");
+        command_parser_init(&parser, 4);
+        assert_int_equal(command_parse(&parser, front.data, front.len, &command), PARSE_MORE);
+        assert_true(command_parser_begun(&parser, front.data, front.len, 4, &command));
+        command_parser_let_pass(&parser, front.len);
+        assert_int_equal(command_pass(&parser, "cd\r\n", 4, &used), PARSE_MORE);
+        assert_int_equal(used, 4);
+        assert_int_equal(command_pass(&parser, broken[i].rest, strlen(broken[i].rest), &used),
+                         PARSE_BAD);
+        assert_string_equal(parser.error, broken[i].error);
+        command_parser_fini(&parser);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_there_of_a_begun_command_is_seen),
+        cmocka_unit_test(a_command_that_is_let_pass_ends_where_it_ends_wherever_it_is_cut),
+        cmocka_unit_test(what_passes_has_the_limits_and_errors_of_what_is_kept),
         cmocka_unit_test(a_command_may_be_cut_anywhere),
         cmocka_unit_test(commands_may_come_byte_by_byte_one_behind_the_other),
         cmocka_unit_test(what_stands_behind_a_command_is_left_alone),

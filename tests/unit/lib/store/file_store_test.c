@@ -194,6 +194,41 @@ static void a_staged_document_is_used_for_itself_alone(void **state)
     topology_free(next);
 }
 
+static ino_t file_of(const struct fixture *fixture, const char *prefix)
+{
+    ino_t found = 0;
+    char *path = path_of(fixture, "");
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        found = strncmp(entry->d_name, prefix, strlen(prefix)) == 0 ? entry->d_ino : found;
+    }
+    (void)closedir(folder);
+    mem_free(path);
+    return found;
+}
+
+/* As in a hold: its beginning is a change, and what was staged before is its end. */
+static void a_staged_document_outlives_the_changes_before_its_own(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct store *store = create_store(fixture);
+    struct topology *last = of_epoch(3, 3);
+    struct error err = {""};
+    store_stage(store, last);
+    ino_t staged = file_of(fixture, "tmp.");
+    assert_int_equal(cas(store, 2, 2), CAS_DONE);
+    assert_int_equal(count_tmp(fixture), 1);
+    assert_int_equal(store_cas(store, last, &err), CAS_DONE);
+    assert_int_equal(file_of(fixture, "topology.3"), staged);
+    assert_int_equal(count_tmp(fixture), 0);
+    store_stage(store, last); /* of an epoch that is over by now */
+    assert_int_equal(cas(store, 4, 0), CAS_DONE);
+    assert_int_equal(count_tmp(fixture), 0);
+    store_close(store);
+    topology_free(last);
+}
+
 static void late_writers_lose_to_epochs_that_were_emptied(void **state)
 {
     const struct fixture *fixture = *state;
@@ -471,6 +506,7 @@ int main(void)
         TEST(a_folder_that_cannot_be_made_is_said),
         TEST(no_writer_leaves_its_temporary_file),
         TEST(a_staged_document_is_used_for_itself_alone),
+        TEST(a_staged_document_outlives_the_changes_before_its_own),
         TEST(late_writers_lose_to_epochs_that_were_emptied),
         TEST(a_spoilt_document_is_named_and_not_adopted),
         TEST(a_document_under_another_epochs_name_is_refused),

@@ -178,7 +178,7 @@ static void a_guard_that_has_moved_on_refuses_repairs(void **state)
 static void hundreds_of_marks_are_drained(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < 900; i++) {
+    for (unsigned i = 0; i < 1500; i++) {
         char key[16];
         char command[40];
         (void)snprintf(key, sizeof(key), "k%u", i);
@@ -189,8 +189,8 @@ static void hundreds_of_marks_are_drained(void **state)
     while (pass().remaining > 0) {
         assert_true(++passes < 50);
     }
-    expect_ask(rig.target, "GET k899", "v899");
-    expect_ask(rig.target, "DBSIZE", ":902"); /* and the fence and ver */
+    expect_ask(rig.target, "GET k1499", "v1499");
+    expect_ask(rig.target, "DBSIZE", ":1502"); /* and the fence and ver */
 }
 
 #define TEST(function) cmocka_unit_test_setup(function, reset)

@@ -157,12 +157,12 @@ static void the_first_expiry_on_a_shard_is_seen(void **state)
     (void)state;
     struct verifier verifier;
     expect_ask(rig.source, "SET a 1 PXAT 9999999999999", "+OK");
-    rig.pair.authority.has_no_expiries = true;
+    rig.habits.has_no_expiries[false] = true;
     copy_all();
-    assert_false(rig.pair.authority.has_no_expiries);
+    assert_false(rig.habits.has_no_expiries[false]);
     expect_ask(rig.target, "PEXPIRETIME a", ":9999999999999");
     expect_ask(rig.target, "PERSIST a", ":1");
-    rig.pair.authority.has_no_expiries = rig.pair.copy.has_no_expiries = true;
+    rig.habits.has_no_expiries[false] = rig.habits.has_no_expiries[true] = true;
     verify(&verifier);
     assert_int_equal(rig.findings, 1);
     verifier_fini(&verifier);
@@ -173,7 +173,7 @@ static void a_shard_without_expiries_is_not_asked_for_them(void **state)
     (void)state;
     expect_ask(rig.source, "SET a 1", "+OK");
     copy_all();
-    assert_true(rig.pair.authority.has_no_expiries);
+    assert_true(rig.habits.has_no_expiries[false]);
     expect_ask(rig.source, "CONFIG RESETSTAT", "+OK");
     copy_all();
     struct error err;
@@ -335,7 +335,7 @@ static void groups_of_large_values_are_small(void **state)
     }
     copy_all();
     assert_int_equal(rig.moved, 60);
-    assert_in_range(rig.pair.group_keys[READ_STRINGS], 1, 8);
+    assert_in_range(rig.habits.group_keys[READ_STRINGS], 1, 8);
 }
 
 static void a_wrong_expiry_is_a_finding(void **state)

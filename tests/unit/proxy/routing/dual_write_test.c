@@ -161,6 +161,20 @@ static const struct kind kinds[] = {
     {{0}, {"SET", "{t}a", "1", "PX", "100000000"}, {"{t}a"}},
     {{"SET {t}a old"}, {"SET", "{t}a", "new", "GET"}, {"{t}a"}},
     {{0}, {"SET", "{t}a", "1", "XX"}, {"{t}a"}},
+    {{"SET {t}a old"}, {"SET", "{t}a", "new", "XX", "PX", "100000000"}, {"{t}a"}},
+    {{"SET {t}a old"}, {"SET", "{t}a", "new", "NX"}, {"{t}a"}},
+    {{"SET {t}a old PX 100000000"}, {"SET", "{t}a", "new", "keepttl", "get"}, {"{t}a"}},
+    {{"SET {t}a old"}, {"SET", "{t}a", "new", "EXAT", "99999999999"}, {"{t}a"}},
+    {{"SET {t}a old"}, {"SET", "{t}a", "new", "pxat", "1"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"SET", "{t}a", "new", "GET"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"GETSET", "{t}a", "new"}, {"{t}a"}},
+    {{"SET {t}a old PX 100000000"}, {"GETSET", "{t}a", "new"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"GETDEL", "{t}a"}, {"{t}a"}},
+    {{"RPUSH {t}a x y"}, {"SETEX", "{t}a", "100000", "v"}, {"{t}a"}},
+    {{0}, {"PSETEX", "{t}a", "100000000", ""}, {"{t}a"}},
+    {{"SET {t}a 1 PX 100000000"},
+     {"MSET", "{t}a", "1", "{t}b", "", "{t}c", "3"},
+     {"{t}a", "{t}b", "{t}c"}},
     {{0}, {"SETNX", "{t}a", "1"}, {"{t}a"}},
     {{"SET {t}a 41"}, {"INCR", "{t}a"}, {"{t}a"}},
     {{"SET {t}a x"}, {"INCR", "{t}a"}, {"{t}a"}},
@@ -206,6 +220,7 @@ static const struct kind kinds[] = {
     /* Refused when they run: marked in vain, which costs a comparison. */
     {{0}, {"SET", "{t}a", "1", "NX", "GETX"}, {"{t}a"}},
     {{0}, {"SETEX", "{t}a", "0", "v"}, {"{t}a"}},
+    {{"SET {t}a 1"}, {"SET", "{t}a", "2", "PX"}, {"{t}a"}},
 };
 
 static char *with_tag(const char *text, const char *tag)
@@ -292,6 +307,18 @@ static void every_kind_is_marked_answered_as_ever_and_mirrored(void **state)
         assert_int_equal(ask_number(0, "SCARD", names.dirty, NULL) - 1,
                          ask_number(0, "HLEN", names.seq, NULL) - 1);
     }
+}
+
+static void of_a_key_that_is_set_twice_the_copy_gets_the_last_value(void **state)
+{
+    (void)state;
+    char key[64];
+    (void)snprintf(key, sizeof(key), "{%s}a", rig_key(&rig, 0, 0));
+    rig_send(&rig, fd, "MSET %s 1 {%s}b 2 %s 3", key, rig_key(&rig, 0, 0), key);
+    rig_expect(&rig, fd, "+OK\r\n");
+    expect_marked(key, 2);
+    expect_mirrored(key);
+    assert_int_equal(ask_number(1, "GET", key, NULL), 3);
 }
 
 static void reads_and_refused_commands_leave_no_mark(void **state)
@@ -533,6 +560,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_IN_BOTH(every_kind_is_marked_answered_as_ever_and_mirrored, start, stop),
+        RIG_IN_BOTH(of_a_key_that_is_set_twice_the_copy_gets_the_last_value, start, stop),
         RIG_IN_BOTH(reads_and_refused_commands_leave_no_mark, start, stop),
         RIG_IN_BOTH(what_a_script_writes_undeclared_is_marked, start, stop),
         RIG_IN_BOTH(the_marks_stand_before_the_command, start, stop),
