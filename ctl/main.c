@@ -95,8 +95,8 @@ int main(int argc, char **argv)
     log_init("sluicectl", LOG_ERROR);
     script_init();
     bool is_understood = arguments_parse(&arguments, argc, argv, &err) &&
-                         shard_credentials_init(NULL, NULL, &err) &&
-                         sentinel_credentials_init(NULL, NULL, &err);
+                         shard_credentials_init(NULL, &err) &&
+                         sentinel_credentials_init(NULL, &err);
     if (is_understood && arguments.action == OPTIONS_HELP) {
         help_print(&arguments, stdout);
         result = COMMAND_DONE;

@@ -13,6 +13,8 @@
 #include "migrator/options.h"
 #include "migrator/run/daemon.h"
 
+#define EXIT_USAGE 2 /* an option is wrong */
+
 static int complain(const struct error *err, int status)
 {
     (void)fprintf(stderr, "sluice-migrator: %s\n", err->text);
@@ -53,23 +55,9 @@ static void name_itself(struct migrator_settings *settings)
     }
 }
 
-static bool prepare(const struct migrator_settings *settings, enum log_level *level,
-                    struct error *err)
-{
-    return migrator_log_level(settings, level, err) &&
-           shard_credentials_init(settings->shard_user, settings->shard_password_file, err) &&
-           sentinel_credentials_init(settings->sentinel_user, settings->sentinel_password_file,
-                                     err);
-}
-
 static int run(struct migrator_settings *settings)
 {
     struct error err;
-    enum log_level level;
-    if (!prepare(settings, &level, &err)) {
-        return complain(&err, 2);
-    }
-    log_init("sluice-migrator", level);
     block_signals();
     script_init();
     name_itself(settings);
@@ -77,10 +65,19 @@ static int run(struct migrator_settings *settings)
                                                        : complain(&err, EXIT_FAILURE);
 }
 
+static int check(struct migrator_settings *settings)
+{
+    struct error err;
+    if (!daemon_check(settings, &err)) {
+        return complain(&err, EXIT_FAILURE);
+    }
+    (void)printf("the configuration is valid\n");
+    return EXIT_SUCCESS;
+}
+
 static int act(struct migrator_settings *settings, enum options_action action)
 {
     struct error err;
-    enum log_level level;
     if (action == OPTIONS_HELP) {
         options_print_help(&migrator_options, stdout);
         return EXIT_SUCCESS;
@@ -92,15 +89,15 @@ static int act(struct migrator_settings *settings, enum options_action action)
     if (settings->list_fail_points) {
         return list_fail_points();
     }
-    if (settings->store_url == NULL) {
-        (void)error_set(&err, "which store? give --store file:DIR");
-        return complain(&err, 2);
+    if (!migrator_check(settings, &err)) {
+        return complain(&err, EXIT_USAGE);
     }
-    if (action == OPTIONS_RUN) {
-        return run(settings);
+    log_init("sluice-migrator", log_level_named(settings->log_level));
+    if (!shard_credentials_init(&settings->shard_login, &err) ||
+        !sentinel_credentials_init(&settings->sentinel_login, &err)) {
+        return complain(&err, EXIT_FAILURE);
     }
-    return prepare(settings, &level, &err) && daemon_check(settings, &err) ? EXIT_SUCCESS
-                                                                           : complain(&err, 2);
+    return action == OPTIONS_RUN ? run(settings) : check(settings);
 }
 
 int main(int argc, char **argv)
@@ -109,7 +106,7 @@ int main(int argc, char **argv)
     enum options_action action;
     struct error err;
     bool ok = options_load(&migrator_options, &settings, argc, argv, &action, &err);
-    int status = ok ? act(&settings, action) : complain(&err, 2);
+    int status = ok ? act(&settings, action) : complain(&err, EXIT_USAGE);
     options_free(&migrator_options, &settings);
     return status;
 }

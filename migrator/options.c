@@ -1,46 +1,41 @@
 #include "migrator/options.h"
 
+#include "lib/base/log.h"
 #include "lib/base/memory.h"
+#include "lib/net/address.h"
+#include "lib/store/store.h"
 
 #define FIELD(name) offsetof(struct migrator_settings, name)
-#define FILE_OPTION(name, offset, text) \
-    {name, OPTION_TEXT, offset, NULL, 0, 0, OPTION_AT_START, text},
-#define HOUR_MS UINT64_C(3600000)
+#define HOUR_MS     UINT64_C(3600000)
 
 // clang-format off
 static const struct option_spec specs[] = {
     {"store", OPTION_TEXT, FIELD(store_url), NULL, 0, 0, OPTION_AT_START,
-     "where the topology is: file:DIR or etcd:HOST:PORT,..."},
+     "where the topology is: file:DIR or etcd:HOST:PORT,...", "URL"},
     {"admin", OPTION_TEXT, FIELD(admin), "127.0.0.1:9390", 0, 0, OPTION_AT_START,
-     "address of the admin endpoint"},
-    ADMIN_OPTIONS(FILE_OPTION, FIELD(admin_files))
+     "address of the admin endpoint", "HOST:PORT"},
+    ADMIN_OPTIONS(OPTION_FILE, FIELD(admin_files))
     {"protected-mode", OPTION_FLAG, FIELD(is_protected), "yes", 0, 0, OPTION_AT_START,
-     "refuse an admin address that others can reach without a token"},
+     "refuse an admin address that others can reach without a token", NULL},
     {"id", OPTION_TEXT, FIELD(id), NULL, 0, 0, OPTION_AT_START,
-     "its name for operators; host name and pid if not given"},
-    {"log-level", OPTION_TEXT, FIELD(log_level), "info", 0, 0, OPTION_RELOADABLE,
-     "error, warn, info or debug"},
-    {"shard-user", OPTION_TEXT, FIELD(shard_user), NULL, 0, 0, OPTION_AT_START,
-     "who we are to the shards (SLUICE_SHARD_USER); default: the default user"},
-    {"shard-password-file", OPTION_TEXT, FIELD(shard_password_file), NULL, 0, 0, OPTION_AT_START,
-     "whose first line is our password for the shards; or SLUICE_SHARD_PASSWORD"},
-    {"sentinel-user", OPTION_TEXT, FIELD(sentinel_user), NULL, 0, 0, OPTION_AT_START,
-     "who we are to Sentinels (SLUICE_SENTINEL_USER); default: the default user"},
-    {"sentinel-password-file", OPTION_TEXT, FIELD(sentinel_password_file), NULL, 0, 0, OPTION_AT_START,
-     "whose first line is our password for Sentinels; or SLUICE_SENTINEL_PASSWORD"},
+     "its name for operators; host name and pid if not given", "NAME"},
+    {"log-level", OPTION_WORD, FIELD(log_level), "info", 0, 0, OPTION_RELOADABLE,
+     "the least that is logged", LOG_LEVEL_WORDS},
+    SHARD_LOGIN_OPTIONS(FIELD(shard_login))
+    SENTINEL_LOGIN_OPTIONS(FIELD(sentinel_login))
     {"shard-timeout", OPTION_DURATION, FIELD(shard_timeout_ms), "10s", 100, HOUR_MS, OPTION_RELOADABLE,
-     "a shard that does not answer for so long is unreachable"},
+     "a shard that does not answer for so long is unreachable", NULL},
     {"purge-patience", OPTION_DURATION, FIELD(purge_patience_ms), "60s", 0, HOUR_MS, OPTION_RELOADABLE,
-     "a shard that cannot be purged for so long is left a debt"},
+     "a shard that cannot be purged for so long is left a debt", NULL},
     {"copy-memory-limit", OPTION_NUMBER, FIELD(copy_memory_limit), "90", 1, 100, OPTION_RELOADABLE,
-     "percent of a copy's maxmemory above which copying to it waits"},
+     "percent of a copy's maxmemory above which copying to it waits", NULL},
     {"progress-period", OPTION_DURATION, FIELD(progress_period_ms), "500ms", 10, HOUR_MS, OPTION_RELOADABLE,
-     "shortest time between two progress records in the journal"},
+     "shortest time between two progress records in the journal", NULL},
     {"full-rate", OPTION_FLAG, FIELD(is_full_rate), NULL, 0, 0, OPTION_RELOADABLE,
-     "copy as fast as the shards can; without it copying rests while they answer slower than before"},
-    SHARD_TLS_OPTIONS(FILE_OPTION, FIELD(shard_tls))
+     "copy as fast as the shards can; without it copying rests while they answer slower than before", NULL},
+    SHARD_TLS_OPTIONS(OPTION_FILE, FIELD(shard_tls))
     {"list-fail-points", OPTION_FLAG, FIELD(list_fail_points), NULL, 0, 0, OPTION_ON_COMMAND_LINE,
-     "print the names of the fail points (builds for tests), then exit"},
+     "print the names of the fail points (builds for tests), then exit", NULL},
 };
 // clang-format on
 
@@ -53,12 +48,15 @@ const struct option_table migrator_options = {
     .count = sizeof(specs) / sizeof(specs[0]),
 };
 
-bool migrator_log_level(const struct migrator_settings *settings, enum log_level *level,
-                        struct error *err)
+bool migrator_check(const struct migrator_settings *settings, struct error *err)
 {
-    return log_level_parse(settings->log_level, level) ||
-           error_set(err, "log-level \"%s\" is none of error, warn, info, debug",
-                     settings->log_level);
+    if (settings->store_url == NULL) {
+        return error_set(err, "no store is given: use --store file:DIR, the folder that "
+                              "`sluicectl init` was told");
+    }
+    return store_check_url(settings->store_url, err) &&
+           address_check("admin", settings->admin, err) &&
+           (settings->id == NULL || store_check_id(settings->id, err));
 }
 
 static void adopt(struct migrator_settings *settings, struct migrator_settings *fresh)
@@ -76,13 +74,12 @@ bool migrator_reload(struct migrator_settings *settings, struct error *err)
 {
     struct migrator_settings fresh = {.argc = settings->argc, .argv = settings->argv};
     enum options_action action;
-    enum log_level level;
     bool ok =
         options_load(&migrator_options, &fresh, settings->argc, settings->argv, &action, err) &&
-        migrator_log_level(&fresh, &level, err);
+        migrator_check(&fresh, err);
     if (ok) {
         adopt(settings, &fresh);
-        log_set_level(level);
+        log_set_level(log_level_named(settings->log_level));
     }
     options_free(&migrator_options, &fresh);
     return ok;

@@ -8,10 +8,12 @@
 #include "proxy/config/config.h"
 #include "proxy/control/control.h"
 
-static int fail(const struct error *err)
+#define EXIT_USAGE 2 /* an option is wrong */
+
+static int fail(const struct error *err, int code)
 {
     (void)fprintf(stderr, "sluice-proxy: %s\n", err->text);
-    return EXIT_FAILURE;
+    return code;
 }
 
 static int serve(struct proxy_config *config)
@@ -20,7 +22,7 @@ static int serve(struct proxy_config *config)
     script_init();
     struct control *control = control_start(config, &err);
     if (control == NULL) {
-        return fail(&err);
+        return fail(&err, EXIT_FAILURE);
     }
     control_run(control);
     control_free(control);
@@ -41,7 +43,6 @@ static void block_signals(void)
 
 static int act(enum options_action action, struct proxy_config *config)
 {
-    enum log_level level;
     struct error err;
     switch (action) {
     case OPTIONS_HELP:
@@ -54,17 +55,19 @@ static int act(enum options_action action, struct proxy_config *config)
     case OPTIONS_RUN:
         break;
     }
-    if (!proxy_config_check(config, &level, &err) ||
-        !shard_credentials_init(config->shard_user, config->shard_password_file, &err) ||
-        !sentinel_credentials_init(config->sentinel_user, config->sentinel_password_file, &err)) {
-        return fail(&err);
+    if (!proxy_config_check(config, &err)) {
+        return fail(&err, EXIT_USAGE);
     }
-    log_init("sluice-proxy", level);
+    log_init("sluice-proxy", log_level_named(config->log_level));
+    if (!shard_credentials_init(&config->shard_login, &err) ||
+        !sentinel_credentials_init(&config->sentinel_login, &err)) {
+        return fail(&err, EXIT_FAILURE);
+    }
     if (action == OPTIONS_RUN) {
         return serve(config);
     }
     if (!control_check(config, &err)) {
-        return fail(&err);
+        return fail(&err, EXIT_FAILURE);
     }
     (void)printf("the configuration is valid\n");
     return EXIT_SUCCESS;
@@ -77,7 +80,7 @@ int main(int argc, char **argv)
     struct error err;
     block_signals();
     bool is_loaded = options_load(&proxy_options, &config, argc, argv, &action, &err);
-    int code = is_loaded ? act(action, &config) : fail(&err);
+    int code = is_loaded ? act(action, &config) : fail(&err, EXIT_USAGE);
     options_free(&proxy_options, &config);
     return code;
 }

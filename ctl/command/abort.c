@@ -35,7 +35,7 @@ static enum command_result abort_run(struct command_run *run, struct error *err)
     return changing_run(run, &verb, err);
 }
 
-static const struct command_option options[] = {OPTIONS_WAIT};
+static const struct option_spec options[] = {OPTIONS_WAIT};
 
 const struct command command_abort = {
     .name = "abort",

@@ -15,13 +15,13 @@ struct parsing {
     int noptions;
 };
 
-static const struct option_spec *find_option(const struct command_option *options, unsigned count,
+static const struct option_spec *find_option(const struct option_spec *options, unsigned count,
                                              const char *name, size_t length)
 {
     for (unsigned i = 0; i < count; i++) {
-        const char *candidate = options[i].spec.name;
+        const char *candidate = options[i].name;
         if (strlen(candidate) == length && memcmp(candidate, name, length) == 0) {
-            return &options[i].spec;
+            return &options[i];
         }
     }
     return NULL;
@@ -129,10 +129,10 @@ static unsigned merge_specs(const struct command *command, struct option_spec *s
 {
     unsigned count = 0;
     for (unsigned i = 0; i < global_option_count; i++) {
-        specs[count++] = global_options[i].spec;
+        specs[count++] = global_options[i];
     }
     for (unsigned i = 0; command != NULL && i < command->noptions && count < OPTIONS_MAX; i++) {
-        specs[count++] = command->options[i].spec;
+        specs[count++] = command->options[i];
     }
     return count;
 }

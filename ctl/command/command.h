@@ -37,7 +37,7 @@ struct command {
     const char *arguments; /* "NAME=HOST:PORT" */
     const char *text;      /* one line */
     const char *about;     /* a paragraph for --help */
-    const struct command_option *options;
+    const struct option_spec *options;
     unsigned noptions;
     unsigned min_arguments;
     unsigned max_arguments;
@@ -49,7 +49,7 @@ struct command {
 extern const struct command *const commands[];
 extern const unsigned command_count;
 /* Known before and after the subcommand's name: --store, --json. */
-extern const struct command_option global_options[];
+extern const struct option_spec global_options[];
 extern const unsigned global_option_count;
 
 #define COMMAND_OPTIONS(array) \

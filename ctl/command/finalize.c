@@ -40,7 +40,7 @@ static enum command_result finalize_run(struct command_run *run, struct error *e
     return changing_run(run, &verb, err);
 }
 
-static const struct command_option options[] = {
+static const struct option_spec options[] = {
     OPTION_FORCE("although the old copy has not been verified since a shard changed"),
     OPTIONS_WAIT,
 };

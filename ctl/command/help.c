@@ -2,14 +2,14 @@
 
 #include <string.h>
 
-static void print_options(const struct command_option *options, unsigned count, FILE *out)
+static void print_options(const struct option_spec *options, unsigned count, FILE *out)
 {
     for (unsigned i = 0; i < count; i++) {
         char left[64];
-        (void)snprintf(left, sizeof(left), "--%s%s%s", options[i].spec.name,
+        (void)snprintf(left, sizeof(left), "--%s%s%s", options[i].name,
                        options[i].value != NULL ? " " : "",
                        options[i].value != NULL ? options[i].value : "");
-        (void)fprintf(out, "  %-26s %s\n", left, options[i].spec.text);
+        (void)fprintf(out, "  %-26s %s\n", left, options[i].text);
     }
 }
 

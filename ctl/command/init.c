@@ -65,7 +65,7 @@ static enum command_result init_run(struct command_run *run, struct error *err)
     return result;
 }
 
-static const struct command_option options[] = {
+static const struct option_spec options[] = {
     CTL_OPTION("slots", OPTION_NUMBER, nslots, "N", "a power of two, fixed for good (16384)"),
     CTL_OPTION("adopt", OPTION_FLAG, is_adopting, NULL, "take shards that hold keys already"),
     CTL_OPTION("serve-empty", OPTION_FLAG, serve_empty, NULL,

@@ -7,7 +7,7 @@ static enum command_result move_run(struct command_run *run, struct error *err)
     return opening_run(run, planning_move, err);
 }
 
-static const struct command_option options[] = {OPTION_TO, OPTIONS_MIGRATION, OPTIONS_WAIT};
+static const struct option_spec options[] = {OPTION_TO, OPTIONS_MIGRATION, OPTIONS_WAIT};
 
 const struct command command_move = {
     .name = "move",

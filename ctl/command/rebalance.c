@@ -7,7 +7,7 @@ static enum command_result rebalance_run(struct command_run *run, struct error *
     return opening_run(run, planning_rebalance, err);
 }
 
-static const struct command_option options[] = {OPTIONS_MIGRATION, OPTIONS_WAIT};
+static const struct option_spec options[] = {OPTIONS_MIGRATION, OPTIONS_WAIT};
 
 const struct command command_rebalance = {
     .name = "rebalance",

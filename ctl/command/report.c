@@ -68,7 +68,7 @@ static enum command_result report_run(struct command_run *run, struct error *err
     return result;
 }
 
-static const struct command_option options[] = {
+static const struct option_spec options[] = {
     CTL_OPTION("slots", OPTION_FLAG, has_per_slot, NULL, "also the table of all slots"),
 };
 

@@ -71,7 +71,7 @@ static enum command_result rollback_run(struct command_run *run, struct error *e
     return changing_run(run, &verb, err);
 }
 
-static const struct command_option options[] = {OPTIONS_WAIT};
+static const struct option_spec options[] = {OPTIONS_WAIT};
 
 const struct command command_switch = {
     .name = "switch",

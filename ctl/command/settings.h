@@ -38,16 +38,11 @@ struct settings {
     bool accepts_loss;
 };
 
-struct command_option {
-    struct option_spec spec;
-    const char *value; /* what stands for the value in help; null for flags */
-};
-
 /* clang-format off */
 #define CTL_OPTION(name, type, field, value, text) \
-    {{name, type, offsetof(struct settings, field), NULL, 0, 0, OPTION_ON_COMMAND_LINE, text}, value}
+    {name, type, offsetof(struct settings, field), NULL, 0, 0, OPTION_ON_COMMAND_LINE, text, value}
 #define CTL_RANGED(name, type, field, low, high, value, text) \
-    {{name, type, offsetof(struct settings, field), NULL, low, high, OPTION_ON_COMMAND_LINE, text}, value}
+    {name, type, offsetof(struct settings, field), NULL, low, high, OPTION_ON_COMMAND_LINE, text, value}
 
 #define OPTIONS_WAIT \
     CTL_OPTION("wait", OPTION_FLAG, is_waiting, NULL, "wait for the end, showing progress; exit 0 only on success"), \

@@ -29,7 +29,7 @@ static enum command_result shard_add_run(struct command_run *run, struct error *
     return tell_done(run, shard.name, "added");
 }
 
-static const struct command_option add_options[] = {
+static const struct option_spec add_options[] = {
     CTL_RANGED("weight", OPTION_NUMBER, weight, 1, 10000, "W", "its share of the ring (100)"),
     CTL_OPTION("adopt", OPTION_FLAG, is_adopting, NULL, "take a shard that holds keys already"),
     CTL_OPTION("serve-empty", OPTION_FLAG, serve_empty, NULL,
@@ -60,7 +60,7 @@ static enum command_result shard_remove_run(struct command_run *run, struct erro
     return tell_done(run, name, "removed");
 }
 
-static const struct command_option remove_options[] = {
+static const struct option_spec remove_options[] = {
     OPTION_FORCE("cancel the purges that wait for this shard"),
 };
 

@@ -196,8 +196,8 @@ static enum command_result shard_failover_run(struct command_run *run, struct er
     CTL_OPTION("to", OPTION_TEXT, to, "PLACE", \
                "the server that takes it over, HOST:PORT or tls:HOST:PORT")
 
-static const struct command_option plan_options[] = {OPTION_TO_SERVER};
-static const struct command_option failover_options[] = {
+static const struct option_spec plan_options[] = {OPTION_TO_SERVER};
+static const struct option_spec failover_options[] = {
     OPTION_TO_SERVER,
     CTL_OPTION("accept-loss", OPTION_FLAG, accepts_loss, NULL,
                "although writes are lost, or nothing proves what the server has"),

@@ -7,8 +7,8 @@ static enum command_result split_run(struct command_run *run, struct error *err)
     return opening_run(run, planning_split, err);
 }
 
-static const struct command_option options[] = {OPTION_TO, OPTION_SHARE, OPTIONS_MIGRATION,
-                                                OPTIONS_WAIT};
+static const struct option_spec options[] = {OPTION_TO, OPTION_SHARE, OPTIONS_MIGRATION,
+                                             OPTIONS_WAIT};
 
 const struct command command_split = {
     .name = "split",

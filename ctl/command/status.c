@@ -227,7 +227,7 @@ static enum command_result status_run(struct command_run *run, struct error *err
     return result;
 }
 
-static const struct command_option options[] = {
+static const struct option_spec options[] = {
     CTL_OPTION("watch", OPTION_FLAG, is_watching, NULL, "show it again at every change"),
 };
 

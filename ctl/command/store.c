@@ -49,7 +49,7 @@ static enum command_result store_copy_run(struct command_run *run, struct error 
     return tell_extent(run, "copied", &extent);
 }
 
-static const struct command_option copy_options[] = {
+static const struct option_spec copy_options[] = {
     OPTION_FORCE("copy although migrations are open"),
 };
 

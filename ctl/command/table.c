@@ -11,14 +11,11 @@ const struct command *const commands[] = {
 
 const unsigned command_count = sizeof(commands) / sizeof(commands[0]);
 
-#define FILE_OPTION(name, offset, text) \
-    {{(name), OPTION_TEXT, (offset), NULL, 0, 0, OPTION_ON_COMMAND_LINE, (text)}, "FILE"},
-
-const struct command_option global_options[] = {
+const struct option_spec global_options[] = {
     CTL_OPTION(
         "store", OPTION_TEXT, store, "URL",
         "where the topology lives: file:DIR or etcd:HOST:PORT,...; SLUICE_STORE stands in for it"),
-    SHARD_TLS_OPTIONS(FILE_OPTION, offsetof(struct settings, shard_tls))
+    SHARD_TLS_OPTIONS(OPTION_FILE, offsetof(struct settings, shard_tls))
         CTL_OPTION("json", OPTION_FLAG, is_json, NULL, "print one JSON document, errors included"),
 };
 

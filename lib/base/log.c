@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/assert.h"
 #include "lib/base/clock.h"
 
 #define MESSAGES  256u /* there are fewer formats in a program */
@@ -48,15 +49,14 @@ uint64_t log_suppressed(void)
     return atomic_load_explicit(&suppressed_total, memory_order_relaxed);
 }
 
-bool log_level_parse(const char *text, enum log_level *level)
+enum log_level log_level_named(const char *name)
 {
-    for (unsigned i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
-        if (strcmp(text, level_names[i]) == 0) {
-            *level = (enum log_level)i;
-            return true;
-        }
+    unsigned level = LOG_ERROR;
+    while (strcmp(name, level_names[level]) != 0) {
+        ASSERT(level < LOG_DEBUG);
+        level++;
     }
-    return false;
+    return (enum log_level)level;
 }
 
 static size_t write_prefix(char *line, size_t size, enum log_level level)

@@ -23,8 +23,10 @@ enum log_level {
 void log_init(const char *program, enum log_level level);
 /* Any thread, later. */
 void log_set_level(enum log_level level);
-/* "error", "warn", "info", "debug"; false for any other word. */
-bool log_level_parse(const char *text, enum log_level *level) __attribute__((warn_unused_result));
+/* For the table of options: the names of the levels. */
+#define LOG_LEVEL_WORDS "error|warn|info|debug"
+/* `name` is one of these. */
+enum log_level log_level_named(const char *name);
 
 /* Lines left out so far, of all messages. */
 uint64_t log_suppressed(void);

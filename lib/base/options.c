@@ -31,44 +31,88 @@ static bool parse_number(const struct option_spec *spec, struct slice text, uint
     case OPTION_TEXT:
     case OPTION_SECRET:
     case OPTION_FLAG:
+    case OPTION_WORD:
         break;
     }
     return false;
 }
 
-static const char *type_example(enum option_type type)
+/* 60000 of a duration is "1m", 1048576 of a size "1mb": as it would be written. */
+static void format_number(enum option_type type, uint64_t value, char text[32])
 {
-    switch (type) {
-    case OPTION_DURATION:
-        return "a duration like 250ms, 10s or 5m";
-    case OPTION_SIZE:
-        return "a size like 64kb or 1mb";
-    case OPTION_FLAG:
-        return "yes or no";
-    case OPTION_TEXT:
-    case OPTION_SECRET:
-    case OPTION_NUMBER:
-        break;
+    static const struct {
+        enum option_type type;
+        uint64_t factor;
+        const char *unit;
+    } units[] = {{OPTION_DURATION, 3600000, "h"},
+                 {OPTION_DURATION, 60000, "m"},
+                 {OPTION_DURATION, 1000, "s"},
+                 {OPTION_DURATION, 1, "ms"},
+                 {OPTION_SIZE, UINT64_C(1) << 30, "gb"},
+                 {OPTION_SIZE, UINT64_C(1) << 20, "mb"},
+                 {OPTION_SIZE, UINT64_C(1) << 10, "kb"},
+                 {OPTION_SIZE, 1, ""},
+                 {OPTION_NUMBER, 1, ""}};
+
+    size_t i = 0;
+    while (units[i].type != type || value % units[i].factor != 0 ||
+           (value == 0 && units[i].factor != 1)) {
+        i++;
     }
-    return "a number";
+    (void)snprintf(text, 32, "%llu%s", (unsigned long long)(value / units[i].factor),
+                   units[i].unit);
+}
+
+static bool refuse_number(const struct option_spec *spec, const char *text, struct error *err)
+{
+    const char *kind = spec->type == OPTION_DURATION ? "a duration like 250ms, 10s or 5m"
+                       : spec->type == OPTION_SIZE   ? "a size like 64kb or 1mb"
+                                                     : "a number";
+    char low[32], high[32], range[80] = "";
+    format_number(spec->type, spec->min, low);
+    format_number(spec->type, spec->max, high);
+    if (spec->max > 0) {
+        (void)snprintf(range, sizeof(range), ", %s to %s", low, high);
+    }
+    return error_set(err, "\"%s\" must be %s%s, not \"%s\"", spec->name, kind, range, text);
 }
 
 static bool set_number(const struct option_spec *spec, void *field, const char *text,
                        struct error *err)
 {
     uint64_t value;
-    if (!parse_number(spec, slice_of(text), &value)) {
-        return error_set(err, "\"%s\" must be %s, not \"%s\"", spec->name, type_example(spec->type),
-                         text);
-    }
-    if (spec->max > 0 && (value < spec->min || value > spec->max)) {
-        const char *unit = spec->type == OPTION_DURATION ? "ms" : "";
-        return error_set(err, "\"%s\" must be %llu%s..%llu%s%s, not \"%s\"", spec->name,
-                         (unsigned long long)spec->min, unit, (unsigned long long)spec->max, unit,
-                         spec->type == OPTION_SIZE ? " bytes" : "", text);
+    if (!parse_number(spec, slice_of(text), &value) ||
+        (spec->max > 0 && (value < spec->min || value > spec->max))) {
+        return refuse_number(spec, text, err);
     }
     *(uint64_t *)field = value;
     return true;
+}
+
+/* "a|b|c" as "a, b or c". */
+static void format_words(const char *words, char *text, size_t size)
+{
+    size_t used = 0;
+    const char *last = strrchr(words, '|');
+    for (const char *at = words; *at != '\0' && used + 5 < size; at++) {
+        const char *piece = at == last ? " or " : *at == '|' ? ", " : NULL;
+        used += piece != NULL ? (size_t)snprintf(text + used, size - used, "%s", piece)
+                              : (size_t)snprintf(text + used, size - used, "%c", *at);
+    }
+}
+
+static bool check_word(const struct option_spec *spec, const char *text, struct error *err)
+{
+    size_t length = strlen(text);
+    for (const char *word = spec->value; word != NULL; word = strchr(word, '|')) {
+        word += *word == '|';
+        if (length > 0 && strcspn(word, "|") == length && memcmp(word, text, length) == 0) {
+            return true;
+        }
+    }
+    char words[200] = "";
+    format_words(spec->value, words, sizeof(words));
+    return error_set(err, "\"%s\" must be %s, not \"%s\"", spec->name, words, text);
 }
 
 static bool set_flag(const struct option_spec *spec, bool *field, const char *text,
@@ -83,13 +127,16 @@ static bool set_flag(const struct option_spec *spec, bool *field, const char *te
 
 static bool is_text(enum option_type type)
 {
-    return type == OPTION_TEXT || type == OPTION_SECRET;
+    return type == OPTION_TEXT || type == OPTION_SECRET || type == OPTION_WORD;
 }
 
 static bool set_value(const struct option_spec *spec, void *settings, const char *text,
                       struct error *err)
 {
     void *field = (char *)settings + spec->offset;
+    if (spec->type == OPTION_WORD && !check_word(spec, text, err)) {
+        return false;
+    }
     if (is_text(spec->type)) {
         char **owned = field;
         mem_free(*owned);
@@ -240,12 +287,26 @@ static bool is_action(const char *argument, enum options_action *action)
     return false;
 }
 
+/* `argument` does not begin as an option does. */
+static bool refuse_stray(const struct option_table *table, const struct command_line *line,
+                         const char *argument, struct error *err)
+{
+    const char *before = line->argv[line->next - 2];
+    const struct option_spec *flag =
+        strncmp(before, "--", 2) == 0 ? find_spec(table, before + 2) : NULL;
+    if (flag != NULL && flag->type == OPTION_FLAG) {
+        return error_set(err, "a flag takes its value as --NAME=no: %s=%s, not %s %s", before,
+                         argument, before, argument);
+    }
+    return error_set(err, "\"%s\" is not an option; see %s --help", argument, table->program);
+}
+
 static bool read_argument(const struct option_table *table, void *settings,
                           struct command_line *line, struct error *err)
 {
     char *argument = line->argv[line->next++];
     if (strncmp(argument, "--", 2) != 0) {
-        return error_set(err, "\"%s\" is not an option; see %s --help", argument, table->program);
+        return refuse_stray(table, line, argument, err);
     }
     char name[64] = "";
     char *equals = strchr(argument, '=');
@@ -366,10 +427,40 @@ bool options_adopt(const struct option_table *table, void *settings, void *fresh
     return is_whole;
 }
 
-static const char *placeholder(enum option_type type)
+#define HELP_COLUMN 34
+
+/* What is too long for its column has a line of its own. */
+static void print_row(const char *left, const char *text, FILE *out)
 {
-    static const char *const words[] = {"TEXT", "TEXT", "N", "TIME", "SIZE", ""};
-    return words[type];
+    bool fits = strlen(left) < HELP_COLUMN;
+    (void)fprintf(out, "  %-*s%s%*s%s", HELP_COLUMN, left, fits ? "" : "\n",
+                  fits ? 0 : HELP_COLUMN + 2, "", text);
+}
+
+static void print_spec(const struct option_spec *spec, FILE *out)
+{
+    static const char *const values[] = {"TEXT", "", "N", "TIME", "SIZE", "", ""};
+    const char *value = spec->value != NULL ? spec->value : values[spec->type];
+    char left[128];
+    (void)snprintf(left, sizeof(left), "%s%s%s%s", spec->type == OPTION_SECRET ? "" : "--",
+                   spec->name, value[0] != '\0' ? " " : "", value);
+    print_row(left, spec->text, out);
+    if (spec->default_value != NULL) {
+        (void)fprintf(out, " (default %s)", spec->default_value);
+    }
+    (void)fputc('\n', out);
+}
+
+static void print_secrets(const struct option_table *table, FILE *out)
+{
+    bool is_first = true;
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->specs[i].type == OPTION_SECRET) {
+            (void)fputs(is_first ? "\nsecrets, in the file of --config only:\n" : "", out);
+            print_spec(&table->specs[i], out);
+            is_first = false;
+        }
+    }
 }
 
 void options_print_help(const struct option_table *table, FILE *out)
@@ -377,19 +468,15 @@ void options_print_help(const struct option_table *table, FILE *out)
     (void)fprintf(out, "usage: %s %s\n\n%s\n\noptions:\n", table->program, table->usage,
                   table->about);
     for (size_t i = 0; i < table->count; i++) {
-        const struct option_spec *spec = &table->specs[i];
-        char left[64];
-        (void)snprintf(left, sizeof(left), "--%s %s", spec->name, placeholder(spec->type));
-        (void)fprintf(out, "  %-28s %s", left, spec->text);
-        if (spec->default_value != NULL) {
-            (void)fprintf(out, " (default %s)", spec->default_value);
+        if (table->specs[i].type != OPTION_SECRET) {
+            print_spec(&table->specs[i], out);
         }
-        (void)fputc('\n', out);
     }
-    (void)fprintf(out, "  %-28s %s\n", "--config FILE", "read options from a file first");
-    (void)fprintf(out, "  %-28s %s\n", "--check-config", "check the options, then exit");
-    (void)fprintf(out, "  %-28s %s\n", "--version", "print the version, then exit");
-    (void)fprintf(out, "  %-28s %s\n", "--help", "print this, then exit");
+    print_row("--config FILE", "read options from a file first\n", out);
+    print_row("--check-config", "check the options, then exit\n", out);
+    print_row("--version", "print the version, then exit\n", out);
+    print_row("--help", "print this, then exit\n", out);
+    print_secrets(table, out);
 }
 
 void options_print_sample(const struct option_table *table, FILE *out)
@@ -406,8 +493,12 @@ void options_print_sample(const struct option_table *table, FILE *out)
         }
         const char *unset = spec->type == OPTION_FLAG ? " no" : "";
         const char *value = spec->default_value;
-        (void)fprintf(out, "\n; %s%s\n;%s =%s%s\n", spec->text,
-                      spec->scope == OPTION_RELOADABLE ? " [reload]" : "", spec->name,
+        char words[200] = "";
+        if (spec->type == OPTION_WORD) {
+            format_words(spec->value, words, sizeof(words));
+        }
+        (void)fprintf(out, "\n; %s%s%s%s\n;%s =%s%s\n", spec->text, words[0] != '\0' ? ": " : "",
+                      words, spec->scope == OPTION_RELOADABLE ? " [reload]" : "", spec->name,
                       value != NULL ? " " : unset, value != NULL ? value : "");
     }
 }

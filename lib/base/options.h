@@ -17,6 +17,7 @@ enum option_type {
     OPTION_DURATION, /* uint64_t, milliseconds; written "250ms", "10s", "5m" */
     OPTION_SIZE,     /* uint64_t, bytes; written "64kb", "1mb" */
     OPTION_FLAG,     /* bool; "yes" or "no" in a file, bare on the command line */
+    OPTION_WORD,     /* as OPTION_TEXT, but one of few: `value` has them */
 };
 
 /* Where an option may stand, and whether a change of it in the file is taken on SIGHUP. */
@@ -33,8 +34,13 @@ struct option_spec {
     const char *default_value; /* as it would be written; null: unset text, or false */
     uint64_t min, max;         /* for numbers, durations and sizes; both 0: no range */
     enum option_scope scope;
-    const char *text; /* one line of help */
+    const char *text;  /* one line of help */
+    const char *value; /* in --help, for its value; null: as the type says. Of a word: "yes|no" */
 };
+
+/* A row of a table of options: a file that is read at the start. */
+#define OPTION_FILE(name, offset, text) \
+    {name, OPTION_TEXT, offset, NULL, 0, 0, OPTION_AT_START, text, "FILE"},
 
 struct option_table {
     const char *program;

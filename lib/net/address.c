@@ -63,6 +63,12 @@ bool address_parse(struct slice text, struct address *address, struct error *err
     return true;
 }
 
+bool address_check(const char *option, const char *text, struct error *err)
+{
+    struct address address;
+    return address_parse(slice_of(text), &address, err) || error_prefix(err, "\"%s\"", option);
+}
+
 void address_format(const struct address *address, char text[ADDRESS_TEXT_MAX])
 {
     bool needs_brackets = strchr(address->host, ':') != NULL;

@@ -22,6 +22,9 @@ struct address {
  * Port 0 is taken; it means "any free port" where one listens. */
 bool address_parse(struct slice text, struct address *address, struct error *err)
     __attribute__((warn_unused_result));
+/* The value of an option, named in the message. */
+bool address_check(const char *option, const char *text, struct error *err)
+    __attribute__((warn_unused_result));
 /* The same text back, with brackets where they are needed. */
 void address_format(const struct address *address, char text[ADDRESS_TEXT_MAX]);
 /* Blocks for names that are not numeric: control plane. The message names the address. */

@@ -335,7 +335,7 @@ struct http_server *http_server_open(struct loop *loop, const char *address,
     int listener = listen_alone(&endpoint);
     if (listener < 0) {
         (void)error_set(err, "cannot listen on the admin address \"%s\": %s", address,
-                        strerror(errno));
+                        socket_listen_failure(errno));
         return NULL;
     }
     struct http_server *server = mem_zalloc(sizeof(*server));

@@ -78,6 +78,18 @@ static void tune(int fd)
     }
 }
 
+const char *socket_listen_failure(int why)
+{
+    switch (why) {
+    case EADDRINUSE:
+        return "Address already in use: end the program that has this port, or choose another";
+    case EADDRNOTAVAIL:
+        return "Cannot assign requested address: this machine has no such address";
+    default:
+        return strerror(why);
+    }
+}
+
 bool socket_is_free(const struct endpoint *endpoint, struct error *err)
 {
     int on = 1;
@@ -88,7 +100,7 @@ bool socket_is_free(const struct endpoint *endpoint, struct error *err)
     if (fd >= 0) {
         (void)close(fd);
     }
-    return is_free ? true : error_set(err, "cannot listen: %s", strerror(why));
+    return is_free ? true : error_set(err, "cannot listen: %s", socket_listen_failure(why));
 }
 
 void endpoint_set_port(struct endpoint *endpoint, uint16_t port)
@@ -111,7 +123,7 @@ int socket_listen(const struct endpoint *endpoint, struct error *err)
         listen(fd, LISTEN_BACKLOG) == 0) {
         return fd;
     }
-    (void)error_set(err, "cannot listen: %s", strerror(errno));
+    (void)error_set(err, "cannot listen: %s", socket_listen_failure(errno));
     if (fd >= 0) {
         (void)close(fd);
     }

@@ -23,6 +23,8 @@ bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port
 bool endpoint_is_loopback(const struct endpoint *endpoint);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 
+/* An errno of bind(2) or listen(2) in words, and what to do about it. */
+const char *socket_listen_failure(int why);
 /* Nobody listens there. SO_REUSEPORT would let a second process share the port in silence. */
 bool socket_is_free(const struct endpoint *endpoint, struct error *err)
     __attribute__((warn_unused_result));

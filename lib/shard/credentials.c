@@ -62,8 +62,10 @@ static bool set_user(struct identity *identity, const char *user, struct error *
     return true;
 }
 
-static bool init(struct identity *identity, const char *user, const char *file, struct error *err)
+static bool init(struct identity *identity, const struct login *login, struct error *err)
 {
+    const char *user = login != NULL ? login->user : NULL;
+    const char *file = login != NULL ? login->password_file : NULL;
     const char *value = getenv(identity->password_variable);
     user = user != NULL ? user : getenv(identity->user_variable);
     if (!set_user(identity, user, err)) {
@@ -83,9 +85,9 @@ static bool init(struct identity *identity, const char *user, const char *file, 
     return true;
 }
 
-bool shard_credentials_init(const char *user, const char *file, struct error *err)
+bool shard_credentials_init(const struct login *login, struct error *err)
 {
-    return init(&for_shards, user, file, err);
+    return init(&for_shards, login, err);
 }
 
 const struct credentials *shard_credentials(void)
@@ -93,9 +95,9 @@ const struct credentials *shard_credentials(void)
     return &for_shards.credentials;
 }
 
-bool sentinel_credentials_init(const char *user, const char *file, struct error *err)
+bool sentinel_credentials_init(const struct login *login, struct error *err)
 {
-    return init(&for_sentinels, user, file, err);
+    return init(&for_sentinels, login, err);
 }
 
 const struct credentials *sentinel_credentials(void)

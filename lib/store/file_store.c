@@ -12,6 +12,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,6 +226,26 @@ static bool file_prepare(struct store *base, struct error *err)
     return ok;
 }
 
+static bool may_write_path(char *path, int wanted, struct error *err)
+{
+    bool may =
+        faccessat(AT_FDCWD, path, wanted, AT_EACCESS) == 0 ||
+        (errno != EACCES && errno != EPERM && errno != EROFS) ||
+        error_set(err, "cannot write \"%s\": %s: give this user the folder", path, strerror(errno));
+    mem_free(path);
+    return may;
+}
+
+/* What is not there yet will be made by whom the folder lets. */
+static bool file_may_write(struct store *base, struct error *err)
+{
+    const struct file_store *store = file_store_of(base);
+    return may_write_path(file_store_path(store, "members"), W_OK | X_OK, err) &&
+           may_write_path(file_store_path(store, "leaders"), W_OK | X_OK, err) &&
+           may_write_path(file_store_path(store, "journal"), W_OK, err) &&
+           may_write_path(mem_strdup(store->folder), W_OK | X_OK, err);
+}
+
 /* True when both names are the same file: link was done, whatever it answered. */
 static bool is_linked(const char *tmp, const char *path)
 {
@@ -390,6 +411,7 @@ static const struct store_operations file_operations = {
     .close = file_close,
     .newest = file_newest,
     .read = file_read_newest,
+    .may_write = file_may_write,
     .prepare = file_prepare,
     .cas = file_cas,
     .stage = file_stage,

@@ -8,6 +8,16 @@
 #include "lib/base/memory.h"
 #include "lib/store/store_internal.h"
 
+bool store_check_id(const char *id, struct error *err)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                  "_.-:[]";
+    size_t length = strlen(id);
+    return (length > 0 && length <= STORE_ID_MAX && strspn(id, allowed) == length) ||
+           error_set(err, "\"id\" must be 1 to %d of A-Z a-z 0-9 _ . - : [ ], not \"%s\"",
+                     STORE_ID_MAX, id);
+}
+
 static int append_to_buffer(const char *data, size_t size_bytes, void *buffer)
 {
     buffer_add(buffer, data, size_bytes);

@@ -1,7 +1,9 @@
 #include <poll.h>
+#include <string.h>
 
 #include "lib/base/assert.h"
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "lib/store/etcd_place.h"
 #include "lib/store/store_internal.h"
@@ -37,6 +39,13 @@ struct store *store_open(const char *url, struct error *err)
     return store;
 }
 
+bool store_check_url(const char *url, struct error *err)
+{
+    struct store *store = store_open(url, err);
+    store_close(store);
+    return store != NULL;
+}
+
 void store_close(struct store *store)
 {
     if (store == NULL) {
@@ -62,6 +71,11 @@ struct topology *store_read(struct store *store, bool *is_missing, struct error 
         *is_missing = false;
     }
     return store->operations->read(store, is_missing, err);
+}
+
+bool store_may_write(struct store *store, struct error *err)
+{
+    return store->operations->may_write == NULL || store->operations->may_write(store, err);
 }
 
 static enum newest_result peek(struct store *store, uint64_t *epoch, struct error *err)
@@ -211,6 +225,30 @@ bool store_members(struct store *store, struct store_member **members, unsigned 
     *members = NULL;
     *count = 0;
     return store->operations->members(store, members, count, err);
+}
+
+static bool is_namesake(const struct store_member *other, const struct store_member *member)
+{
+    return other->is_alive && strcmp(other->kind, member->kind) == 0 &&
+           strcmp(other->id, member->id) == 0 &&
+           strcmp(other->incarnation, member->incarnation) != 0;
+}
+
+void store_warn_of_namesake(struct store *store, const struct store_member *member)
+{
+    struct store_member *members = NULL;
+    unsigned count = 0, i = 0;
+    if (!store_members(store, &members, &count, NULL)) {
+        return; /* whoever cannot be asked is told of elsewhere */
+    }
+    while (i < count && !is_namesake(&members[i], member)) {
+        i++;
+    }
+    if (i < count) {
+        log_warn("another %s has the same id, give each its own by --id id=%s pid=%llu admin=%s",
+                 member->kind, member->id, (unsigned long long)members[i].pid, members[i].admin);
+    }
+    mem_free(members);
 }
 
 bool store_lead(struct store *store, const struct store_member *member, bool *leads,

@@ -21,11 +21,13 @@ enum cas_result {
 };
 
 /* A running proxy or migrator, for operators and to shorten waiting; nothing safe hangs on it. */
+#define STORE_ID_MAX 63
+
 struct store_member {
-    char kind[16];        /* "proxy" or "migrator" */
-    char id[64];          /* --id */
-    char incarnation[17]; /* random, new at every start */
-    char address[300];    /* where clients connect; empty for a migrator */
+    char kind[16];             /* "proxy" or "migrator" */
+    char id[STORE_ID_MAX + 1]; /* --id */
+    char incarnation[17];      /* random, new at every start */
+    char address[300];         /* where clients connect; empty for a migrator */
     char admin[300];
     uint64_t pid;
     uint64_t epoch;            /* adopted */
@@ -41,12 +43,20 @@ struct store_member {
  * is asked yet. Null with a message. */
 struct store *store_open(const char *url, struct error *err) __attribute__((warn_unused_result));
 void store_close(struct store *store);
+/* What store_open would say to it. */
+bool store_check_url(const char *url, struct error *err) __attribute__((warn_unused_result));
+/* A member's id: 1 to STORE_ID_MAX of [A-Za-z0-9_.-], and of [:[]], so that an address is one. */
+bool store_check_id(const char *id, struct error *err) __attribute__((warn_unused_result));
 const char *store_url(const struct store *store);
 
 /* Linearizable. Null with a message; when the cluster was never initialised, *is_missing (may be
  * null) is set and the message says to run `sluicectl init`. */
 struct topology *store_read(struct store *store, bool *is_missing, struct error *err)
     __attribute__((warn_unused_result));
+/* False with a message when this user is not allowed to write there, which only an operator
+ * changes: asked by a program at its start. What may pass by itself (nobody answers, a full disk)
+ * is no reason to refuse. */
+bool store_may_write(struct store *store, struct error *err) __attribute__((warn_unused_result));
 /* The newest epoch, cheaply: for asking "has anything changed?" between two batches. With an open
  * watch it may be what that told a moment ago; store_read tells for certain. */
 bool store_epoch(struct store *store, uint64_t *epoch, struct error *err)
@@ -80,6 +90,9 @@ bool store_wait(struct store *store, uint64_t epoch, uint64_t timeout_ms);
  */
 bool store_renew(struct store *store, const struct store_member *member, struct error *err)
     __attribute__((warn_unused_result));
+/* Logs a warning when another of its kind has its id and is alive; asked once, and not before
+ * STORE_LEASE_MS: one that was killed and started again would meet its own past. */
+void store_warn_of_namesake(struct store *store, const struct store_member *member);
 bool store_unregister(struct store *store, const struct store_member *member, struct error *err)
     __attribute__((warn_unused_result));
 /* All that are known, those long gone (10 leases) removed. *members is freed with mem_free. */

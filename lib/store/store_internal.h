@@ -24,6 +24,7 @@ struct store_operations {
     /* As newest, from what a watch told a moment ago. Null: newest is cheap enough. */
     enum newest_result (*peek)(struct store *store, uint64_t *epoch, struct error *err);
     struct topology *(*read)(struct store *store, bool *is_missing, struct error *err);
+    bool (*may_write)(struct store *store, struct error *err); /* null: only writing tells */
     /* Prepares the place for epoch 1. */
     bool (*prepare)(struct store *store, struct error *err);
     enum cas_result (*cas)(struct store *store, const struct topology *next, struct error *err);

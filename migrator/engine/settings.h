@@ -8,14 +8,14 @@
 
 #include "lib/base/options.h"
 #include "lib/net/admin_access.h"
+#include "lib/shard/credentials.h"
 
 struct migrator_settings {
     char *store_url;
     char *admin;
     char *id;
     char *log_level;
-    char *shard_user, *shard_password_file;       /* null: none */
-    char *sentinel_user, *sentinel_password_file; /* null: none */
+    struct login shard_login, sentinel_login;
     struct tls_files shard_tls;
     struct admin_files admin_files;
     bool is_protected;           /* no admin endpoint for strangers */

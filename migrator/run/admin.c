@@ -15,6 +15,11 @@ struct admin {
     const struct admin_view *view;
 };
 
+static bool leads(const struct admin_view *view)
+{
+    return view->lease == LEASE_LEADS;
+}
+
 static int serve_health(void *context, struct buffer *body)
 {
     (void)context;
@@ -24,11 +29,23 @@ static int serve_health(void *context, struct buffer *body)
 
 static int serve_ready(void *context, struct buffer *body)
 {
-    const struct admin *admin = context;
-    buffer_add_text(body, !admin->view->is_ready ? "the store does not answer\n"
-                          : admin->view->leads   ? "ready\n"
-                                                 : "ready, in reserve: another migrator leads\n");
-    return admin->view->is_ready ? HTTP_OK : HTTP_UNAVAILABLE;
+    const struct admin_view *view = ((const struct admin *)context)->view;
+    if (!view->is_ready) {
+        buffer_add_text(body, "the store does not answer\n");
+        return HTTP_UNAVAILABLE;
+    }
+    switch (view->lease) {
+    case LEASE_LEADS:
+        buffer_add_text(body, "ready\n");
+        return HTTP_OK;
+    case LEASE_IN_RESERVE:
+        buffer_add_text(body, "ready, in reserve: another migrator leads\n");
+        return HTTP_OK;
+    case LEASE_LOST:
+        break;
+    }
+    buffer_printf(body, "the lease cannot be renewed: %s\n", view->lease_failure.text);
+    return HTTP_UNAVAILABLE;
 }
 
 static int serve_topology(void *context, struct buffer *body)
@@ -71,7 +88,7 @@ static int serve_stats(void *context, struct buffer *body)
     json_t *stats =
         json_pack("{s:s, s:s, s:I, s:b, s:b, s:o}", "id", admin->view->settings->id, "version",
                   VERSION, "epoch", epoch, "ready", (int)admin->view->is_ready, "leads",
-                  (int)admin->view->leads, "migrations", list);
+                  (int)leads(admin->view), "migrations", list);
     if (stats == NULL) {
         return HTTP_INTERNAL_ERROR;
     }
@@ -105,7 +122,7 @@ static int serve_metrics(void *context, struct buffer *body)
     exposition_sample(&exposition, LABELS({"version", VERSION}), 1);
     exposition_metric(&exposition, "sluice_migrator_leads", METRIC_GAUGE,
                       "It carries out the migrations; 0: it is in reserve.");
-    exposition_sample(&exposition, NO_LABELS, admin->view->leads ? 1 : 0);
+    exposition_sample(&exposition, NO_LABELS, leads(admin->view) ? 1 : 0);
     exposition_metric(&exposition, "sluice_admin_denied_total", METRIC_COUNTER,
                       "Requests to this endpoint without a good token.");
     exposition_sample(&exposition, NO_LABELS, (double)http_server_denials(admin->server));

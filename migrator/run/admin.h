@@ -5,6 +5,7 @@
 #define MIGRATOR_RUN_ADMIN_H
 
 #include "lib/net/loop.h"
+#include "migrator/run/lease.h"
 #include "migrator/run/roster.h"
 
 struct admin;
@@ -15,7 +16,8 @@ struct admin_view {
     const struct roster *roster;
     const struct topology *topology; /* the newest that was read; may be null */
     bool is_ready;                   /* the store answers */
-    bool leads;                      /* else it is in reserve */
+    enum lease_state lease;
+    struct error lease_failure; /* why the lease is lost, if it is */
 };
 
 /* Who may ask: what the settings say, refused where they let strangers in. Null with a message. */

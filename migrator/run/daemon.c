@@ -45,8 +45,8 @@ struct daemon {
 /* Whoever leads carries out what is open; whoever does not, stops what it is at. */
 static void look(struct daemon *daemon)
 {
-    daemon->view.leads = lease_leads(daemon->lease);
-    if (daemon->view.leads) {
+    daemon->view.lease = lease_state(daemon->lease, &daemon->view.lease_failure);
+    if (daemon->view.lease == LEASE_LEADS) {
         roster_update(&daemon->roster, daemon->topology, daemon->settings);
     } else {
         roster_stand_down(&daemon->roster);

@@ -21,19 +21,28 @@ struct lease {
     /* The thread's, once it runs. */
     struct store *store;
     struct store_member member;
-    uint64_t renewed_us;
-    bool has_failed; /* said once */
+    uint64_t started_us, renewed_us;
+    bool has_failed;     /* said once */
+    bool knows_namesake; /* asked once */
     /* Shared. */
     atomic_uint_least64_t epoch;
-    atomic_uint_least64_t leads_until_us; /* 0: another leads */
+    atomic_uint_least64_t leads_until_us;   /* 0: another leads */
+    atomic_uint_least64_t reserve_until_us; /* the store has said that another leads; 0: not */
     atomic_bool is_stopping;
     atomic_bool is_done;
+    pthread_mutex_t failure_lock;
+    struct error failure; /* the last one; under the lock */
 };
 
 static void note(struct lease *lease, const struct error *failure)
 {
     if (failure != NULL && !lease->has_failed) {
         log_warn("lease cannot be renewed reason=\"%s\"", failure->text);
+    }
+    if (failure != NULL) {
+        (void)pthread_mutex_lock(&lease->failure_lock);
+        lease->failure = *failure;
+        (void)pthread_mutex_unlock(&lease->failure_lock);
     }
     lease->has_failed = failure != NULL;
 }
@@ -59,10 +68,21 @@ static void lead(struct lease *lease)
         note(lease, &err);
         return; /* runs out by itself */
     }
-    atomic_store(&lease->leads_until_us,
-                 leads ? asked_us + (uint64_t)STORE_LEAD_MS * 1000 : (uint64_t)0);
+    uint64_t until_us = asked_us + (uint64_t)STORE_LEAD_MS * 1000;
+    atomic_store(&lease->reserve_until_us, leads ? (uint64_t)0 : until_us);
+    atomic_store(&lease->leads_until_us, leads ? until_us : (uint64_t)0);
     if (leads != led) {
         log_info("%s id=%s", leads ? "leading" : "in reserve", lease->member.id);
+    }
+}
+
+/* Once our own past, if we were killed, is forgotten. */
+static void look_for_namesake(struct lease *lease)
+{
+    if (!lease->knows_namesake &&
+        clock_now_us() > lease->started_us + (STORE_LEASE_MS + RENEW_PERIOD_MS) * 1000) {
+        lease->knows_namesake = true;
+        store_warn_of_namesake(lease->store, &lease->member);
     }
 }
 
@@ -73,6 +93,7 @@ static void *run(void *context)
         bool is_due = clock_now_us() - lease->renewed_us >= RENEW_PERIOD_MS * 1000;
         if (!is_due || renew(lease)) {
             lead(lease);
+            look_for_namesake(lease);
         }
         for (uint64_t ms = 0; ms < LEAD_PERIOD_MS && !atomic_load(&lease->is_stopping);
              ms += PIECE_MS) {
@@ -92,12 +113,16 @@ struct lease *lease_start(const char *store_url, const struct store_member *memb
                           struct error *err)
 {
     struct store *store = store_open(store_url, err);
-    if (store == NULL) {
+    if (store == NULL || !store_may_write(store, err)) {
+        store_close(store);
         return NULL;
     }
     struct lease *lease = mem_zalloc(sizeof(*lease));
     lease->store = store;
     lease->member = *member;
+    lease->started_us = clock_now_us();
+    (void)pthread_mutex_init(&lease->failure_lock, NULL);
+    (void)error_set(&lease->failure, "the store does not answer");
     atomic_store(&lease->epoch, member->epoch);
     if (renew(lease)) {
         lead(lease);
@@ -111,6 +136,20 @@ bool lease_leads(const struct lease *lease)
 {
     /* A test of the tests, and of what leadership is not for: all believe that they lead. */
     return FAIL_POINT("rule.all-lead") || clock_now_us() < atomic_load(&lease->leads_until_us);
+}
+
+enum lease_state lease_state(struct lease *lease, struct error *why)
+{
+    if (lease_leads(lease)) {
+        return LEASE_LEADS;
+    }
+    if (clock_now_us() < atomic_load(&lease->reserve_until_us)) {
+        return LEASE_IN_RESERVE;
+    }
+    (void)pthread_mutex_lock(&lease->failure_lock);
+    *why = lease->failure;
+    (void)pthread_mutex_unlock(&lease->failure_lock);
+    return LEASE_LOST;
 }
 
 void lease_set_epoch(struct lease *lease, uint64_t epoch)
@@ -129,6 +168,7 @@ bool lease_end(struct lease *lease, uint64_t deadline_us)
     }
     (void)pthread_join(lease->thread, NULL);
     store_close(lease->store);
+    (void)pthread_mutex_destroy(&lease->failure_lock);
     mem_free(lease);
     return true;
 }

@@ -13,11 +13,21 @@
 
 struct lease;
 
-/* Registers before it returns, if the store lets it. Null with a message. */
+enum lease_state {
+    LEASE_LEADS,
+    LEASE_IN_RESERVE, /* another leads */
+    LEASE_LOST,       /* it cannot be renewed: perhaps nobody leads */
+};
+
+/* Registers before it returns, if the store answers. Null with a message, as when this user may not
+ * write the store. */
 struct lease *lease_start(const char *store_url, const struct store_member *member,
                           struct error *err) __attribute__((warn_unused_result));
 /* False once the lead was not renewed for STORE_LEAD_MS, whatever the thread does. Any thread. */
 bool lease_leads(const struct lease *lease);
+/* As far as the store has told within STORE_LEAD_MS; `why` is set when the lease is lost. Any
+ * thread. */
+enum lease_state lease_state(struct lease *lease, struct error *why);
 /* What the store is to know of us from the next renewal on. */
 void lease_set_epoch(struct lease *lease, uint64_t epoch);
 /* Gives the lead and the place back. Waits for the thread until `deadline_us` of clock_now_us;

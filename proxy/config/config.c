@@ -3,88 +3,84 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
 #include "lib/base/memory.h"
+#include "lib/net/address.h"
+#include "lib/store/store.h"
 
-#define FIELD(name) offsetof(struct proxy_config, name)
-#define FILE_OPTION(name, offset, text) \
-    {name, OPTION_TEXT, offset, NULL, 0, 0, OPTION_AT_START, text},
+#define FIELD(name)           offsetof(struct proxy_config, name)
 #define DEFAULT_OUTPUT_LIMITS "normal 1gb 0 0 pubsub 32mb 8mb 60"
 
 // clang-format off
 static const struct option_spec specs[] = {
     {"store", OPTION_TEXT, FIELD(store), NULL, 0, 0, OPTION_AT_START,
-     "where the topology is kept: file:DIR or etcd:HOST:PORT,..."},
+     "where the topology is kept: file:DIR or etcd:HOST:PORT,...", "URL"},
     {"listen", OPTION_TEXT, FIELD(listen), "127.0.0.1:6380", 0, 0, OPTION_AT_START,
-     "address for Redis clients; none: only tls-listen"},
+     "address for Redis clients; none: only tls-listen", "HOST:PORT"},
     {"tls-listen", OPTION_TEXT, FIELD(tls_listen), NULL, 0, 0, OPTION_AT_START,
-     "address for Redis clients that speak TLS"},
+     "address for Redis clients that speak TLS", "HOST:PORT"},
     {"tls-cert-file", OPTION_TEXT, FIELD(tls_cert_file), NULL, 0, 0, OPTION_AT_START,
-     "certificate of this proxy, with those between it and its authority; read again on SIGHUP"},
+     "certificate of this proxy, with those between it and its authority; read again on SIGHUP", "FILE"},
     {"tls-key-file", OPTION_TEXT, FIELD(tls_key_file), NULL, 0, 0, OPTION_AT_START,
-     "its private key, not encrypted"},
+     "its private key, not encrypted", "FILE"},
     {"tls-ca-cert-file", OPTION_TEXT, FIELD(tls_ca_cert_file), NULL, 0, 0, OPTION_AT_START,
-     "whose client certificates are good"},
-    {"tls-auth-clients", OPTION_TEXT, FIELD(tls_auth_clients), "yes", 0, 0, OPTION_AT_START,
-     "clients must show a certificate: yes, no, or optional"},
+     "whose client certificates are good", "FILE"},
+    {"tls-auth-clients", OPTION_WORD, FIELD(tls_auth_clients), "yes", 0, 0, OPTION_AT_START,
+     "whether clients must show a certificate", "yes|no|optional"},
     {"tls-ciphers", OPTION_TEXT, FIELD(tls_ciphers), NULL, 0, 0, OPTION_AT_START,
-     "for TLS 1.2, in OpenSSL's words; default: OpenSSL's"},
+     "for TLS 1.2, in OpenSSL's words; default: OpenSSL's", "LIST"},
     {"tls-ciphersuites", OPTION_TEXT, FIELD(tls_ciphersuites), NULL, 0, 0, OPTION_AT_START,
-     "likewise for TLS 1.3"},
-    SHARD_TLS_OPTIONS(FILE_OPTION, FIELD(shard_tls))
+     "likewise for TLS 1.3", "LIST"},
+    SHARD_TLS_OPTIONS(OPTION_FILE, FIELD(shard_tls))
     {"admin", OPTION_TEXT, FIELD(admin), "127.0.0.1:9380", 0, 0, OPTION_AT_START,
-     "address for /metrics, /stats, /topology, /healthz, /readyz"},
-    ADMIN_OPTIONS(FILE_OPTION, FIELD(admin_files))
+     "address for /metrics, /stats, /topology, /healthz, /readyz", "HOST:PORT"},
+    ADMIN_OPTIONS(OPTION_FILE, FIELD(admin_files))
     {"threads", OPTION_NUMBER, FIELD(threads), "1", 1, 256, OPTION_AT_START,
-     "worker threads"},
+     "worker threads", NULL},
     {"id", OPTION_TEXT, FIELD(id), NULL, 0, 0, OPTION_AT_START,
-     "name of this proxy; default: its listen address"},
+     "name of this proxy; default: its listen address", "NAME"},
     {"maxclients", OPTION_NUMBER, FIELD(clients_max), "10000", 1, 1000000, OPTION_RELOADABLE,
-     "open client connections, over all threads"},
+     "open client connections, over all threads", NULL},
     {"requirepass", OPTION_SECRET, FIELD(password), NULL, 0, 0, OPTION_RELOADABLE,
-     "password of the default user; in this file, or in SLUICE_REQUIREPASS"},
+     "password of the default user; in this file, or in SLUICE_REQUIREPASS", NULL},
     {"aclfile", OPTION_TEXT, FIELD(acl_file), NULL, 0, 0, OPTION_RELOADABLE,
-     "users and what they may do, as in Redis' ACL files; read again by ACL LOAD"},
+     "users and what they may do, as in Redis' ACL files; read again by ACL LOAD", "FILE"},
     {"trust-scripts", OPTION_FLAG, FIELD(trusts_scripts), NULL, 0, 0, OPTION_RELOADABLE,
-     "let users with limits run scripts, of which only the named keys are checked"},
+     "let users with limits run scripts, of which only the named keys are checked", NULL},
     {"protected-mode", OPTION_FLAG, FIELD(is_protected), "yes", 0, 0, OPTION_RELOADABLE,
-     "refuse to listen beyond this machine without a password for clients, a token for admin"},
+     "refuse to listen beyond this machine without a password for clients, a token for admin", NULL},
     {"timeout", OPTION_DURATION, FIELD(idle_timeout_ms), "0s", 0, (uint64_t)365 * 86400 * 1000, OPTION_RELOADABLE,
-     "close a client that is idle for so long; 0: never"},
+     "close a client that is idle for so long; 0: never", NULL},
     {"tcp-keepalive", OPTION_DURATION, FIELD(keepalive_ms), "60s", 0, 86400000, OPTION_RELOADABLE,
-     "probe the machine of a silent client after so long; 0: never"},
-    {"shard-user", OPTION_TEXT, FIELD(shard_user), NULL, 0, 0, OPTION_AT_START,
-     "who we are to the shards (SLUICE_SHARD_USER); default: the default user"},
-    {"shard-password-file", OPTION_TEXT, FIELD(shard_password_file), NULL, 0, 0, OPTION_AT_START,
-     "whose first line is our password for the shards; or SLUICE_SHARD_PASSWORD"},
-    {"sentinel-user", OPTION_TEXT, FIELD(sentinel_user), NULL, 0, 0, OPTION_AT_START,
-     "who we are to Sentinels (SLUICE_SENTINEL_USER); default: the default user"},
-    {"sentinel-password-file", OPTION_TEXT, FIELD(sentinel_password_file), NULL, 0, 0, OPTION_AT_START,
-     "whose first line is our password for Sentinels; or SLUICE_SENTINEL_PASSWORD"},
+     "probe the machine of a silent client after so long; 0: never", NULL},
+    SHARD_LOGIN_OPTIONS(FIELD(shard_login))
+    SENTINEL_LOGIN_OPTIONS(FIELD(sentinel_login))
     {"shard-timeout", OPTION_DURATION, FIELD(shard_timeout_ms), "5s", 10, 3600000, OPTION_RELOADABLE,
-     "a shard that does not answer for so long: its requests get -UNKNOWN"},
+     "a shard that does not answer for so long: its requests get -UNKNOWN", NULL},
     {"connect-timeout", OPTION_DURATION, FIELD(connect_timeout_ms), "1s", 10, 60000, OPTION_RELOADABLE,
-     "for connecting to a shard and being let in"},
+     "for connecting to a shard and being let in", NULL},
     {"wait-max", OPTION_DURATION, FIELD(wait_max_ms), "2s", 1, 60000, OPTION_RELOADABLE,
-     "how long a request waits for a connection to its shard"},
+     "how long a request waits for a connection to its shard", NULL},
     {"shard-queue-max", OPTION_NUMBER, FIELD(shard_queue_max), "100000", 1, 100000000,
      OPTION_RELOADABLE,
-     "a thread that has so many requests under way to a shard answers more with -UNAVAILABLE"},
+     "a thread that has so many requests under way to a shard answers more with -UNAVAILABLE", NULL},
     {"mirror-timeout", OPTION_DURATION, FIELD(mirror_timeout_ms), "100ms", 1, 60000, OPTION_RELOADABLE,
-     "a dual write is answered after that even if the copy has not answered"},
-    {"dual-write-ack", OPTION_TEXT, FIELD(dual_write_ack), "both", 0, 0, OPTION_RELOADABLE,
-     "answer a dual write when \"both\" shards have it, or as soon as the \"source\" has"},
+     "a dual write is answered after that even if the copy has not answered", NULL},
+    {"dual-write-ack", OPTION_WORD, FIELD(dual_write_ack), "both", 0, 0, OPTION_RELOADABLE,
+     "answer a dual write when \"both\" shards have it, or as soon as the \"source\" has", "both|source"},
     {"store-timeout", OPTION_DURATION, FIELD(store_timeout_ms), "2s", 10, 60000, OPTION_RELOADABLE,
-     "how long past its limit a hold waits for the store before clients get -UNAVAILABLE"},
+     "how long past its limit a hold waits for the store before clients get -UNAVAILABLE", NULL},
     {"drain-timeout", OPTION_DURATION, FIELD(drain_timeout_ms), "5s", 0, 3600000, OPTION_RELOADABLE,
-     "on SIGTERM: time for clients to get what they asked for"},
+     "on SIGTERM: time for clients to get what they asked for", NULL},
     {"proto-max-bulk-len", OPTION_SIZE, FIELD(bulk_max_bytes), "512mb", 1024, (uint64_t)1 << 32,
-     OPTION_RELOADABLE, "largest argument of a command"},
+     OPTION_RELOADABLE, "largest argument of a command", NULL},
     {"client-query-buffer-limit", OPTION_SIZE, FIELD(request_max_bytes), "1gb", 1 << 20,
-     (uint64_t)1 << 34, OPTION_RELOADABLE, "a client whose command is larger is cut off"},
+     (uint64_t)1 << 34, OPTION_RELOADABLE, "a client whose command is larger is cut off", NULL},
     {"client-output-buffer-limit", OPTION_TEXT, FIELD(output_limits), DEFAULT_OUTPUT_LIMITS, 0, 0,
-     OPTION_RELOADABLE, "for each class, unread reply bytes: HARD cuts off at once, SOFT after SECONDS; 0: none"},
-    {"log-level", OPTION_TEXT, FIELD(log_level), "info", 0, 0, OPTION_RELOADABLE,
-     "error, warn, info or debug"},
+     OPTION_RELOADABLE, "for each class, unread reply bytes: HARD cuts off at once, SOFT after SECONDS; 0: none", "\"CLASS HARD SOFT SECONDS ...\""},
+    {"log-level", OPTION_WORD, FIELD(log_level), "info", 0, 0, OPTION_RELOADABLE,
+     "the least that is logged", LOG_LEVEL_WORDS},
 };
 // clang-format on
 
@@ -105,26 +101,33 @@ static void take_from_environment(char **secret, const char *name)
     }
 }
 
-bool proxy_config_check(struct proxy_config *config, enum log_level *level, struct error *err)
+static bool is_listening(const struct proxy_config *config)
+{
+    return strcmp(config->listen, LISTEN_NONE) != 0;
+}
+
+/* The forms alone: nobody is asked. */
+static bool check_places(const struct proxy_config *config, struct error *err)
+{
+    return store_check_url(config->store, err) &&
+           (!is_listening(config) || address_check("listen", config->listen, err)) &&
+           (config->tls_listen == NULL || address_check("tls-listen", config->tls_listen, err)) &&
+           address_check("admin", config->admin, err) &&
+           (config->id == NULL || store_check_id(config->id, err));
+}
+
+bool proxy_config_check(struct proxy_config *config, struct error *err)
 {
     if (config->store == NULL) {
         return error_set(err, "no store is given: use --store file:DIR, the folder that "
                               "`sluicectl init` was told");
     }
-    if (!log_level_parse(config->log_level, level)) {
-        return error_set(err, "\"log-level\" must be error, warn, info or debug, not \"%s\"",
-                         config->log_level);
+    if (!check_places(config, err)) {
+        return false;
     }
-    if (strcmp(config->dual_write_ack, "both") != 0 &&
-        strcmp(config->dual_write_ack, "source") != 0) {
-        return error_set(err, "\"dual-write-ack\" must be both or source, not \"%s\"",
-                         config->dual_write_ack);
-    }
-    if (!tls_auth_parse(config->tls_auth_clients, &config->auth_clients)) {
-        return error_set(err, "\"tls-auth-clients\" must be yes, no or optional, not \"%s\"",
-                         config->tls_auth_clients);
-    }
-    if (config->tls_listen == NULL && strcmp(config->listen, LISTEN_NONE) == 0) {
+    bool is_known = tls_auth_parse(config->tls_auth_clients, &config->auth_clients);
+    ASSERT(is_known); /* the table has the words */
+    if (config->tls_listen == NULL && !is_listening(config)) {
         return error_set(err, "nobody could connect: \"listen\" is none and there is no "
                               "\"tls-listen\"");
     }
@@ -144,19 +147,18 @@ bool proxy_config_check(struct proxy_config *config, enum log_level *level, stru
     config->limits.bulk_max = config->bulk_max_bytes;
     config->limits.request_max = config->request_max_bytes;
     if (config->id == NULL) {
-        config->id = mem_strdup(strcmp(config->listen, LISTEN_NONE) != 0 ? config->listen
-                                                                         : config->tls_listen);
+        config->id = mem_strdup(is_listening(config) ? config->listen : config->tls_listen);
     }
     return true;
 }
 
-bool proxy_config_reload(struct proxy_config *config, enum log_level *level, struct error *err)
+bool proxy_config_reload(struct proxy_config *config, struct error *err)
 {
     struct proxy_config fresh = {.argc = config->argc, .argv = config->argv};
     enum options_action action;
     struct error fixed;
     bool ok = options_load(&proxy_options, &fresh, config->argc, config->argv, &action, err) &&
-              proxy_config_check(&fresh, level, err);
+              proxy_config_check(&fresh, err);
     if (ok) {
         config->limits = fresh.limits;
         if (!options_adopt(&proxy_options, config, &fresh, &fixed)) {

@@ -2,15 +2,15 @@
 #ifndef PROXY_CONFIG_CONFIG_H
 #define PROXY_CONFIG_CONFIG_H
 
-#include "lib/base/log.h"
 #include "lib/base/options.h"
 #include "lib/net/admin_access.h"
+#include "lib/shard/credentials.h"
 #include "proxy/config/limits.h"
 
 struct proxy_config {
     char *store, *listen, *admin, *id, *log_level, *dual_write_ack, *output_limits;
-    char *password, *acl_file, *shard_user, *shard_password_file; /* null: none */
-    char *sentinel_user, *sentinel_password_file;                 /* null: none */
+    char *password, *acl_file; /* null: none */
+    struct login shard_login, sentinel_login;
     bool trusts_scripts, is_protected;
     char *tls_listen, *tls_cert_file, *tls_key_file, *tls_ca_cert_file;
     char *tls_ciphers, *tls_ciphersuites, *tls_auth_clients;
@@ -35,12 +35,12 @@ extern const struct option_table proxy_options;
 #define LISTEN_NONE "none"
 
 /* What the table cannot say; fills in what has no fixed default. */
-bool proxy_config_check(struct proxy_config *config, enum log_level *level, struct error *err)
+bool proxy_config_check(struct proxy_config *config, struct error *err)
     __attribute__((warn_unused_result));
 
 /* Reads the file and the command line again and takes what is reloadable; what else has changed is
  * logged. After a failure everything is as it was. */
-bool proxy_config_reload(struct proxy_config *config, enum log_level *level, struct error *err)
+bool proxy_config_reload(struct proxy_config *config, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

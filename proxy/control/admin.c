@@ -92,7 +92,7 @@ bool admin_open(struct control *control, struct error *err)
     struct http_server *http =
         http_server_open(control->loop, control->config->admin, control->admin_access, err);
     if (http == NULL) {
-        return error_prefix(err, "--admin");
+        return false;
     }
     control->http = http;
     http_server_route(http, "/metrics", EXPOSITION_CONTENT_TYPE, get_metrics, control);

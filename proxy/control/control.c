@@ -375,7 +375,7 @@ static void start_worker(struct control *control, unsigned index, const struct l
 static bool open_store(struct control *control, struct topology **topology, struct error *err)
 {
     control->store = store_open(control->config->store, err);
-    if (control->store == NULL) {
+    if (control->store == NULL || !store_may_write(control->store, err)) {
         return false;
     }
     *topology = store_read(control->store, NULL, err);

@@ -36,11 +36,10 @@ static void reload_users(struct control *control)
 
 static void reload(struct control *control)
 {
-    enum log_level level;
     struct error err;
     service_reloading();
-    if (proxy_config_reload(control->config, &level, &err)) {
-        log_set_level(level);
+    if (proxy_config_reload(control->config, &err)) {
+        log_set_level(log_level_named(control->config->log_level));
         control_tune(control);
         reload_users(control);
         log_info("configuration reloaded");

@@ -28,7 +28,8 @@ static bool listen_at(const struct control *control, const char *text, enum list
             endpoint_set_port(&endpoint, address->port);
         }
     }
-    return ok || error_prefix(err, kind == LISTENER_TLS ? "--tls-listen %s" : "--listen %s", text);
+    return ok ||
+           error_prefix(err, kind == LISTENER_TLS ? "\"tls-listen\" %s" : "\"listen\" %s", text);
 }
 
 static bool open_kind(struct control *control, enum listener_kind kind, struct listeners *listeners,

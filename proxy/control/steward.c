@@ -12,6 +12,8 @@
 #include "lib/cluster/takeover.h"
 #include "lib/topology/migration_state.h"
 
+#define NAMESAKE_RENEWALS 7 /* more than a lease: our own past, if we were killed, is forgotten */
+
 enum job_kind {
     JOB_RENEW,
     JOB_TAKE_OVER,
@@ -28,6 +30,7 @@ struct job {
 struct steward {
     pthread_t thread;
     struct store *store; /* the steward's thread only */
+    unsigned renewals;   /* the steward's thread only */
     atomic_bool store_answers;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -50,6 +53,9 @@ static void renew(struct steward *steward)
         log_warn("store does not answer why=\"%s\"", err.text);
     }
     atomic_store(&steward->store_answers, ok);
+    if (++steward->renewals == NAMESAKE_RENEWALS) {
+        store_warn_of_namesake(steward->store, &member);
+    }
 }
 
 static void take_over(struct steward *steward, const char *shard)

@@ -1,11 +1,14 @@
 /* More than one migrator: one leads and the others are in reserve; and what happens when two lead,
  * as they may for a moment after one was stopped: no harm. Over the file store; etcd_test.c has the
  * same over etcd. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -102,6 +105,36 @@ static void the_reserve_goes_on_within_seconds(void **state)
     mem_free(id);
 }
 
+static bool readyz_says(uint16_t port, int code, const char *text)
+{
+    char *body = NULL;
+    bool ok =
+        http_get(port, "/readyz", &body) == code && body != NULL && strstr(body, text) != NULL;
+    mem_free(body);
+    return ok;
+}
+
+static void who_cannot_renew_its_lease_is_not_ready(void **state)
+{
+    static const char why[] = "the lease cannot be renewed: cannot open folder";
+    (void)state;
+    uint16_t port = cluster_migrator_admin_port(cluster);
+    char *leaders = mem_printf("%s/leaders", cluster_store(cluster) + strlen("file:"));
+    char *away = mem_printf("%s.away", leaders);
+    WAIT_UNTIL(readyz_says(port, 200, "ready\n"), LONG_MS);
+    assert_int_equal(rename(leaders, away), 0);
+    int fd = open(leaders, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    WAIT_UNTIL(readyz_says(port, 503, why), LONG_MS);
+    assert_false(leads(port));
+    assert_int_equal(unlink(leaders), 0);
+    assert_int_equal(rename(away, leaders), 0);
+    WAIT_UNTIL(readyz_says(port, 200, "ready\n"), LONG_MS);
+    mem_free(leaders);
+    mem_free(away);
+}
+
 static void two_that_both_lead_do_no_harm(void **state)
 {
     (void)state;
@@ -128,7 +161,8 @@ static void two_that_both_lead_do_no_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_reserve_goes_on_within_seconds, start, stop),
+        cmocka_unit_test_setup(the_reserve_goes_on_within_seconds, start),
+        cmocka_unit_test_teardown(who_cannot_renew_its_lease_is_not_ready, stop),
         cmocka_unit_test_setup_teardown(two_that_both_lead_do_no_harm, start_with_two_leaders,
                                         stop),
     };

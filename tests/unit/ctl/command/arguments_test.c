@@ -116,7 +116,8 @@ static void what_makes_no_sense_is_said(void **state)
         {"split s1 --adopt", "\"split\" has no option --adopt"},
         {"--wait split", "no option --wait before the command"},
         {"split s1 --hold-max soon", "\"hold-max\" must be a duration"},
-        {"split s1 --hold-max 1h", "\"hold-max\" must be 10ms..60000ms"},
+        {"split s1 --hold-max 1h",
+         "\"hold-max\" must be a duration like 250ms, 10s or 5m, 10ms to 1m"},
         {"proxies p1", "\"proxies\" does not take \"p1\""},
     };
 

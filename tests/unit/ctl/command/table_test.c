@@ -61,11 +61,10 @@ static bool has_option(const char *name, size_t length)
 {
     for (unsigned c = 0; c <= command_count; c++) {
         bool is_global = c == command_count;
-        const struct command_option *options = is_global ? global_options : commands[c]->options;
+        const struct option_spec *options = is_global ? global_options : commands[c]->options;
         unsigned count = is_global ? global_option_count : commands[c]->noptions;
         for (unsigned i = 0; i < count; i++) {
-            if (strlen(options[i].spec.name) == length &&
-                memcmp(options[i].spec.name, name, length) == 0) {
+            if (strlen(options[i].name) == length && memcmp(options[i].name, name, length) == 0) {
                 return true;
             }
         }
@@ -91,8 +90,7 @@ static void every_option_is_in_the_man_page(void **state)
     for (unsigned c = 0; c < command_count; c++) {
         for (unsigned i = 0; i < commands[c]->noptions; i++) {
             char option[80];
-            (void)snprintf(option, sizeof(option), "Cm \\-\\-%s",
-                           commands[c]->options[i].spec.name);
+            (void)snprintf(option, sizeof(option), "Cm \\-\\-%s", commands[c]->options[i].name);
             expect_in_man_page(option);
         }
     }
@@ -131,11 +129,10 @@ static void every_option_is_used_once_a_command(void **state)
         assert_true(command->noptions + global_option_count <= 24); /* OPTIONS_MAX */
         assert_true(command->min_arguments <= command->max_arguments);
         for (unsigned i = 0; i < command->noptions; i++) {
-            bool is_flag = command->options[i].spec.type == OPTION_FLAG;
+            bool is_flag = command->options[i].type == OPTION_FLAG;
             assert_true(is_flag == (command->options[i].value == NULL));
             for (unsigned j = 0; j < i; j++) {
-                assert_string_not_equal(command->options[i].spec.name,
-                                        command->options[j].spec.name);
+                assert_string_not_equal(command->options[i].name, command->options[j].name);
             }
         }
     }
@@ -157,7 +154,7 @@ static void help_shows_every_command_and_its_options(void **state)
         assert_non_null(strstr(text, commands[c]->text)); /* in the list */
         for (unsigned i = 0; i < commands[c]->noptions; i++) {
             char option[64];
-            (void)snprintf(option, sizeof(option), "--%s", commands[c]->options[i].spec.name);
+            (void)snprintf(option, sizeof(option), "--%s", commands[c]->options[i].name);
             assert_non_null(strstr(text, option));
         }
         free(text);

@@ -20,23 +20,30 @@ struct settings {
     uint64_t large_bytes;
     uint64_t anything;
     bool is_quiet;
+    char *level, *password, *long_one;
 };
 
 static const struct option_spec specs[] = {
     {"listen", OPTION_TEXT, offsetof(struct settings, listen), "127.0.0.1:6380", 0, 0,
-     OPTION_AT_START, "where clients connect"},
+     OPTION_AT_START, "where clients connect", "HOST:PORT"},
     {"store", OPTION_TEXT, offsetof(struct settings, store), NULL, 0, 0, OPTION_RELOADABLE,
-     "the store"},
+     "the store", NULL},
     {"threads", OPTION_NUMBER, offsetof(struct settings, threads), "2", 1, 256, OPTION_AT_START,
-     "worker threads"},
+     "worker threads", NULL},
     {"hold-max", OPTION_DURATION, offsetof(struct settings, hold_max_ms), "250ms", 10, 60000,
-     OPTION_RELOADABLE, "the longest hold"},
+     OPTION_RELOADABLE, "the longest hold", NULL},
     {"large-key", OPTION_SIZE, offsetof(struct settings, large_bytes), "64kb", 0, 1 << 20,
-     OPTION_AT_START, "above this a key is large"},
+     OPTION_AT_START, "above this a key is large", NULL},
     {"anything", OPTION_NUMBER, offsetof(struct settings, anything), "0", 0, 0,
-     OPTION_ON_COMMAND_LINE, "a number without a range"},
+     OPTION_ON_COMMAND_LINE, "a number without a range", NULL},
     {"quiet", OPTION_FLAG, offsetof(struct settings, is_quiet), NULL, 0, 0, OPTION_RELOADABLE,
-     "say less"},
+     "say less", NULL},
+    {"level", OPTION_WORD, offsetof(struct settings, level), "warn", 0, 0, OPTION_RELOADABLE,
+     "how much is said", "error|warn|info"},
+    {"password", OPTION_SECRET, offsetof(struct settings, password), NULL, 0, 0, OPTION_RELOADABLE,
+     "known to few", NULL},
+    {"an-option-with-a-name-that-is-long", OPTION_TEXT, offsetof(struct settings, long_one), NULL,
+     0, 0, OPTION_AT_START, "long", "FILE"},
 };
 
 static const struct option_table table = {.program = "sluice-test",
@@ -164,6 +171,9 @@ static void the_ends_of_a_range_are_taken(void **state)
     assert_true(LOAD(fixture, "--threads=1", "--hold-max=10ms", "--large-key=0"));
     assert_true(LOAD(fixture, "--threads=256", "--hold-max=1m", "--large-key=1mb"));
     assert_true(LOAD(fixture, "--anything=18446744073709551615"));
+    assert_true(LOAD(fixture, "--level=error"));
+    assert_true(LOAD(fixture, "--level=info"));
+    assert_string_equal(fixture->settings.level, "info");
 }
 
 static void actions_are_told(void **state)
@@ -197,13 +207,23 @@ static void a_wrong_command_line_is_told_word_for_word(void **state)
         {{"--"}, "there is no option --; see sluice-test --help"},
         {{"--threads"}, "option --threads needs a value"},
         {{"--config"}, "option --config needs a value"},
-        {{"--threads", "many"}, "\"threads\" must be a number, not \"many\""},
-        {{"--threads", "0"}, "\"threads\" must be 1..256, not \"0\""},
-        {{"--threads=257"}, "\"threads\" must be 1..256, not \"257\""},
-        {{"--hold-max", "5d"}, "\"hold-max\" must be a duration like 250ms, 10s or 5m, not \"5d\""},
-        {{"--hold-max", "2m"}, "\"hold-max\" must be 10ms..60000ms, not \"2m\""},
-        {{"--large-key", "1tb"}, "\"large-key\" must be a size like 64kb or 1mb, not \"1tb\""},
-        {{"--large-key", "2mb"}, "\"large-key\" must be 0..1048576 bytes, not \"2mb\""},
+        {{"--threads", "many"}, "\"threads\" must be a number, 1 to 256, not \"many\""},
+        {{"--threads", "0"}, "\"threads\" must be a number, 1 to 256, not \"0\""},
+        {{"--threads=257"}, "\"threads\" must be a number, 1 to 256, not \"257\""},
+        {{"--hold-max", "5d"},
+         "\"hold-max\" must be a duration like 250ms, 10s or 5m, 10ms to 1m, not \"5d\""},
+        {{"--hold-max", "2m"},
+         "\"hold-max\" must be a duration like 250ms, 10s or 5m, 10ms to 1m, not \"2m\""},
+        {{"--large-key", "1tb"},
+         "\"large-key\" must be a size like 64kb or 1mb, 0 to 1mb, not \"1tb\""},
+        {{"--large-key", "2mb"},
+         "\"large-key\" must be a size like 64kb or 1mb, 0 to 1mb, not \"2mb\""},
+        {{"--anything", "x"}, "\"anything\" must be a number, not \"x\""},
+        {{"--quiet", "no"}, "a flag takes its value as --NAME=no: --quiet=no, not --quiet no"},
+        {{"--level", "loud"}, "\"level\" must be error, warn or info, not \"loud\""},
+        {{"--level", "warn|info"}, "\"level\" must be error, warn or info, not \"warn|info\""},
+        {{"--level=err"}, "\"level\" must be error, warn or info, not \"err\""},
+        {{"--level="}, "\"level\" must be error, warn or info, not \"\""},
         {{"--quiet=maybe"}, "\"quiet\" must be yes or no, not \"maybe\""},
         {{"--config", "/nonexistent"}, "cannot read \"/nonexistent\": No such file or directory"},
         {{"--config", "/tmp"}, "cannot read \"/tmp\": Is a directory"},
@@ -223,7 +243,7 @@ static void a_wrong_file_is_told_with_its_first_bad_line(void **state)
         unsigned line;
         const char *reason;
     } cases[] = {
-        {"threads = 0\n", 1, "\"threads\" must be 1..256, not \"0\""},
+        {"threads = 0\n", 1, "\"threads\" must be a number, 1 to 256, not \"0\""},
         {"threads = 3\n\n# x\nquiet = 1\n", 4, "\"quiet\" must be yes or no, not \"1\""},
         {"colour = red\n", 1,
          "\"colour\" is not an option of sluice-test's file; see sluice-test "
@@ -233,8 +253,8 @@ static void a_wrong_file_is_told_with_its_first_bad_line(void **state)
          "sluice-test --help"},
         {"threads\n", 1, "not of the form name = value"},
         {"threads\nthreads = 0\n", 1, "not of the form name = value"},
-        {"threads = 0\nthreads\n", 1, "\"threads\" must be 1..256, not \"0\""},
-        {"threads = 0\nquiet = 1\n", 1, "\"threads\" must be 1..256, not \"0\""},
+        {"threads = 0\nthreads\n", 1, "\"threads\" must be a number, 1 to 256, not \"0\""},
+        {"threads = 0\nquiet = 1\n", 1, "\"threads\" must be a number, 1 to 256, not \"0\""},
         {"[proxy]\nthreads = 2\n", 2, "sections like [proxy] are not used here"},
         {"threads = 2\n[proxy\n", 2, "not of the form name = value"},
     };
@@ -296,6 +316,10 @@ static void the_help_names_every_option(void **state)
     assert_non_null(strstr(text, "--hold-max TIME"));
     assert_non_null(strstr(text, "(default 250ms)"));
     assert_non_null(strstr(text, "--check-config"));
+    assert_non_null(strstr(text, "--listen HOST:PORT"));
+    assert_non_null(strstr(text, "--level error|warn|info"));
+    assert_non_null(strstr(text, "\nsecrets, in the file of --config only:\n  password  "));
+    assert_non_null(strstr(text, "--an-option-with-a-name-that-is-long FILE\n      "));
     free(text);
 }
 
@@ -337,6 +361,8 @@ static void the_sample_marks_what_is_reloadable(void **state)
     char *text = printed(options_print_sample);
     assert_non_null(strstr(text, "; the longest hold [reload]\n;hold-max = 250ms\n"));
     assert_non_null(strstr(text, "; worker threads\n;threads = 2\n"));
+    assert_non_null(
+        strstr(text, "; how much is said: error, warn or info [reload]\n;level = warn\n"));
     free(text);
 }
 
