@@ -17,9 +17,9 @@ enum step_result phase_aborting(struct engine *engine);
 
 /* Helpers answer true to go on; false: *result is what the phase is to return. */
 
-/* Between two drains of the marks: on the way to a hold; and while no hold is wanted, when marks may
- * gather, for a drain of many costs the shards less for each, and a key written twice is compared
- * once. */
+/* Between two drains of the marks: on the way to a hold; and while no hold is wanted, when marks
+ * may gather, for a drain of many costs the shards less for each, and a key written twice is
+ * compared once. */
 #define DRAIN_SOON_MS UINT64_C(10)
 #define DRAIN_IDLE_MS UINT64_C(100)
 
@@ -27,6 +27,9 @@ enum step_result phase_aborting(struct engine *engine);
 /* To the epoch in which the present phase was entered: closes the shard to proxies that do not know
  * of the migration, and to a FLUSHALL of theirs, which would wipe one side alone. */
 bool phase_raise_fence(struct engine *engine, enum side side, enum step_result *result)
+    __attribute__((warn_unused_result));
+/* Forgets the guards of migrations that are over. */
+bool phase_prune_guards(struct engine *engine, enum step_result *result)
     __attribute__((warn_unused_result));
 /* Moves a side's guard to (generation, state); with `ver` and evicted as in fence_guard. */
 bool phase_guard(struct engine *engine, enum side side, enum guard_state state, const char *ver,
