@@ -93,7 +93,8 @@ static int act(struct migrator_settings *settings, enum options_action action)
         return complain(&err, EXIT_USAGE);
     }
     log_init("sluice-migrator", log_level_named(settings->log_level));
-    if (!shard_credentials_init(&settings->shard_login, &err)) {
+    if (!shard_credentials_init(&settings->shard_login, &err) ||
+        !sentinel_credentials_init(&settings->sentinel_login, &err)) {
         return complain(&err, EXIT_FAILURE);
     }
     return action == OPTIONS_RUN ? run(settings) : check(settings);

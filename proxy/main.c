@@ -59,7 +59,8 @@ static int act(enum options_action action, struct proxy_config *config)
         return fail(&err, EXIT_USAGE);
     }
     log_init("sluice-proxy", log_level_named(config->log_level));
-    if (!shard_credentials_init(&config->shard_login, &err)) {
+    if (!shard_credentials_init(&config->shard_login, &err) ||
+        !sentinel_credentials_init(&config->sentinel_login, &err)) {
         return fail(&err, EXIT_FAILURE);
     }
     if (action == OPTIONS_RUN) {
