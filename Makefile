@@ -16,8 +16,9 @@ FLAVOUR    ?= release
 B          := build/$(FLAVOUR)
 
 # --- dependencies -----------------------------------------------------------
-PACKAGES := openssl hiredis libxxhash jansson inih libcurl
-DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
+PACKAGES := openssl hiredis libxxhash jansson inih
+# libcurl is loaded when it is needed: lib/store/curl_library.h.
+DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) libcurl)
 DEP_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
 ifneq ($(.SHELLSTATUS),0)
   $(error missing libraries: run scripts/install-deps)

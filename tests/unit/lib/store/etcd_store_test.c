@@ -69,7 +69,7 @@ static json_t *ask(const char *url, const char *path, const char *body)
     struct etcd_place place;
     struct error err = {""};
     json_t *answer = NULL;
-    assert_true(etcd_place_init(&place, url, &err));
+    assert_true(curl_library_load(&err) && etcd_place_init(&place, url, &err));
     struct etcd_http *http = etcd_http_new(&place);
     json_t *question = json_loads(body, 0, NULL);
     assert_non_null(question);
