@@ -208,8 +208,7 @@ static void a_migrator_reloads_and_goes_on(void **state)
     assert_true(log_has("changed options need a restart options=\"id\""));
     write_conf("log-level = loud\n");
     process_signal(program, SIGHUP);
-    WAIT_UNTIL(log_has("must be error, warn, info or debug"),
-               PATIENCE_MS);
+    WAIT_UNTIL(log_has("must be error, warn, info or debug"), PATIENCE_MS);
     assert_true(process_is_running(program));
     process_signal(program, SIGTERM);
     expect_end(0);
