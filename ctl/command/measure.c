@@ -159,17 +159,3 @@ bool measure_shard(struct shard_link *link, uint64_t expected, uint64_t large_ke
     finish(&walk, cursor == 0, expected);
     return true;
 }
-
-uint64_t measure_estimate_ms(uint64_t keys, uint64_t bytes, const struct migration_options *options)
-{
-    uint64_t rate =
-        options->keys_per_second > 0 && options->keys_per_second < MEASURE_KEYS_PER_SECOND
-            ? options->keys_per_second
-            : MEASURE_KEYS_PER_SECOND;
-    double seconds = (double)keys / (double)rate;
-    if (options->bytes_per_second > 0) {
-        double by_bytes = (double)bytes / (double)options->bytes_per_second;
-        seconds = by_bytes > seconds ? by_bytes : seconds;
-    }
-    return (uint64_t)(2 * seconds * 1000); /* once to copy, once to verify */
-}

@@ -34,10 +34,4 @@ bool measure_shard(struct shard_link *link, uint64_t expected, uint64_t large_ke
                    struct measure *measures, unsigned count, struct error *err)
     __attribute__((warn_unused_result));
 
-/* Milliseconds that a migration of so much takes, copying and verifying: at the given throttles (0:
- * none), else at MEASURE_KEYS_PER_SECOND. Pure. */
-#define MEASURE_KEYS_PER_SECOND 60000u
-uint64_t measure_estimate_ms(uint64_t keys, uint64_t bytes,
-                             const struct migration_options *options);
-
 #endif

@@ -6,6 +6,7 @@
 #include "ctl/command/health.h"
 #include "ctl/command/measure.h"
 #include "ctl/command/planning.h"
+#include "ctl/command/rate.h"
 #include "ctl/output/human.h"
 #include "lib/base/memory.h"
 #include "lib/base/number.h"
@@ -114,7 +115,7 @@ static json_t *large_keys_view(const struct measure *measure)
 }
 
 static json_t *move_view(const struct topology *topology, const struct planned_move *move,
-                         const struct measure *measure, const struct migration_options *options)
+                         const struct measure *measure)
 {
     struct buffer slots;
     buffer_init(&slots, SIZE_MAX);
@@ -130,9 +131,18 @@ static json_t *move_view(const struct topology *topology, const struct planned_m
     set_number(view, "bytes_sampled_keys", measure->sized);
     set_number(view, "large_keys_found", measure->nlarge);
     set_member(view, "large_keys", large_keys_view(measure));
-    set_number(view, "estimated_ms", measure_estimate_ms(measure->keys, measure->bytes, options));
     buffer_fini(&slots);
     return view;
+}
+
+static void add_time(json_t *view, const struct rate *rate, const struct migration_options *options)
+{
+    set_number(
+        view, "estimated_ms",
+        rate_estimate_ms(rate, view_number(view, "keys"), view_number(view, "bytes"), options));
+    set_number(view, "copied_per_second", rate->copied);
+    set_number(view, "verified_per_second", rate->verified);
+    set_text(view, "rate_of", rate->migration);
 }
 
 static void print_large_keys(const struct command_run *run, const json_t *move)
@@ -186,8 +196,15 @@ static void print_move(const struct command_run *run, const json_t *move)
         (unsigned long long)view_number(move, "bytes_sampled_keys"));
     print_headroom(run, move);
     print_large_keys(run, move);
-    say(run, "  time        about %s to copy and verify, without other load\n",
+    say(run, "  time        about %s to copy and verify\n",
         human_duration(view_number(move, "estimated_ms"), time));
+    say(run, "              at %llu and %llu keys a second at most, %s%s\n",
+        (unsigned long long)view_number(move, "copied_per_second"),
+        (unsigned long long)view_number(move, "verified_per_second"),
+        view_text(move, "rate_of")[0] != '\0'
+            ? "as the last migration did: "
+            : "a guess, as no migration has shown here what the shards do",
+        view_text(move, "rate_of"));
 }
 
 static bool view_plan(struct command_run *run, const struct topology *topology,
@@ -195,12 +212,15 @@ static bool view_plan(struct command_run *run, const struct topology *topology,
                       struct error *err)
 {
     struct measure *measures = mem_zalloc((plan->nmoves + 1) * sizeof(*measures));
-    bool ok = measure_plan(topology, plan, options, measures, err);
+    struct rate rate;
+    bool ok =
+        measure_plan(topology, plan, options, measures, err) && rate_read(run->store, &rate, err);
     json_t *moves = json_array();
     set_member(run->result, "moves", moves);
     for (unsigned i = 0; ok && i < plan->nmoves; i++) {
-        json_t *view = move_view(topology, &plan->moves[i], &measures[i], options);
+        json_t *view = move_view(topology, &plan->moves[i], &measures[i]);
         (void)json_array_append_new(moves, view);
+        add_time(view, &rate, options);
         ok = add_headroom(view, topology, plan->moves[i].target, err);
         if (ok) {
             print_move(run, view);
@@ -260,10 +280,11 @@ static const struct option_spec split_options[] = {OPTION_TO, OPTION_SHARE, OPTI
 static const struct option_spec move_options[] = {OPTION_TO, OPTIONS_PACE};
 static const struct option_spec pace_options[] = {OPTIONS_PACE};
 
-#define PLAN_ABOUT                                                                              \
-    "Prints what the command of that name would move: slots, keys (counted, or estimated from " \
-    "a sample above\na million), bytes, room on the target, large keys in the sample, and the " \
-    "time it would take.\nChanges nothing."
+#define PLAN_ABOUT                                                                                \
+    "Prints what the command of that name would move: slots, keys (counted, or estimated from "   \
+    "a sample above\na million), bytes, room on the target, large keys in the sample, and the "   \
+    "time it would take at\nthe rate that the last migration without a throttle showed, or at a " \
+    "guess.\nChanges nothing."
 
 const struct command command_plan_split = {
     .name = "plan split",

@@ -56,14 +56,7 @@ static bool is_unlimited(const struct acl_selector *selector)
 
 static struct acl_user *add_user(struct acl *acl, const struct acl_maker *maker, struct slice name)
 {
-    if ((acl->count & (acl->count - 1)) == 0) {
-        unsigned capacity = acl->count == 0 ? 1 : acl->count * 2;
-        struct acl_user *users = arena_alloc(&acl->arena, capacity * sizeof(*users));
-        if (acl->count > 0) {
-            memcpy(users, acl->users, acl->count * sizeof(*users));
-        }
-        acl->users = users;
-    }
+    acl->users = arena_grow(&acl->arena, acl->users, acl->count, sizeof(*acl->users));
     struct acl_user *user = &acl->users[acl->count++];
     user->name = arena_text(&acl->arena, name);
     acl_user_reset(maker, user);

@@ -11,7 +11,7 @@ void acl_set_all_commands(const struct acl_maker *maker, struct acl_selector *se
     size_t size = (selector->nids + 63) / 64 * sizeof(*selector->allowed);
     if (selector->allowed == NULL) {
         selector->allowed = arena_alloc(maker->arena, size);
-        selector->rules = arena_alloc(maker->arena, ACL_RULES_MAX * sizeof(*selector->rules));
+        selector->rules = arena_grow(maker->arena, NULL, 0, sizeof(*selector->rules));
     }
     memset(selector->allowed, is_allowed ? 0xff : 0, size);
     selector->has_all_commands = is_allowed;
@@ -101,6 +101,7 @@ static bool keep_rule(const struct acl_maker *maker, struct acl_selector *select
     if (kept == ACL_RULES_MAX) {
         return false;
     }
+    selector->rules = arena_grow(maker->arena, selector->rules, kept, sizeof(*selector->rules));
     selector->rules[kept++] = (struct slice){text, rule.len};
     selector->nrules = kept;
     return true;

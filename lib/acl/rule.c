@@ -17,9 +17,6 @@ static bool add_pattern(const struct acl_maker *maker, struct acl_patterns *patt
     if (patterns->count == ACL_RULES_MAX) {
         return error_set(err, "more than %u patterns", ACL_RULES_MAX);
     }
-    if (patterns->items == NULL) {
-        patterns->items = arena_alloc(maker->arena, ACL_RULES_MAX * sizeof(*patterns->items));
-    }
     for (unsigned i = 0; i < patterns->count; i++) {
         struct acl_pattern *known = &patterns->items[i];
         if (slice_equal(known->text, pattern.text)) {
@@ -29,6 +26,8 @@ static bool add_pattern(const struct acl_maker *maker, struct acl_patterns *patt
         }
     }
     pattern.text.data = arena_text(maker->arena, pattern.text);
+    patterns->items =
+        arena_grow(maker->arena, patterns->items, patterns->count, sizeof(*patterns->items));
     patterns->items[patterns->count++] = pattern;
     return true;
 }

@@ -31,6 +31,9 @@ struct takeover {
     struct shard_link *link;          /* to the process that is there */
     char ancestor[RUN_ID_LENGTH + 1]; /* its master_replid2: whose replica it was when promoted */
     struct fence_state fence;
+    struct guard_record *guards; /* all that the fence has */
+    unsigned nguards;
+    bool is_refused; /* the change will not name it: an operator has to look */
     bool has_read;   /* the change has seen a topology ... */
     bool was_named;  /* ... and the first it saw named the process */
     uint64_t oldest; /* generation that still counts on the shard; UINT64_MAX: none */
@@ -107,7 +110,8 @@ static bool look(struct takeover *takeover, struct error *err)
     if (takeover->link == NULL ||
         !shard_info(takeover->link, "replication", "master_replid2", takeover->ancestor,
                     sizeof(takeover->ancestor), err) ||
-        !fence_read(takeover->link, &takeover->fence, err)) {
+        !fence_read(takeover->link, &takeover->fence, err) ||
+        !fence_guards(takeover->link, &takeover->guards, &takeover->nguards, err)) {
         return false;
     }
     return is_in_order(takeover) || (read_topology(takeover, err) && check_epoch(takeover, err));
@@ -130,6 +134,45 @@ static bool check_descent(const struct takeover *takeover, const struct topology
                      "%s %s",
                      takeover->name, shard_address(takeover->link),
                      takeover->to != NULL ? "failover --accept-loss" : "accept", takeover->name);
+}
+
+static bool has_guard_of_owner(const struct takeover *takeover, const struct migration *migration)
+{
+    for (unsigned i = 0; i < takeover->nguards; i++) {
+        const struct guard_record *guard = &takeover->guards[i];
+        if (guard->migration == migration->id) {
+            return guard->generation > migration->owner_generation ||
+                   (guard->generation == migration->owner_generation &&
+                    guard->state >= GUARD_OWNER);
+        }
+    }
+    return false;
+}
+
+/* An append-only file, a snapshot and a replica have the beginning of what the process did. The
+ * guard was closed behind the last key that the shard took over: a process that lacks it lacks
+ * keys that others had long since acknowledged and kept, and to make the copy equal to it would
+ * destroy the last of them. */
+static bool check_possession(const struct takeover *takeover, const struct topology *topology,
+                             unsigned shard, struct error *err)
+{
+    if (takeover->operator_accepts || takeover->shard.serve_empty) {
+        return true;
+    }
+    for (unsigned i = 0; i < topology->nmigrations; i++) {
+        const struct migration *migration = &topology->migrations[i];
+        if (migration->owner_generation > 0 && migration_authority(migration) == shard &&
+            !has_guard_of_owner(takeover, migration)) {
+            const char *copy = topology->shards[migration_copy(migration)].name;
+            return error_set(err,
+                             "shard %s at %s has lost keys that it took over in m%llu, which shard "
+                             "%s still has: restore the file or replica that has them and restart "
+                             "it, or run sluicectl shard accept %s and lose them on both",
+                             takeover->name, shard_address(takeover->link),
+                             (unsigned long long)migration->id, copy, takeover->name);
+        }
+    }
+    return true;
 }
 
 static bool is_allowed(const struct takeover *takeover, struct error *err)
@@ -224,7 +267,12 @@ static enum change_verdict name_process(struct topology *next, void *context, st
         return CHANGE_NOTHING;
     }
     /* The first: it may be of another process than was looked at. */
-    if (!check_descent(takeover, shard, err) || !replace(next, (unsigned)index, takeover, err)) {
+    if (!check_descent(takeover, shard, err) ||
+        !check_possession(takeover, next, (unsigned)index, err)) {
+        takeover->is_refused = true;
+        return CHANGE_REFUSED;
+    }
+    if (!replace(next, (unsigned)index, takeover, err)) {
         return CHANGE_REFUSED;
     }
     takeover->oldest = next->epoch;
@@ -312,7 +360,7 @@ static enum takeover_result take(struct takeover *takeover, struct error *err)
     }
     if (!close_to_older_epochs(takeover, err) ||
         !cluster_change(takeover->store, name_process, takeover, &epoch, err)) {
-        return TAKEOVER_FAILED;
+        return takeover->is_refused ? TAKEOVER_NOT_ALLOWED : TAKEOVER_FAILED;
     }
     if (FAIL_POINT("takeover.named")) {
         (void)error_set(err, "fail point takeover.named");
@@ -341,6 +389,7 @@ static enum takeover_result take_repeatedly(const struct takeover *request, stru
         struct takeover takeover = *request;
         result = take(&takeover, err);
         shard_close(takeover.link);
+        mem_free(takeover.guards);
         if (result != TAKEOVER_FAILED || clock_now_us() > deadline_us) {
             break;
         }

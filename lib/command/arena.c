@@ -24,6 +24,19 @@ void *arena_dup(struct arena *arena, const void *data, size_t size_bytes)
     return copy;
 }
 
+void *arena_grow(struct arena *arena, void *items, size_t count, size_t item_bytes)
+{
+    bool is_full = (count & (count - 1)) == 0; /* 0, 1, 2, 4, ... */
+    if (!is_full) {
+        return items;
+    }
+    void *larger = arena_alloc(arena, (count > 0 ? count * 2 : 1) * item_bytes);
+    if (count > 0) {
+        memcpy(larger, items, count * item_bytes);
+    }
+    return larger;
+}
+
 char *arena_text(struct arena *arena, struct slice text)
 {
     char *copy = arena_alloc(arena, text.len + 1);

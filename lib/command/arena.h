@@ -17,6 +17,10 @@ struct arena {
 void *arena_alloc(struct arena *arena, size_t size_bytes) __attribute__((warn_unused_result));
 void *arena_dup(struct arena *arena, const void *data, size_t size_bytes)
     __attribute__((warn_unused_result));
+/* Room for one more behind `count` items of `item_bytes`: the same array, or a larger one with
+ * their copies, whose size doubles. */
+void *arena_grow(struct arena *arena, void *items, size_t count, size_t item_bytes)
+    __attribute__((warn_unused_result));
 /* Terminated with a zero. */
 char *arena_text(struct arena *arena, struct slice text) __attribute__((warn_unused_result));
 void arena_free(struct arena *arena);

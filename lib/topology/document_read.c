@@ -312,13 +312,21 @@ static bool read_request(json_t *object, enum migration_request *request, struct
            error_set(err, "no request \"%.40s\"", text.data);
 }
 
+/* Only where the slots have changed hands. */
+static bool read_owner_generation(json_t *object, uint64_t *generation, struct error *err)
+{
+    return json_object_get(object, "owner_generation") == NULL ||
+           read_number(object, "owner_generation", generation, err);
+}
+
 /* `migration->slots` is initialised and empty. */
 static bool read_migration(json_t *object, const struct topology *topology,
                            struct migration *migration, struct error *err)
 {
-    static const char *const known[] = {"id",      "source",      "target",     "slots", "phase",
-                                        "options", "entry_epoch", "generation", "base",  "made",
-                                        "request", "verified",    "paused",     NULL};
+    static const char *const known[] = {
+        "id",          "source",           "target", "slots", "phase",   "options",
+        "entry_epoch", "generation",       "base",   "made",  "request", "verified",
+        "paused",      "owner_generation", NULL};
     return check_known(object, known, err) && read_id(object, "id", &migration->id, err) &&
            read_shard_name(topology, object, "source", &migration->source, err) &&
            read_shard_name(topology, object, "target", &migration->target, err) &&
@@ -329,6 +337,7 @@ static bool read_migration(json_t *object, const struct topology *topology,
            read_number(object, "base", &migration->base, err) &&
            read_number(object, "made", &migration->made, err) &&
            read_number(object, "verified", &migration->verified, err) &&
+           read_owner_generation(object, &migration->owner_generation, err) &&
            read_flag(object, "paused", &migration->is_paused, err) &&
            read_request(object, &migration->request, err) &&
            read_options(object, &migration->options, err);

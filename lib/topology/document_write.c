@@ -119,6 +119,9 @@ static json_t *migration_to_json(const struct topology *topology, const struct m
     put_number(object, "base", migration->base);
     put_number(object, "made", migration->made);
     put_number(object, "verified", migration->verified);
+    if (migration->owner_generation > 0) {
+        put_number(object, "owner_generation", migration->owner_generation);
+    }
     put(object, "paused", json_boolean(migration->is_paused));
     put_text(object, "request", migration_request_name(migration->request));
     put(object, "options", options_to_json(&migration->options));

@@ -139,6 +139,9 @@ void migration_enter(struct topology *next, struct migration *migration, enum ph
     }
     migration->phase = to;
     migration->entry_epoch = next->epoch;
+    if ((edge->effects & EDGE_CHANGES_OWNER) != 0) {
+        migration->owner_generation = migration->generation;
+    }
     /* Model: BACKSAMEGEN, NOGENCHECK; what survives an undone hold: VOIDMARKS, VERRESET. */
     if ((edge->effects & EDGE_RAISES_GENERATION) != 0) {
         migration->generation = next->epoch;

@@ -134,6 +134,9 @@ struct migration {
     uint64_t base;        /* the epoch from which the metadata on the shards count */
     uint64_t made;     /* base, once the metadata of base have been made; else an older base or 0 */
     uint64_t verified; /* base, once every key has compared equal since; else older or 0 */
+    /* The generation in which the owner's guard was closed when it took the slots over: a process
+     * whose fence lacks that guard has lost what it took over. 0: the slots' owner is the first. */
+    uint64_t owner_generation;
     bool is_paused;
     enum migration_request request;
     struct migration_options options;

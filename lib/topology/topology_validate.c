@@ -144,6 +144,9 @@ static bool validate_epochs(const struct topology *topology, const struct migrat
         return error_set(err, "id <= base <= generation <= epoch and "
                               "id <= entry_epoch <= epoch must hold");
     }
+    if (migration->owner_generation >= migration->generation && migration->owner_generation > 0) {
+        return error_set(err, "\"owner_generation\" must be below \"generation\"");
+    }
     if (migration->made > migration->base || migration->verified > migration->base ||
         (migration->verified == migration->base && migration->made != migration->base)) {
         return error_set(err, "\"made\" and \"verified\" may not be above \"base\", "

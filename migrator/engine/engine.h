@@ -31,6 +31,14 @@ struct hold_steps {
     uint64_t guards_us;
 };
 
+/* Whether the owner has on disk and replicas what it was given; see settle.c. */
+struct settling {
+    uint64_t generation;   /* that the rest is of */
+    uint64_t offset;       /* of replication, at its beginning */
+    uint64_t seen_idle_us; /* no sync of the append-only file was running; 0: not seen yet */
+    bool is_over;
+};
+
 struct engine {
     const struct migrator_settings *settings;
     const atomic_bool *is_stopping;
@@ -54,8 +62,9 @@ struct engine {
     struct scanner backfill;
     struct verifier verifier;
     bool has_verifier;
-    uint64_t reverse_made;  /* the base whose metadata of the way back we have made */
-    uint64_t hold_began_us; /* 0: no hold */
+    uint64_t backfill_us, verify_us; /* that the walks took, interruptions left out */
+    uint64_t reverse_made;           /* the base whose metadata of the way back we have made */
+    uint64_t hold_began_us;          /* 0: no hold */
     struct hold_steps hold_steps;
     uint64_t hold_deadline_us;   /* 0: none */
     uint64_t quiet_since_us;     /* the dirty set has stayed below cutover_keys; 0: it has not */
@@ -63,6 +72,7 @@ struct engine {
     uint64_t
         clocks_agreed_us; /* when the shards' clocks were last found to agree; 0: they did not */
     unsigned holds_undone_in_a_row;
+    struct settling settling;
     uint64_t unreachable_since_us; /* the shard to purge; 0: it is there */
     bool is_closed;                /* by us, and journalled */
     uint64_t preflight_digest;     /* of the findings in the last record of a preflight; 0: none */

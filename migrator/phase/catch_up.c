@@ -127,9 +127,16 @@ static void begin_walks(struct engine *engine)
     scanner_init(&engine->backfill);
     verifier_init(&engine->verifier, migration->slots.nslots);
     engine->has_verifier = true;
+    engine->backfill_us = engine->verify_us = 0;
     counter_set(&engine->progress->keys_copied, 0);
     counter_set(&engine->progress->bytes_copied, 0);
     counter_set(&engine->progress->keys_verified, 0);
+}
+
+/* Then the time says what the operator allows, not what the shards can do. */
+static bool is_throttled(const struct engine *engine)
+{
+    return engine->throttle.keys_per_second > 0 || engine->throttle.bytes_per_second > 0;
 }
 
 static bool backfill(struct engine *engine, struct copy_pair *pair, enum step_result *result)
@@ -140,32 +147,34 @@ static bool backfill(struct engine *engine, struct copy_pair *pair, enum step_re
     }
     uint64_t start_us = clock_now_us();
     enum copy_status status = copier_run(pair, &engine->backfill);
+    engine->backfill_us += clock_now_us() - start_us;
     if (status != COPY_OK) {
         *result = engine_copy_failed(engine, pair, status);
         return false;
     }
     uint64_t keys = counter_read(&engine->progress->keys_copied);
     counter_set(&engine->progress->keys_total, keys);
-    ENGINE_NOTE(engine, "backfill", "{s:I, s:I, s:I, s:I}", "base", (journal_int)base, "keys",
+    ENGINE_NOTE(engine, "backfill", "{s:I, s:I, s:I, s:I, s:b}", "base", (journal_int)base, "keys",
                 (journal_int)keys, "bytes",
                 (journal_int)counter_read(&engine->progress->bytes_copied), "ms",
-                (journal_int)((clock_now_us() - start_us) / 1000));
+                (journal_int)(engine->backfill_us / 1000), "throttled", (int)is_throttled(engine));
     engine->memory.backfilled = base;
     PASS(STEP_COPY_AFTER_BACKFILL);
     return true;
 }
 
-static void note_verified(struct engine *engine, uint64_t took_us)
+static void note_verified(struct engine *engine)
 {
     const struct verifier *verifier = &engine->verifier;
     struct journal_place place = engine_place(engine);
     struct error err;
-    ENGINE_NOTE(engine, "verify", "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "base",
+    ENGINE_NOTE(engine, "verify", "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "base",
                 (journal_int)engine->view.migration.base, "keys", (journal_int)verifier->keys,
                 "equal", (journal_int)verifier->tally.keys, "moving",
                 (journal_int)verifier->tally.moving, "keys_on_copy",
                 (journal_int)verifier->tally.keys_on_copy, "bytes", (journal_int)verifier->bytes,
-                "findings", (journal_int)verifier->findings, "ms", (journal_int)(took_us / 1000));
+                "findings", (journal_int)verifier->findings, "ms",
+                (journal_int)(engine->verify_us / 1000), "throttled", (int)is_throttled(engine));
     if (!journal_tally(engine->store, &place, &verifier->tally, &engine->view.migration.slots,
                        &err)) {
         (void)engine_retry(engine, &err); /* The walk stands; the next one writes its own. */
@@ -176,11 +185,12 @@ static bool verify(struct engine *engine, struct copy_pair *pair, enum step_resu
 {
     uint64_t start_us = clock_now_us();
     enum copy_status status = verifier_run(&engine->verifier, pair);
+    engine->verify_us += clock_now_us() - start_us;
     if (status != COPY_OK) {
         *result = engine_copy_failed(engine, pair, status);
         return false;
     }
-    note_verified(engine, clock_now_us() - start_us);
+    note_verified(engine);
     PASS(STEP_COPY_AFTER_VERIFY);
     return true;
 }

@@ -47,6 +47,11 @@ bool phase_measure_clocks(struct engine *engine, struct clock_skew *skew, struct
 bool phase_clocks_agree(struct engine *engine, uint64_t age_max_us, enum step_result *result)
     __attribute__((warn_unused_result));
 
+/* --- settle.c --- */
+/* Whether the keeper of the slots, if it took them over, can no longer lose that by a crash. */
+bool phase_is_settled(struct engine *engine, enum side keeper, enum step_result *result)
+    __attribute__((warn_unused_result));
+
 /* --- catch_up.c: from a new base to a verified copy, in either direction --- */
 /* Makes the metadata of the view's base on both shards, then the CAS made = base. */
 enum step_result phase_make_base(struct engine *engine);

@@ -193,8 +193,11 @@ enum step_result phase_purge(struct engine *engine, enum side victim)
 {
     enum side keeper = keeper_of(victim);
     enum step_result result;
+    if (!engine_connect(engine, keeper, &result) || !phase_is_settled(engine, keeper, &result)) {
+        return result;
+    }
     PASS(STEP_PURGE_BEFORE_BARRIER);
-    if (!engine_connect(engine, keeper, &result) || !engine_barrier(engine, keeper, &result)) {
+    if (!engine_barrier(engine, keeper, &result)) {
         return result;
     }
     PASS(STEP_PURGE_AFTER_BARRIER);

@@ -99,6 +99,7 @@ static void keep_bytes(const struct backend *backend, struct request *request, u
 static void judge_in_flight(struct backend *backend, bool *was_any_sent)
 {
     uint64_t total = backend->written + buffer_length(&backend->out);
+    uint64_t number = backend->ended;
     *was_any_sent = false;
     for (struct request *request = backend->in_flight.first; request != NULL;
          request = request->next) {
@@ -107,6 +108,7 @@ static void judge_in_flight(struct backend *backend, bool *was_any_sent)
         bool is_begun = request == backend->begun;
         bool is_unsent = is_begun || request->begin_offset >= backend->written;
         request->outcome = is_unsent ? OUTCOME_NOT_SENT : OUTCOME_UNKNOWN;
+        request->is_outdated = ++number <= backend->drain_mark;
         if (is_unsent && !is_begun) {
             keep_bytes(backend, request, end);
         }
@@ -381,11 +383,10 @@ void backend_flush(void *context)
         buffer_consume(&backend->out, count);
         backend->written += count;
     }
-    if (backend->out.capacity > KEPT_OUT_BYTES) {
-        buffer_recycle(&backend->out, KEPT_OUT_BYTES);
-    }
     if (backend->begun != NULL) {
-        backend_begun_is_written(backend);
+        backend_begun_is_written(backend); /* the room is soon needed again */
+    } else if (backend->out.capacity > KEPT_OUT_BYTES) {
+        buffer_recycle(&backend->out, KEPT_OUT_BYTES);
     }
 }
 
@@ -457,15 +458,15 @@ bool backend_is_stuck(const struct backend *backend, uint64_t limit_us)
     return has_stood_still(backend, loop_now_us(backend->shared->loop), limit_us);
 }
 
-uint64_t backend_sent(const struct backend *backend)
+void backend_begin_drain(struct backend *backend)
 {
-    return backend->sent;
+    backend->drain_mark = backend->sent;
 }
 
-bool backend_has_ended(const struct backend *backend, uint64_t sent)
+bool backend_has_drained(const struct backend *backend)
 {
     /* Given-up connections count until they are killed. Model: ORPHANPUB. */
-    return backend->norphans == 0 && backend->ended >= sent;
+    return backend->norphans == 0 && backend->ended >= backend->drain_mark;
 }
 
 void backend_orphan(struct backend *backend, uint64_t connection_id)

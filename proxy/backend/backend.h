@@ -134,10 +134,11 @@ unsigned backend_in_flight(const struct backend *backend);
 /* The oldest request has got no further for so long. */
 bool backend_is_stuck(const struct backend *backend, uint64_t limit_us);
 
-/* The number of requests sent so far; and whether all up to such a number have ended. A given-up
- * connection holds that back until backend_killed, once for each on_given_up. */
-uint64_t backend_sent(const struct backend *backend);
-bool backend_has_ended(const struct backend *backend, uint64_t sent);
+/* Before an adoption changes where requests to this shard go: what was sent so far is to drain; and
+ * whether it has. A given-up connection holds that back until backend_killed, once for each
+ * on_given_up. */
+void backend_begin_drain(struct backend *backend);
+bool backend_has_drained(const struct backend *backend);
 /* Does nothing for a connection that does not count here: of a shard removed and added again. */
 void backend_killed(struct backend *backend, uint64_t connection_id);
 /* Counts a connection that somebody else gave up to the same shard: backend_killed ends it. */

@@ -54,7 +54,8 @@ struct backend {
     struct request *begun;      /* the shard does not have it whole; else null */
     bool has_begun_last;        /* its last piece is in out */
     uint64_t sent, ended;
-    uint64_t *orphans; /* ids of given-up connections whose end is not certain */
+    uint64_t drain_mark; /* requests sent up to here are older than the last change of routes */
+    uint64_t *orphans;   /* ids of given-up connections whose end is not certain */
     unsigned norphans;
     size_t orphans_capacity;
 };

@@ -98,7 +98,7 @@ size_t large_request_take(struct client *client, const char *data, size_t size)
         client_cut_off(client);
         return size;
     }
-    if (!large->is_answered) {
+    if (!large->is_answered && used > 0) {
         upload_add(large->request, (struct slice){data, used}, status == PARSE_OK);
     }
     if (status == PARSE_OK) {

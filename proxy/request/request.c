@@ -9,6 +9,14 @@
 #define KEPT_REQUESTS 4096u
 #define KEPT_BYTES    ((size_t)2048)
 
+bool request_has_followers(const struct request *request)
+{
+    while (request->origin != NULL) {
+        request = request->origin;
+    }
+    return request->pipeline_next != NULL;
+}
+
 struct unit *unit_new(unsigned count, const struct command_info *command)
 {
     struct unit *unit = mem_zalloc(sizeof(*unit));

@@ -45,6 +45,7 @@ struct request {
     enum outcome outcome;
     bool is_error;        /* its (first) reply is an error */
     bool has_begun;       /* bytes of its reply are in the sink */
+    bool is_outdated;     /* lost, and handed over before an adoption changed its shard's routes */
     request_fn *on_reply; /* set by who hands it to a backend; called once, with an outcome */
     uint64_t sent_at_us;
     uint64_t begin_offset; /* in the byte stream of the connection */
@@ -81,6 +82,9 @@ struct request {
     struct buffer reply;
     struct buffer bytes; /* the command as RESP, while it may have to be sent later */
 };
+
+/* Its client has sent more behind it: that may be with a shard already. */
+bool request_has_followers(const struct request *request);
 
 /* `count` times `command`; null: reads of our own, which no marks are asked for. */
 struct unit *unit_new(unsigned count, const struct command_info *command);

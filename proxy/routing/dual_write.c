@@ -89,6 +89,7 @@ static void give_back(struct dual_write *dual, bool is_safe)
     struct request *request = dual->request;
     struct router *router = dual->router;
     dual->request = NULL;
+    request->is_outdated = dual->exchange->is_outdated;
     dual_free(dual);
     if (is_safe) {
         router_redispatch(router, request);
@@ -221,17 +222,9 @@ static bool frees_memory(const struct request *request)
            (request->command->flags & (COMMAND_DENYOOM | COMMAND_NOSCRIPT)) == 0;
 }
 
-/* The client has sent more behind it, which may be with the shard already: a retry would run after
- * that. */
-static bool has_followers(const struct request *request)
-{
-    const struct request *origin = request->origin != NULL ? request->origin : request;
-    return origin->pipeline_next != NULL;
-}
-
 /* Under maxmemory MULTI refuses even DEL. The abort has proven that nothing ran, so this is no
- * resend; but the world may have moved on meanwhile: then the request is dispatched anew.
- * Model: OOMSTALE. */
+ * resend, and nothing is behind it that it could run after; but the world may have moved on
+ * meanwhile: then the request is dispatched anew. Model: OOMSTALE. */
 static void retry_without_memory(struct dual_write *dual)
 {
     struct router *router = dual->router;
@@ -270,7 +263,7 @@ static void unit_aborted(struct dual_write *dual, unsigned queued, unsigned posi
     if (for_memory) {
         dual->router->memory_short_until_us = router_now_us(dual->router) + MEMORY_SHORT_US;
     }
-    if (for_memory && frees_memory(dual->request) && !has_followers(dual->request)) {
+    if (for_memory && frees_memory(dual->request) && !request_has_followers(dual->request)) {
         retry_without_memory(dual);
         return;
     }

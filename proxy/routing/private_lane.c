@@ -15,7 +15,6 @@ struct private_lane {
     bool is_stale, is_broken, was_ready;
     uint64_t stale_at_us; /* not 0: what it carries may go on until then */
     uint64_t opened_at_us;
-    uint64_t drain_mark;
     struct request *waiting; /* for the connection */
     struct private_lane_events events;
 };
@@ -218,7 +217,7 @@ void private_lanes_mark(struct router *router, const struct snapshot *newer)
 {
     for (struct private_lane *lane = router->private_lanes; lane != NULL; lane = lane->next) {
         if (slot_entry_changed(router->snapshot, newer, lane->slot) && !carries_on(lane, newer)) {
-            lane->drain_mark = backend_sent(lane->backend);
+            backend_begin_drain(lane->backend);
         }
     }
 }
@@ -269,7 +268,7 @@ bool private_lanes_have_ended(const struct router *router, const char *shard)
 {
     for (const struct private_lane *lane = router->private_lanes; lane != NULL; lane = lane->next) {
         if (strcmp(backend_name(lane->backend), shard) == 0 &&
-            !backend_has_ended(lane->backend, lane->drain_mark)) {
+            !backend_has_drained(lane->backend)) {
             return false;
         }
     }
@@ -324,11 +323,12 @@ void private_lanes_expel(struct router *router, const char *shard)
     }
 }
 
-void private_lanes_end(struct router *router)
+void private_lanes_end_uploads(struct router *router)
 {
     struct private_lane *lane;
     for (lane = first_lane(router); lane != NULL; lane = next_lane(router)) {
-        backend_expel(lane->backend);
+        if (lane->use == PRIVATE_LANE_UPLOADS) {
+            backend_expel(lane->backend);
+        }
     }
-    ASSERT(router->private_lanes == NULL);
 }

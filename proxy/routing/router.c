@@ -81,6 +81,11 @@ static void wait_for(struct lane *lane, struct request *request, struct slice by
 
 void router_redispatch(struct router *router, struct request *request)
 {
+    if (request->is_outdated && request_has_followers(request)) {
+        /* Those may be held, or with the new owner: it would run behind them. */
+        router_answer_unavailable(router, request, "its slot was moved before it was sent");
+        return;
+    }
     if (request->attempts >= ATTEMPTS_MAX) {
         router_answer_unavailable(router, request, "the shard cannot be reached");
         return;
@@ -243,7 +248,7 @@ static bool has_drained(const struct router *router, const struct lane *lane)
 {
     const char *shard = backend_name(lane->backend);
     for (; lane != NULL; lane = lane->resp3) {
-        if (!backend_has_ended(lane->backend, lane->drain_mark)) {
+        if (!backend_has_drained(lane->backend)) {
             return false;
         }
     }
@@ -317,7 +322,7 @@ static void mark_drains(struct router *router, const struct snapshot *newer)
     for (unsigned i = 0; i < router->nlanes; i++) {
         for (struct lane *lane = router->lanes[i]; concerned[i] && lane != NULL;
              lane = lane->resp3) {
-            lane->drain_mark = backend_sent(lane->backend);
+            backend_begin_drain(lane->backend);
         }
     }
     mem_free(concerned);
@@ -558,7 +563,6 @@ void router_free(struct router *router)
     unsigned nlanes = router->nlanes;
     ASSERT(router->subscribers == NULL); /* the clients are gone */
     router->nlanes = 0; /* what the backends give back finds no lane, and is told so */
-    private_lanes_end(router);
     for (unsigned i = 0; i < nlanes; i++) {
         struct request_queue orphaned = {.count = 0};
         lane_free_both(router->lanes[i], &orphaned);
@@ -567,6 +571,7 @@ void router_free(struct router *router)
     fail_all(router, &router->held);
     dual_write_forget_all(router);
     asides_forget_all(router);
+    private_lanes_end_uploads(router);
     mem_free(router->scripts);
     loop_cancel(router->settings.backend.loop, &router->drain_task);
     blocking_fini(router);

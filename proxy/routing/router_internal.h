@@ -20,9 +20,7 @@ struct lane {
     struct shard_identity process;
     struct endpoint endpoint;
     struct request_queue waiting; /* for the backend to become ready */
-    uint64_t drain_mark;          /* requests sent up to here have to end ... */
-    uint64_t drained_epoch;       /* ... on both lanes, before this (RESP2's) may rise to the
-                                     adopted epoch */
+    uint64_t drained_epoch;       /* both lanes have drained for it; of RESP2's lane */
 };
 
 /* The names of the metadata that were used last. No migration has the id 0. */
@@ -68,6 +66,7 @@ static inline uint64_t router_now_us(const struct router *router)
 /* router.c */
 void router_answer_unavailable(struct router *router, struct request *request, const char *why);
 void router_answer_unknown(struct router *router, struct request *request);
+/* It was handed over, and not a byte of it was sent. */
 void router_redispatch(struct router *router, struct request *request);
 /* Those that have to wait again go behind in the same order. */
 void router_redispatch_all(struct router *router, struct request_queue *queue);
@@ -97,8 +96,8 @@ void private_lanes_adopt(struct router *router, const struct snapshot *older);
 bool private_lanes_have_ended(const struct router *router, const char *shard);
 void private_lanes_tick(struct router *router);
 void private_lanes_expel(struct router *router, const char *shard);
-/* On router_free: what is still under way on them, for clients that are gone, is told. */
-void private_lanes_end(struct router *router);
+/* On router_free: what is whole, and whose clients are gone, has not been waited for. */
+void private_lanes_end_uploads(struct router *router);
 
 /* subscriber.c: after the newer snapshot rules. */
 void subscribers_adopt(struct router *router);

@@ -92,7 +92,7 @@ static bool can_be_healed(const struct script_call *call, const struct request *
     struct slice reply = buffer_slice(&part->reply), bytes = buffer_slice(&call->request->bytes);
     enum script_kind kind = kind_of(call->request->command);
     struct slice error = kind == KIND_SHA ? SLICE(no_script) : SLICE(no_function);
-    return part->is_error && !call->is_healed && call->request->pipeline_next == NULL &&
+    return part->is_error && !call->is_healed && !request_has_followers(call->request) &&
            slice_equal(reply, error) && memmem(bytes.data, bytes.len, "NOSCRIPT", 8) == NULL &&
            memmem(bytes.data, bytes.len, "Function not found", 18) == NULL;
 }

@@ -248,6 +248,7 @@ static void a_plan_counts_and_changes_nothing(void **state)
     assert_true(json_integer_value(json_object_get(move, "bytes")) > keys * 100);
     assert_true(json_integer_value(json_object_get(move, "target_headroom")) > 50000000);
     assert_true(json_integer_value(json_object_get(move, "estimated_ms")) > 0);
+    assert_string_equal(text_of(move, "rate_of"), ""); /* nothing has moved yet */
     json_decref(list);
     json_decref(plan);
     check(fixture, "plan rebalance", 0, "nothing was changed");

@@ -122,6 +122,11 @@ struct process *redis_server_process(struct redis_server *server)
     return server->process;
 }
 
+const char *redis_server_folder(const struct redis_server *server)
+{
+    return server->folder;
+}
+
 void redis_server_kill(struct redis_server *server)
 {
     process_kill(server->process);

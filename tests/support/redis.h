@@ -18,6 +18,7 @@ struct redis_server *redis_server_start_in(const char *const *environment,
     __attribute__((warn_unused_result));
 uint16_t redis_server_port(const struct redis_server *server);
 struct process *redis_server_process(struct redis_server *server);
+const char *redis_server_folder(const struct redis_server *server); /* its dir */
 /* kill -9. */
 void redis_server_kill(struct redis_server *server);
 /* After a kill: again on the same port, with its AOF, or with nothing when `is_empty`. */

@@ -76,6 +76,14 @@ static void rules_are_shown_so_that_they_can_be_read_again(void **state)
     expect_shown("sanitize-payload skip-sanitize-payload", "user u off resetchannels -@all");
 }
 
+/* Found by the fuzzer. Redis 7.0 shows such a selector, and then cannot read it, just so. */
+static void a_selector_ends_at_the_first_word_that_ends_in_a_parenthesis(void **state)
+{
+    (void)state;
+    expect_shown("(&))", "user u off resetchannels -@all (resetchannels &) -@all)");
+    expect_wrong("user u (resetchannels &) -@all)", "rule \"-@all)\": Unknown command");
+}
+
 static void what_is_wrong_is_said_with_its_line(void **state)
 {
     (void)state;
@@ -285,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_are_shown_so_that_they_can_be_read_again),
+        cmocka_unit_test(a_selector_ends_at_the_first_word_that_ends_in_a_parenthesis),
         cmocka_unit_test(what_is_wrong_is_said_with_its_line),
         cmocka_unit_test(a_wrong_password_rule_does_not_show_the_password),
         cmocka_unit_test(unknown_commands_wait_until_they_are_learnt),

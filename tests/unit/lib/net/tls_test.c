@@ -16,8 +16,10 @@
 #include "tests/support/certificates.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
+#include "tests/support/wait.h"
 
-#define BULK ((size_t)100000)
+#define BULK      ((size_t)100000)
+#define CLIENT_MS 60000
 
 static char *folder;
 
@@ -142,6 +144,54 @@ static void bytes_go_both_ways(void **state)
     assert_memory_equal(room, "pong!", 5);
     assert_int_equal(stream_read(&fixture.both.client, room, sizeof(room), &count), STREAM_AGAIN);
     tear_down(&fixture);
+}
+
+/* openssl(1) as the client of a listener, in that version and with whatever ciphers there ever
+ * were; how the handshake ends for the server. */
+static enum stream_result result_of_version(struct tls_context *server, const char *version)
+{
+    struct endpoint endpoint;
+    bool is_exhausted, wants_write;
+    struct stream stream;
+    int fd = -1;
+    enum stream_result result = STREAM_AGAIN;
+    assert_true(endpoint_resolve(&endpoint, "127.0.0.1", 0, NULL));
+    int listener = socket_listen(&endpoint, NULL);
+    char *address = mem_printf("127.0.0.1:%u", socket_port(listener));
+    char *log = mem_printf("%s/s_client.log", folder);
+    const char *argv[] = {"openssl",         "s_client", version, "-cipher",
+                          "ALL:@SECLEVEL=0", "-connect", address, NULL};
+    struct process *client = process_start_piped("s_client", argv, NULL, log);
+    WAIT_UNTIL((fd = socket_accept(listener, &is_exhausted)) >= 0, CLIENT_MS);
+    stream_accept_tls(&stream, fd, server);
+    WAIT_UNTIL((result = stream_shake_hands(&stream, &wants_write)) != STREAM_AGAIN, CLIENT_MS);
+    stream_close(&stream);
+    process_kill(client);
+    (void)process_stop(client);
+    (void)close(listener);
+    mem_free(address);
+    mem_free(log);
+    return result;
+}
+
+static void versions_before_1_2_are_refused(void **state)
+{
+    (void)state;
+    char *cert = mem_printf("%s/node.crt", folder), *key = mem_printf("%s/node.key", folder);
+    const struct tls_options options = {.prefix = "tls-",
+                                        .cert_file = cert,
+                                        .key_file = key,
+                                        .ciphers = "ALL:@SECLEVEL=0",
+                                        .is_server = true};
+    struct tls_context *server = tls_context_new(&options, NULL);
+    assert_non_null(server);
+    assert_int_equal(result_of_version(server, "-tls1"), STREAM_END);
+    assert_int_equal(result_of_version(server, "-tls1_1"), STREAM_END);
+    assert_int_equal(result_of_version(server, "-tls1_2"), STREAM_OK);
+    assert_int_equal(result_of_version(server, "-tls1_3"), STREAM_OK);
+    tls_context_free(server);
+    mem_free(cert);
+    mem_free(key);
 }
 
 /* A level-triggered loop hears nothing of them. */
@@ -417,6 +467,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_go_both_ways),
+        cmocka_unit_test(versions_before_1_2_are_refused),
         cmocka_unit_test(bytes_taken_off_the_socket_are_told_of),
         cmocka_unit_test(a_read_takes_all_there_is),
         cmocka_unit_test(the_end_behind_some_bytes_is_told_too),

@@ -373,8 +373,8 @@ static void only_what_was_not_sent_may_be_sent_again(void **state)
     ask(4, SLICE("*1\r\n$5\r\nLATER\r\n"));
     say(&player, "+PONG\r\n$5\r\nab");
     TURN_UNTIL(asked[0].outcome == OUTCOME_REPLY);
-    uint64_t sent = backend_sent(backend);
-    assert_false(backend_has_ended(backend, sent));
+    backend_begin_drain(backend);
+    assert_false(backend_has_drained(backend));
     end_play(&player);
     TURN_UNTIL(told.down > 0);
     assert_string_equal(asked[0].reply, "+PONG\r\n");
@@ -389,9 +389,9 @@ static void only_what_was_not_sent_may_be_sent_again(void **state)
     }
     assert_int_equal(told.given_up, 1);
     assert_int_equal(told.connection_id, 77);
-    assert_false(backend_has_ended(backend, sent));
+    assert_false(backend_has_drained(backend));
     backend_killed(backend, told.connection_id);
-    assert_true(backend_has_ended(backend, sent));
+    assert_true(backend_has_drained(backend));
     mem_free(huge);
 }
 
@@ -406,7 +406,8 @@ static void an_idle_connection_is_not_given_up(void **state)
     end_play(&player);
     TURN_UNTIL(told.down > 0);
     assert_int_equal(told.given_up, 0);
-    assert_true(backend_has_ended(backend, backend_sent(backend)));
+    backend_begin_drain(backend);
+    assert_true(backend_has_drained(backend));
 }
 
 static void a_shard_that_does_not_greet_is_left(void **state)
@@ -545,16 +546,17 @@ static void a_standing_server_is_given_up_after_the_time_out(void **state)
     TURN_UNTIL(asked[0].outcome == OUTCOME_UNKNOWN);
     assert_true(clock_now_us() - began_us >= TIMEOUT_US);
     assert_int_equal(told.given_up, 1);
-    uint64_t sent = backend_sent(backend);
-    assert_false(backend_has_ended(backend, sent));
+    backend_begin_drain(backend);
+    assert_false(backend_has_drained(backend));
     process_signal(redis_server_process(server), SIGCONT);
     TURN_UNTIL(told.ready == 2);
     struct client *client = client_connect(redis_server_port(server));
     expect(client, "GET a", "1"); /* it was executed behind our back */
     client_close(client);
-    assert_false(backend_has_ended(backend, sent));
+    assert_false(backend_has_drained(backend));
     backend_killed(backend, told.connection_id);
-    assert_true(backend_has_ended(backend, backend_sent(backend)));
+    backend_begin_drain(backend);
+    assert_true(backend_has_drained(backend));
     assert_int_equal(told.given_up, 1);
     stop_server();
 }
@@ -573,7 +575,8 @@ static void replies_come_in_order_whatever_their_size(void **state)
     assert_memory_equal(asked[1].reply, "$3000001\r\n", 10);
     assert_memory_equal(asked[2].reply, "-ERR unknown", 12);
     assert_string_equal(asked[3].reply, "+PONG\r\n");
-    assert_true(backend_has_ended(backend, backend_sent(backend)));
+    backend_begin_drain(backend);
+    assert_true(backend_has_drained(backend));
     stop_server();
 }
 

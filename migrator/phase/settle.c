@@ -1,0 +1,158 @@
+/* Before the former owner's keys are purged: the shard that took them over has them on its disk and
+ * on its replicas. Until then a crash may set it back to before the switch, and the former owner
+ * has the only whole copy. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/number.h"
+#include "migrator/phase/phase_internal.h"
+
+/* appendfsync everysec begins a sync each second, unless one is running. So when none is seen
+ * running, and again none this much later, one has begun and ended in between. */
+#define SYNC_EVERY_US UINT64_C(1200000)
+#define LOOK_AGAIN_MS 100
+
+static bool read_number(struct engine *engine, enum side side, const char *section,
+                        const char *field, uint64_t *number, struct error *err)
+{
+    char text[32];
+    return shard_info(engine->links[side], section, field, text, sizeof(text), err) &&
+           (number_parse_u64(slice_of(text), number) ||
+            error_set(err, "shard \"%s\" says %s:%s", engine->view.shards[side].name, field, text));
+}
+
+/* With appendfsync always, what was answered is on the disk. */
+static bool syncs_always(struct engine *engine, enum side side)
+{
+    struct error err;
+    struct shard_reply *reply = shard_commandf(engine->links[side], &err, "CONFIG GET appendfsync");
+    bool always = reply != NULL && shard_reply_count(reply) == 2 &&
+                  slice_equal(shard_reply_text(shard_reply_at(reply, 1)), SLICE("always"));
+    shard_reply_free(reply);
+    return always;
+}
+
+/* Without an append-only file nothing can be waited for: what Redis has said of it holds. */
+static bool look_at_disk(struct engine *engine, enum side side, bool *is_synced, struct error *err)
+{
+    struct settling *settling = &engine->settling;
+    uint64_t has_file = 0;
+    uint64_t pending = 0;
+    char status[16];
+    *is_synced = true;
+    if (!read_number(engine, side, "persistence", "aof_enabled", &has_file, err)) {
+        return false;
+    }
+    if (has_file == 0 || syncs_always(engine, side)) {
+        return true;
+    }
+    if (!read_number(engine, side, "persistence", "aof_pending_bio_fsync", &pending, err) ||
+        !shard_info(engine->links[side], "persistence", "aof_last_write_status", status,
+                    sizeof(status), err)) {
+        return false;
+    }
+    if (strcmp(status, "ok") != 0) {
+        settling->seen_idle_us = 0;
+        return error_set(err,
+                         "shard \"%s\" cannot write its append-only file: the former owner keeps "
+                         "its keys until it can",
+                         engine->view.shards[side].name);
+    }
+    uint64_t now_us = clock_now_us();
+    if (settling->seen_idle_us == 0 && pending == 0) {
+        settling->seen_idle_us = now_us;
+    }
+    *is_synced = settling->seen_idle_us > 0 && pending == 0 &&
+                 now_us - settling->seen_idle_us >= SYNC_EVERY_US;
+    return true;
+}
+
+/* "slave0:ip=127.0.0.1,port=7001,state=online,offset=42,lag=0"; *offset of an absent one: the
+ * largest. One that is not connected is not listed. */
+static bool replica_offset(struct engine *engine, enum side side, unsigned replica,
+                           uint64_t *offset, struct error *err)
+{
+    static const char key[] = "offset=";
+    char field[24];
+    char text[256];
+    (void)snprintf(field, sizeof(field), "slave%u", replica);
+    *offset = UINT64_MAX;
+    if (!shard_info(engine->links[side], "replication", field, text, sizeof(text), err)) {
+        return false;
+    }
+    const char *found = strstr(text, key);
+    if (strstr(text, "state=online") == NULL || found == NULL) {
+        return true; /* a new one gets a whole copy */
+    }
+    found += strlen(key);
+    return number_parse_u64((struct slice){found, strcspn(found, ",")}, offset) ||
+           error_set(err, "shard \"%s\" says %s:%s", engine->view.shards[side].name, field, text);
+}
+
+static bool look_at_replicas(struct engine *engine, enum side side, bool *has_arrived,
+                             struct error *err)
+{
+    uint64_t count = 0;
+    *has_arrived = false;
+    if (!read_number(engine, side, "replication", "connected_slaves", &count, err)) {
+        return false;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t offset;
+        if (!replica_offset(engine, side, i, &offset, err)) {
+            return false;
+        }
+        if (offset < engine->settling.offset) {
+            return true;
+        }
+    }
+    *has_arrived = true;
+    return true;
+}
+
+static bool begin(struct engine *engine, enum side keeper, struct error *err)
+{
+    uint64_t offset = 0;
+    if (engine->settling.generation == engine->view.migration.generation) {
+        return true;
+    }
+    if (!read_number(engine, keeper, "replication", "master_repl_offset", &offset, err)) {
+        return false;
+    }
+    engine->settling =
+        (struct settling){.generation = engine->view.migration.generation, .offset = offset};
+    return true;
+}
+
+static bool look(struct engine *engine, enum side keeper, struct error *err)
+{
+    bool is_synced = false;
+    bool has_arrived = false;
+    if (!begin(engine, keeper, err) || !look_at_disk(engine, keeper, &is_synced, err) ||
+        !look_at_replicas(engine, keeper, &has_arrived, err)) {
+        return false;
+    }
+    engine->settling.is_over = is_synced && has_arrived;
+    return true;
+}
+
+bool phase_is_settled(struct engine *engine, enum side keeper, enum step_result *result)
+{
+    const struct migration *migration = &engine->view.migration;
+    const struct settling *settling = &engine->settling;
+    struct error err;
+    if (migration->owner_generation == 0 ||
+        (settling->generation == migration->generation && settling->is_over)) {
+        return true;
+    }
+    if (!look(engine, keeper, &err)) {
+        *result = engine_failed(engine, keeper, FENCE_FAILED, &err);
+        return false;
+    }
+    if (!settling->is_over) {
+        *result = engine_wait(engine, LOOK_AGAIN_MS);
+    }
+    return settling->is_over;
+}

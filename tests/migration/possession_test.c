@@ -1,0 +1,223 @@
+/* A shard that took slots over and was set back by a crash to before that: Redis may lose its last
+ * second, and a replica what it had not received. The former owner's keys are then the only ones,
+ * and nothing may remove them: neither the repair of the copy, nor the purge. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
+#include "tests/support/client.h"
+#include "tests/support/cluster.h"
+#include "tests/support/wait.h"
+#include "tests/support/workload.h"
+
+#define KEYS         200
+#define LONG_MS      60000
+#define A_WHILE_MS   1500
+#define FORMER_OWNER 0
+#define OWNER        1
+
+static struct cluster *cluster;
+static char moved[32]; /* one of the former owner's keys */
+
+static int start(void **state)
+{
+    (void)state;
+    cluster = cluster_start(
+        &(const struct cluster_options){.shards = 2, .has_migrator = true, .nslots = 64});
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    cluster_stop(cluster);
+    process_stop_all();
+    return 0;
+}
+
+static void run(const char *const *argv)
+{
+    struct output output = process_run(argv, NULL, LONG_MS);
+    if (output.code != 0) {
+        fail_msg("%s: %s", argv[0], output.err);
+    }
+    output_free(&output);
+}
+
+static char *ask_shard(unsigned shard, const char *words)
+{
+    struct client *client = client_connect(cluster_shard_port(cluster, shard));
+    char *answer = client_ask(client, words);
+    client_close(client);
+    return answer;
+}
+
+static bool shard_has(unsigned shard, const char *key)
+{
+    char *words = mem_printf("EXISTS %s", key);
+    char *answer = ask_shard(shard, words);
+    bool has_key = strcmp(answer, ":1") == 0;
+    mem_free(answer);
+    mem_free(words);
+    return has_key;
+}
+
+static void write_keys(void)
+{
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    for (unsigned i = 0; i < KEYS; i++) {
+        char words[64], key[32];
+        (void)snprintf(key, sizeof(key), "key-%u", i);
+        (void)snprintf(words, sizeof(words), "SET %s value-%u", key, i);
+        expect(client, words, "+OK");
+        if (shard_has(FORMER_OWNER, key)) {
+            memcpy(moved, key, sizeof(moved));
+        }
+    }
+    client_close(client);
+    assert_true(moved[0] != '\0');
+}
+
+static bool all_keys_are_there(void)
+{
+    bool is_whole = true;
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    for (unsigned i = 0; i < KEYS && is_whole; i++) {
+        char words[64], value[64];
+        (void)snprintf(words, sizeof(words), "GET key-%u", i);
+        (void)snprintf(value, sizeof(value), "value-%u", i);
+        is_whole = client_gets(client, words, value);
+    }
+    client_close(client);
+    return is_whole;
+}
+
+static bool is_refused(void)
+{
+    char *words = mem_printf("GET %s", moved);
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    char *answer = client_ask(client, words);
+    bool is_unavailable = strncmp(answer, "-UNAVAILABLE ", 13) == 0;
+    client_close(client);
+    mem_free(answer);
+    mem_free(words);
+    return is_unavailable;
+}
+
+static bool migrator_says(const char *text)
+{
+    const char *argv[] = {"grep", "-q", text, process_log_path(cluster_migrator(cluster)), NULL};
+    struct output output = process_run(argv, NULL, LONG_MS);
+    bool says = output.code == 0;
+    output_free(&output);
+    return says;
+}
+
+/* The files of the shard `from` -> `to`, whatever was there. */
+static void copy_files(const char *from, const char *to)
+{
+    run((const char *[]){"rm", "-rf", to, NULL});
+    run((const char *[]){"cp", "-a", from, to, NULL});
+}
+
+static void who_lost_what_it_took_over_is_not_believed(void **state)
+{
+    (void)state;
+    struct redis_server *owner = cluster_shard(cluster, OWNER);
+    char *files = mem_printf("%s/appendonlydir", redis_server_folder(owner));
+    char *before = mem_printf("%s/before", cluster_folder(cluster));
+    char *after = mem_printf("%s/after", cluster_folder(cluster));
+    write_keys();
+    copy_files(files, before);
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --share 1");
+    WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
+    redis_server_kill(owner);
+    copy_files(files, after);
+    copy_files(before, files);
+    redis_server_restart(owner, false);
+    WAIT_UNTIL(migrator_says("has lost keys that it took over"), LONG_MS);
+    assert_true(is_refused());
+    assert_true(shard_has(FORMER_OWNER, moved));
+
+    redis_server_kill(owner);
+    copy_files(after, files);
+    redis_server_restart(owner, false);
+    WAIT_UNTIL(all_keys_are_there(), LONG_MS);
+    char *words = mem_printf("finalize %s --wait", id);
+    mem_free(cluster_ctl_ok(cluster, words));
+    assert_true(all_keys_are_there());
+    assert_false(shard_has(FORMER_OWNER, moved));
+    cluster_compare(cluster, "");
+    mem_free(words);
+    mem_free(id);
+    mem_free(files);
+    mem_free(before);
+    mem_free(after);
+}
+
+static bool has_replica(void)
+{
+    char *info = ask_shard(OWNER, "INFO replication");
+    bool is_online = strstr(info, "state=online") != NULL;
+    mem_free(info);
+    return is_online;
+}
+
+static void nothing_is_purged_before_the_replicas_of_its_owner_have_it(void **state)
+{
+    (void)state;
+    char port[8];
+    (void)snprintf(port, sizeof(port), "%u", cluster_shard_port(cluster, OWNER));
+    struct redis_server *replica =
+        redis_server_start((const char *[]){"--replicaof", "127.0.0.1", port, NULL});
+    WAIT_UNTIL(has_replica(), LONG_MS);
+    write_keys();
+    process_signal(redis_server_process(replica), SIGSTOP);
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --share 1 --finalize-after 0");
+    WAIT_UNTIL(migration_is_in(cluster, id, "finalizing"), LONG_MS);
+    uint64_t end_us = deadline_after_ms(A_WHILE_MS);
+    while (!deadline_is_over(end_us)) {
+        assert_true(shard_has(FORMER_OWNER, moved));
+        clock_sleep_ms(WAIT_POLL_MS);
+    }
+    process_signal(redis_server_process(replica), SIGCONT);
+    WAIT_UNTIL(migration_is_in(cluster, id, "closed"), LONG_MS);
+    assert_false(shard_has(FORMER_OWNER, moved));
+    assert_true(all_keys_are_there());
+    cluster_compare(cluster, "");
+    redis_server_stop(replica);
+    mem_free(id);
+}
+
+/* Of one that syncs each second it sees an end. */
+static void a_purge_waits_for_the_disk(void **state)
+{
+    (void)state;
+    mem_free(ask_shard(OWNER, "CONFIG SET appendfsync everysec"));
+    mem_free(ask_shard(FORMER_OWNER, "CONFIG SET appendfsync everysec"));
+    write_keys();
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --share 1 --finalize-after 0");
+    WAIT_UNTIL(migration_is_in(cluster, id, "closed"), LONG_MS);
+    assert_false(shard_has(FORMER_OWNER, moved));
+    assert_true(all_keys_are_there());
+    cluster_compare(cluster, "");
+    mem_free(id);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(who_lost_what_it_took_over_is_not_believed),
+        TEST(nothing_is_purged_before_the_replicas_of_its_owner_have_it),
+        TEST(a_purge_waits_for_the_disk),
+    };
+    return cmocka_run_group_tests_name("possession", tests, NULL, NULL);
+}
