@@ -17,9 +17,9 @@ enum step_result phase_aborting(struct engine *engine);
 
 /* Helpers answer true to go on; false: *result is what the phase is to return. */
 
-/* Between two drains of the marks: on the way to a hold; and while no hold is wanted, when marks may
- * gather, for a drain of many costs the shards less for each, and a key written twice is compared
- * once. */
+/* Between two drains of the marks: on the way to a hold; and while no hold is wanted, when marks
+ * may gather, for a drain of many costs the shards less for each, and a key written twice is
+ * compared once. */
 #define DRAIN_SOON_MS UINT64_C(10)
 #define DRAIN_IDLE_MS UINT64_C(100)
 
