@@ -83,7 +83,7 @@ static bool apply_rules(const struct acl_maker *maker, struct acl_user *user, st
 
 /* "user NAME rules", or nothing. */
 static bool read_line(struct acl *acl, const struct acl_maker *maker, struct slice line,
-                      struct error *err)
+                      unsigned number, struct error *err)
 {
     struct slice word = acl_take_word(&line);
     if (word.len == 0 || word.data[0] == '#') {
@@ -99,10 +99,12 @@ static bool read_line(struct acl *acl, const struct acl_maker *maker, struct sli
     if (memchr(name.data, '\0', name.len) != NULL) {
         return error_set(err, "a user's name has a zero byte");
     }
-    if (acl_find(acl, name) != NULL || acl->count == USERS_MAX) {
-        return error_set(err, "user \"%.*s\" is named twice", (int)name.len, name.data);
+    if (acl->count == USERS_MAX) {
+        return error_set(err, "more than %u users", USERS_MAX);
     }
-    return apply_rules(maker, add_user(acl, maker, name), line, err);
+    struct acl_user *user = add_user(acl, maker, name);
+    user->line = number;
+    return apply_rules(maker, user, line, err);
 }
 
 static bool read_lines(struct acl *acl, const struct acl_maker *maker, struct slice text,
@@ -111,7 +113,7 @@ static bool read_lines(struct acl *acl, const struct acl_maker *maker, struct sl
     for (unsigned number = 1; text.len > 0; number++) {
         const char *end = memchr(text.data, '\n', text.len);
         size_t length = end != NULL ? (size_t)(end - text.data) + 1 : text.len;
-        if (!read_line(acl, maker, (struct slice){text.data, length}, err)) {
+        if (!read_line(acl, maker, (struct slice){text.data, length}, number, err)) {
             return error_prefix(err, "line %u", number);
         }
         text = (struct slice){text.data + length, text.len - length};
@@ -121,7 +123,27 @@ static bool read_lines(struct acl *acl, const struct acl_maker *maker, struct sl
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct acl_user *)a)->name, ((const struct acl_user *)b)->name);
+    const struct acl_user *first = a, *second = b;
+    int order = strcmp(first->name, second->name);
+    return order != 0 ? order : (first->line > second->line) - (first->line < second->line);
+}
+
+static void sort(struct acl *acl)
+{
+    if (acl->count > 0) {
+        qsort(acl->users, acl->count, sizeof(*acl->users), by_name);
+    }
+}
+
+static bool check_names(const struct acl *acl, struct error *err)
+{
+    for (unsigned i = 1; i < acl->count; i++) {
+        const struct acl_user *user = &acl->users[i];
+        if (strcmp(acl->users[i - 1].name, user->name) == 0) {
+            return error_set(err, "line %u: user \"%s\" is named twice", user->line, user->name);
+        }
+    }
+    return true;
 }
 
 static struct acl *acl_new(void)
@@ -144,14 +166,16 @@ struct acl *acl_parse(struct slice text, const struct command_table *table, stru
 {
     struct acl *acl = acl_new();
     const struct acl_maker maker = {&acl->arena, table, unknown};
-    if (!read_lines(acl, &maker, text, err)) {
+    bool is_read = read_lines(acl, &maker, text, err);
+    sort(acl);
+    if (!is_read || !check_names(acl, err)) {
         acl_unref(acl);
         return NULL;
     }
     if (acl_find(acl, SLICE("default")) == NULL) {
         add_default(acl, &maker);
+        sort(acl);
     }
-    qsort(acl->users, acl->count, sizeof(*acl->users), by_name);
     return acl;
 }
 
@@ -206,12 +230,26 @@ const struct acl_user *acl_at(const struct acl *acl, unsigned index)
     return &acl->users[index];
 }
 
+/* As strcmp would, had the name its zero. */
+static int compare_name(struct slice name, const char *with)
+{
+    struct slice other = slice_of(with);
+    size_t common = name.len < other.len ? name.len : other.len;
+    int order = common > 0 ? memcmp(name.data, other.data, common) : 0;
+    return order != 0 ? order : (name.len > other.len) - (name.len < other.len);
+}
+
 const struct acl_user *acl_find(const struct acl *acl, struct slice name)
 {
-    for (unsigned i = 0; i < acl->count; i++) {
-        if (slice_equal(slice_of(acl->users[i].name), name)) {
-            return &acl->users[i];
+    unsigned from = 0, to = acl->count;
+    while (from < to) {
+        unsigned middle = from + (to - from) / 2;
+        int order = compare_name(name, acl->users[middle].name);
+        if (order == 0) {
+            return &acl->users[middle];
         }
+        from = order > 0 ? middle + 1 : from;
+        to = order > 0 ? to : middle;
     }
     return NULL;
 }

@@ -32,6 +32,7 @@ struct acl_selector {
 
 struct acl_user {
     const char *name;
+    unsigned line; /* of the file */
     bool is_on, needs_no_password, is_unlimited;
     const char **passwords; /* hashes */
     unsigned npasswords;
@@ -41,8 +42,8 @@ struct acl_user {
 
 struct acl {
     struct arena arena;
-    int references; /* atomic */
-    struct acl_user *users;
+    int references;         /* atomic */
+    struct acl_user *users; /* by their names, once all are read */
     unsigned count;
 };
 

@@ -193,7 +193,7 @@ static bool apply_password(const struct acl_maker *maker, struct acl_user *user,
 
 void acl_user_reset(const struct acl_maker *maker, struct acl_user *user)
 {
-    *user = (struct acl_user){.name = user->name};
+    *user = (struct acl_user){.name = user->name, .line = user->line};
     user->passwords = arena_alloc(maker->arena, ACL_PASSWORDS_MAX * sizeof(char *));
     user->selectors = arena_alloc(maker->arena, ACL_SELECTORS_MAX * sizeof(*user->selectors));
     (void)new_selector(maker, user);

@@ -34,12 +34,42 @@ static bool has_become_owner(const struct topology *topology, unsigned shard,
     return false;
 }
 
+/* An open migration of the document, which has ended on the shard meanwhile: its guard was pruned.
+ */
+static bool has_ended(const struct migration *migration, unsigned shard, uint64_t pruned,
+                      const struct guard_record *guards, unsigned count)
+{
+    bool is_there = false;
+    for (unsigned i = 0; i < count; i++) {
+        is_there = is_there || guards[i].migration == migration->id;
+    }
+    return migration_copy(migration) == shard && !is_there && migration->generation <= pruned;
+}
+
+/* What a guard that was pruned would have said. */
+static bool check_pruned(const struct topology *topology, unsigned shard, uint64_t pruned,
+                         const struct guard_record *guards, unsigned count, struct error *err)
+{
+    if (pruned > topology->epoch) {
+        return refuse("it was part of a migration of", pruned, topology, err);
+    }
+    for (unsigned i = 0; i < topology->nmigrations; i++) {
+        const struct migration *migration = &topology->migrations[i];
+        if (has_ended(migration, shard, pruned, guards, count)) {
+            return refuse("here a migration has ended that was of", migration->generation, topology,
+                          err);
+        }
+    }
+    return true;
+}
+
 static bool check_guards(struct shard_link *link, const struct topology *topology, unsigned shard,
-                         struct error *err)
+                         uint64_t pruned, struct error *err)
 {
     struct guard_record *guards = NULL;
     unsigned count = 0;
-    bool ok = fence_guards(link, &guards, &count, err);
+    bool ok = fence_guards(link, &guards, &count, err) &&
+              check_pruned(topology, shard, pruned, guards, count, err);
     for (unsigned i = 0; i < count && ok; i++) {
         if (guards[i].generation > topology->epoch) {
             ok = refuse("it was part of a migration of", guards[i].generation, topology, err);
@@ -57,8 +87,8 @@ static bool look_at(const struct topology *topology, unsigned shard, uint64_t *h
 {
     struct fence_state fence;
     struct shard_link *link = probe_open(&topology->shards[shard], err);
-    bool ok =
-        link != NULL && fence_read(link, &fence, err) && check_guards(link, topology, shard, err);
+    bool ok = link != NULL && fence_read(link, &fence, err) &&
+              check_guards(link, topology, shard, fence.pruned, err);
     if (ok && fence.exists && strcmp(fence.cluster, topology->cluster) != 0) {
         ok = error_set(err, "its fence is of cluster %s, and the store's is %s", fence.cluster,
                        topology->cluster);

@@ -76,6 +76,7 @@ enum command_flag {
     COMMAND_SMALL_RESULT =
         1 << 7,               /* ours: the value after it is bounded by the request (SET ...) */
     COMMAND_NO_AUTH = 1 << 8, /* everybody may: AUTH, HELLO, QUIT, RESET */
+    COMMAND_PRIMARY = 1 << 9, /* ours: only reads, and yet a replica's answer would not do */
 };
 
 /* The categories of ACL rules: "+@read". X(ENUM, "name") */
@@ -228,6 +229,12 @@ const struct command_info *command_table_at(const struct command_table *table, u
  * unknown. For a container with an unknown or missing subcommand: the container itself. */
 const struct command_info *command_find(const struct command_table *table, const struct slice *argv,
                                         unsigned argc);
+
+/* With its keys in the dataset it reads nothing else, and changes nothing. */
+static inline bool command_only_reads(const struct command_info *info)
+{
+    return (info->flags & (COMMAND_READONLY | COMMAND_PRIMARY)) == COMMAND_READONLY;
+}
 
 static inline bool command_arity_fits(const struct command_info *info, unsigned argc)
 {

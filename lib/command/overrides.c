@@ -11,6 +11,7 @@
 #define LIMIT(...)
 #define WRITES(...)
 #define SMALL(...)
+#define PRIMARY(...)
 #define MERGE(...)
 
 struct decision {
@@ -68,6 +69,14 @@ static const struct special smalls[] = {
 #include "lib/command/overrides.def"
 #undef SMALL
 #define SMALL(...)
+    {NULL, 0, NULL}};
+
+static const struct special primaries[] = {
+#undef PRIMARY
+#define PRIMARY(name, why) {name, COMMAND_PRIMARY, why},
+#include "lib/command/overrides.def"
+#undef PRIMARY
+#define PRIMARY(...)
     {NULL, 0, NULL}};
 
 static const struct special merges[] = {
@@ -184,6 +193,7 @@ void command_override(struct command_info *info, const struct command_info *cont
     info->form = (enum command_form)find_special(limits, info->name)->value;
     info->limit = find_special(limits, info->name)->why;
     info->flags |= find_special(smalls, info->name)->value;
+    info->flags |= find_special(primaries, info->name)->value;
     const struct special *merge = find_special(merges, info->name);
     if (merge->name != NULL) {
         info->response_policy = (enum response_policy)merge->value;

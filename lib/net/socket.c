@@ -22,10 +22,11 @@ static const struct addrinfo *preferred(const struct addrinfo *found)
     return found;
 }
 
-bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
+static bool resolve(struct endpoint *endpoint, const char *host, uint16_t port, int flags,
+                    struct error *err)
 {
     char service[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
     struct addrinfo *found = NULL;
     (void)snprintf(service, sizeof(service), "%u", port);
     *endpoint = (struct endpoint){.length = 0};
@@ -38,6 +39,17 @@ bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port
     endpoint->length = chosen->ai_addrlen;
     freeaddrinfo(found);
     return true;
+}
+
+bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
+{
+    return resolve(endpoint, host, port, 0, err);
+}
+
+bool endpoint_of_number(struct endpoint *endpoint, const char *host, uint16_t port,
+                        struct error *err)
+{
+    return resolve(endpoint, host, port, AI_NUMERICHOST, err);
 }
 
 bool endpoint_is_loopback(const struct endpoint *endpoint)

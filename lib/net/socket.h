@@ -19,6 +19,9 @@ struct endpoint {
 /* Blocks for names that are not numeric: control plane. IPv4 where there is both. */
 bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
     __attribute__((warn_unused_result));
+/* The same for a number alone: does not block. */
+bool endpoint_of_number(struct endpoint *endpoint, const char *host, uint16_t port,
+                        struct error *err) __attribute__((warn_unused_result));
 /* Only this machine can reach it. */
 bool endpoint_is_loopback(const struct endpoint *endpoint);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);

@@ -99,7 +99,9 @@ static bool copy_field(const struct shard_reply *fields, size_t index, char *tex
 
 static bool parse_fence(const struct shard_reply *fields, struct fence_state *state)
 {
-    return shard_reply_count(fields) == 5 &&
+    struct slice pruned = shard_reply_text(shard_reply_at(fields, 5));
+    return shard_reply_count(fields) == 6 &&
+           (pruned.len == 0 || number_parse_u64(pruned, &state->pruned)) &&
            copy_field(fields, 0, state->cluster, sizeof(state->cluster)) &&
            copy_field(fields, 1, state->shard, sizeof(state->shard)) &&
            copy_field(fields, 2, state->identity.run_id, sizeof(state->identity.run_id)) &&
@@ -110,13 +112,13 @@ static bool parse_fence(const struct shard_reply *fields, struct fence_state *st
 bool fence_read(struct shard_link *link, struct fence_state *state, struct error *err)
 {
     *state = (struct fence_state){0};
-    struct shard_reply *fields =
-        shard_commandf(link, err, "HMGET " METADATA_FENCE " cluster shard run_id replid epoch");
+    struct shard_reply *fields = shard_commandf(
+        link, err, "HMGET " METADATA_FENCE " cluster shard run_id replid epoch pruned");
     if (fields == NULL) {
         return false;
     }
     bool is_good = true;
-    if (shard_reply_count(fields) == 5 &&
+    if (shard_reply_count(fields) == 6 &&
         shard_reply_type(shard_reply_at(fields, 0)) != REPLY_NIL) {
         state->exists = true;
         is_good = parse_fence(fields, state);
@@ -451,4 +453,20 @@ enum fence_outcome fence_drop(struct shard_link *link, const struct guard_claim 
     }
     add_claim(&call, claim);
     return run(link, SCRIPT_DROP, "drop", &call, NULL, err);
+}
+
+enum fence_outcome fence_prune(struct shard_link *link, const struct shard_identity *identity,
+                               uint64_t horizon, uint64_t *removed, struct error *err)
+{
+    struct call call = {.count = 0};
+    struct shard_reply *reply = NULL;
+    add_key(&call, METADATA_FENCE);
+    add_identity(&call, identity);
+    add_number(&call, horizon);
+    enum fence_outcome outcome = run(link, SCRIPT_PRUNE, "prune", &call, &reply, err);
+    if (outcome == FENCE_OK) {
+        *removed = (uint64_t)shard_reply_integer(reply);
+        shard_reply_free(reply);
+    }
+    return outcome;
 }

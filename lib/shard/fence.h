@@ -24,6 +24,8 @@ struct fence_state {
     char shard[SHARD_NAME_MAX + 1];
     struct shard_identity identity; /* that the fence names */
     uint64_t epoch;
+    uint64_t
+        pruned; /* the largest generation of the guards that fence_prune has removed; 0: none */
 };
 
 bool fence_read(struct shard_link *link, struct fence_state *state, struct error *err)
@@ -35,8 +37,8 @@ struct guard_record {
     enum guard_state state;
 };
 
-/* All guards of the shard: of each migration that ever touched it. *guards is freed with mem_free.
- */
+/* All guards of the shard: of each migration that touched it and is not pruned. *guards is freed
+ * with mem_free. */
 bool fence_guards(struct shard_link *link, struct guard_record **guards, unsigned *count,
                   struct error *err) __attribute__((warn_unused_result));
 
@@ -113,6 +115,13 @@ enum fence_outcome fence_guard(struct shard_link *link, const struct guard_claim
  * generation. */
 enum fence_outcome fence_drop(struct shard_link *link, const struct guard_claim *claim,
                               const struct slice *names, unsigned count, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* Removes the guards that are closed at generations below the horizon, and refuses such generations
+ * altogether where there is no guard. No migration, and no debt, that is open on the shard may have
+ * one below it, nor any that begins later. */
+enum fence_outcome fence_prune(struct shard_link *link, const struct shard_identity *identity,
+                               uint64_t horizon, uint64_t *removed, struct error *err)
     __attribute__((warn_unused_result));
 
 /* The outcome that a script's error reply means ("STALE ..." -> FENCE_STALE, ...). */

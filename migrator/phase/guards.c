@@ -1,3 +1,4 @@
+#include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "migrator/phase/phase_internal.h"
 
@@ -29,4 +30,64 @@ bool phase_raise_fence(struct engine *engine, enum side side, enum step_result *
         return false;
     }
     return true;
+}
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Below which no migration or debt on the shard is, nor will be: generations only rise, and what
+ * begins later begins at a later epoch. */
+static uint64_t horizon_of(const struct topology *topology, unsigned shard)
+{
+    uint64_t horizon = topology->epoch;
+    for (unsigned i = 0; i < topology->nmigrations; i++) {
+        const struct migration *migration = &topology->migrations[i];
+        if (migration->source == shard || migration->target == shard) {
+            horizon = lesser(horizon, migration->generation);
+        }
+    }
+    for (unsigned i = 0; i < topology->ndebts; i++) {
+        if (topology->debts[i].shard == shard) {
+            horizon = lesser(horizon, topology->debts[i].generation);
+        }
+    }
+    return horizon;
+}
+
+static bool prune_side(struct engine *engine, const struct topology *topology, enum side side,
+                       enum step_result *result)
+{
+    struct error err;
+    uint64_t removed = 0;
+    const char *name = engine->view.shards[side].name;
+    int shard = topology_find_shard(topology, slice_of(name));
+    if (shard < 0) {
+        *result = STEP_ADVANCED; /* gone since the view */
+        return false;
+    }
+    enum fence_outcome outcome =
+        fence_prune(engine->links[side], &engine->view.shards[side].identity,
+                    horizon_of(topology, (unsigned)shard), &removed, &err);
+    if (outcome != FENCE_OK) {
+        *result = engine_failed(engine, side, outcome, &err);
+        return false;
+    }
+    log_debug("guards pruned shard=%s count=%llu", name, (unsigned long long)removed);
+    return true;
+}
+
+bool phase_prune_guards(struct engine *engine, enum step_result *result)
+{
+    struct error err;
+    struct topology *topology = store_read(engine->store, NULL, &err);
+    if (topology == NULL) {
+        *result = engine_retry(engine, &err);
+        return false;
+    }
+    bool ok = prune_side(engine, topology, SIDE_SOURCE, result) &&
+              prune_side(engine, topology, SIDE_TARGET, result);
+    topology_free(topology);
+    return ok;
 }

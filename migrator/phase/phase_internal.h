@@ -28,6 +28,9 @@ enum step_result phase_aborting(struct engine *engine);
  * of the migration, and to a FLUSHALL of theirs, which would wipe one side alone. */
 bool phase_raise_fence(struct engine *engine, enum side side, enum step_result *result)
     __attribute__((warn_unused_result));
+/* Forgets the guards of migrations that are over. */
+bool phase_prune_guards(struct engine *engine, enum step_result *result)
+    __attribute__((warn_unused_result));
 /* Moves a side's guard to (generation, state); with `ver` and evicted as in fence_guard. */
 bool phase_guard(struct engine *engine, enum side side, enum guard_state state, const char *ver,
                  int64_t evicted, enum step_result *result) __attribute__((warn_unused_result));

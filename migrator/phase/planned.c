@@ -25,7 +25,7 @@ enum step_result phase_planned(struct engine *engine)
     /* Before the first dual write, and so before there are numbers that a late FLUSHALL of one who
      * does not know of this migration could set back. */
     if (!phase_raise_fence(engine, SIDE_SOURCE, &result) ||
-        !phase_raise_fence(engine, SIDE_TARGET, &result)) {
+        !phase_raise_fence(engine, SIDE_TARGET, &result) || !phase_prune_guards(engine, &result)) {
         return result;
     }
     PASS(STEP_PLANNED_BEFORE_DUAL_WRITE);

@@ -9,6 +9,7 @@
 #include "lib/base/random.h"
 #include "lib/net/stream.h"
 #include "lib/resp/framer.h"
+#include "lib/topology/snapshot.h"
 #include "proxy/backend/backend_internal.h"
 #include "proxy/backend/backoff.h"
 
@@ -31,7 +32,10 @@ static void set_state(struct backend *backend, enum backend_state state)
 
 static struct shard_counters *counters_of(const struct backend *backend)
 {
-    return counters_of_shard(backend->shared->counters, backend->index);
+    struct counters *counters = backend->shared->counters;
+    return backend->greeting == GREETING_NAMED
+               ? &counters_of_replicas(counters, backend->index)->connections
+               : counters_of_shard(counters, backend->index);
 }
 
 /* The shard's gauge is the sum of what its connections have in flight. */
@@ -109,6 +113,7 @@ static void judge_in_flight(struct backend *backend, bool *was_any_sent)
         bool is_unsent = is_begun || request->begin_offset >= backend->written;
         request->outcome = is_unsent ? OUTCOME_NOT_SENT : OUTCOME_UNKNOWN;
         request->is_outdated = ++number <= backend->drain_mark;
+        request->shard = backend->is_freed ? NO_SHARD : backend->index;
         if (is_unsent && !is_begun) {
             keep_bytes(backend, request, end);
         }
@@ -501,7 +506,7 @@ static void become_connected(struct backend *backend)
 {
     set_state(backend, BACKEND_GREETING);
     counter_add(&counters_of(backend)->connects, 1);
-    if (backend->is_unfenced) {
+    if (backend->greeting == GREETING_NONE) {
         backend_become_ready(backend);
     } else {
         backend_greet(backend);
@@ -659,10 +664,10 @@ void backend_set_patient(struct backend *backend)
     backend->is_patient = true;
 }
 
-void backend_set_unfenced(struct backend *backend)
+void backend_set_greeting(struct backend *backend, enum backend_greeting greeting)
 {
     ASSERT(!backend->is_targeted);
-    backend->is_unfenced = true;
+    backend->greeting = greeting;
 }
 
 void backend_set_listening(struct backend *backend, backend_value_fn *on_value, size_t value_max)

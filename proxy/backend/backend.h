@@ -8,8 +8,9 @@
  * Greeting (DESIGN.md section 5): CLIENT SETNAME, CLIENT ID; then the script hello, alone, since
  * Redis runs what is pipelined behind a failed hello; then, fenced in, a MULTI/EXEC to see that it
  * works and SCRIPT LOAD of what the data path uses. A listening connection, which writes nothing,
- * needs neither. Nothing of a client is sent before `ready`. Reconnects by itself with back-off. In
- * RESP3 what the shard pushes between the replies is dropped. One thread. */
+ * needs neither; enum backend_greeting has what else needs less. Nothing of a client is sent before
+ * `ready`. Reconnects by itself with back-off. In RESP3 what the shard pushes between the replies
+ * is dropped. One thread. */
 #ifndef PROXY_BACKEND_BACKEND_H
 #define PROXY_BACKEND_BACKEND_H
 
@@ -25,6 +26,13 @@ enum backend_state {
     BACKEND_CONNECTING,
     BACKEND_GREETING,
     BACKEND_READY
+};
+
+/* How much of it is said. */
+enum backend_greeting {
+    GREETING_FENCED, /* all */
+    GREETING_NAMED, /* no hello, nor what comes behind it: to a replica, where nothing is written */
+    GREETING_NONE,  /* for what a server answers that answers nothing else */
 };
 
 /* What hello says, and what it may hear. */
@@ -81,9 +89,9 @@ void backend_set_target(struct backend *backend, unsigned index, const char *nam
 void backend_set_protocol(struct backend *backend, unsigned char protocol);
 /* Its requests may wait for hours: no time-out for their replies. */
 void backend_set_patient(struct backend *backend);
-/* Nothing is said on it before its requests, not even hello: for what a shard answers that answers
- * nothing else. Before the first target. */
-void backend_set_unfenced(struct backend *backend);
+/* GREETING_FENCED, unless this is called before the first target. What is no shard's primary counts
+ * apart (struct replica_counters) when it is GREETING_NAMED. */
+void backend_set_greeting(struct backend *backend, enum backend_greeting greeting);
 /* For publish/subscribe: once ready it carries no requests. What is said on it is not in flight,
  * and each value that the shard sends is handed over whole; one of more than `value_max` bytes
  * loses the connection. Before the first target. */

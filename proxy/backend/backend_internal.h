@@ -42,7 +42,7 @@ struct backend {
     unsigned failures; /* in a row, since it was last ready */
     bool has_multi;
     bool is_patient;
-    bool is_unfenced;           /* greeted with nothing */
+    enum backend_greeting greeting;
     unsigned char protocol;     /* 2 or 3: of the replies */
     bool is_in_push;            /* what the framer reads is no reply */
     backend_value_fn *on_value; /* null: it carries requests */

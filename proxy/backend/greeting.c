@@ -45,19 +45,13 @@ static void on_prepared(struct request *request)
     give(request);
 }
 
-static void load_script(struct buffer *out, enum shard_script script)
-{
-    const struct slice argv[] = {SLICE("SCRIPT"), SLICE("LOAD"), script_text(script)};
-    write_command(out, argv, 3);
-}
-
 static void prepare(struct backend *backend)
 {
+    const struct slice load[] = {SLICE("SCRIPT"), SLICE("LOAD"), script_text(SCRIPT_APPLY)};
     struct buffer *out = backend_begin(backend);
     buffer_add_text(out, "*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nEXEC\r\n");
-    load_script(out, SCRIPT_APPLY);
-    load_script(out, SCRIPT_MARKED_WRITE);
-    backend_commit(backend, greeting_request(backend, on_prepared), 4);
+    write_command(out, load, 3);
+    backend_commit(backend, greeting_request(backend, on_prepared), 3);
 }
 
 /* --- second: hello, alone ------------------------------------------------------------------- */
@@ -143,11 +137,13 @@ static void on_named(struct request *request)
 {
     struct backend *backend = request->owner;
     if (has_replied(request)) {
-        if (read_connection_id(backend, buffer_slice(&request->reply), &backend->connection_id)) {
-            say_hello(backend);
-        } else {
+        if (!read_connection_id(backend, buffer_slice(&request->reply), &backend->connection_id)) {
             backend->refusal = REFUSAL_OTHER;
             backend_lose(backend, "AUTH, CLIENT SETNAME, CLIENT ID or HELLO failed");
+        } else if (backend->greeting == GREETING_NAMED) {
+            backend_become_ready(backend);
+        } else {
+            say_hello(backend);
         }
     }
     give(request);

@@ -103,8 +103,15 @@ static void route_single(struct client *client, struct request *request,
     router_dispatch(router, request, session_wire_bytes(request, command));
 }
 
+/* What is watched must not be younger than what is read between WATCH and EXEC. */
+static bool may_lag(const struct client *client, const struct command_info *info)
+{
+    return command_only_reads(info) && !client->is_watching;
+}
+
 static void route(struct client *client, struct request *request, const struct command *command)
 {
+    request->may_lag = may_lag(client, request->command);
     unsigned single = request->command->single_key;
     if (single > 0 && single < command->argc) {
         route_single(client, request, command, command->argv[single]);
@@ -123,6 +130,7 @@ static void split(struct client *client, struct request *request, const struct c
         session_refuse(client, request);
         return;
     }
+    request->may_lag = may_lag(client, request->command);
     if (find_route(client, request, command, true)) {
         split_dispatch(client->host->router, request, command);
     }

@@ -68,6 +68,10 @@ static const struct option_spec specs[] = {
      "a dual write is answered after that even if the copy has not answered", NULL},
     {"dual-write-ack", OPTION_WORD, FIELD(dual_write_ack), "both", 0, 0, OPTION_RELOADABLE,
      "answer a dual write when \"both\" shards have it, or as soon as the \"source\" has", "both|source"},
+    {"read-from", OPTION_WORD, FIELD(read_from), "primary", 0, 0, OPTION_RELOADABLE,
+     "who answers what only reads: the primary, its replicas, or the nearest of all", READ_POLICY_WORDS},
+    {"replica-lag-max", OPTION_DURATION, FIELD(replica_lag_max_ms), "1s", 100, 60000, OPTION_RELOADABLE,
+     "a replica's answer lacks nothing that was written longer ago than this", NULL},
     {"store-timeout", OPTION_DURATION, FIELD(store_timeout_ms), "2s", 10, 60000, OPTION_RELOADABLE,
      "how long past its limit a hold waits for the store before clients get -UNAVAILABLE", NULL},
     {"drain-timeout", OPTION_DURATION, FIELD(drain_timeout_ms), "5s", 0, 3600000, OPTION_RELOADABLE,
@@ -124,7 +128,8 @@ bool proxy_config_check(struct proxy_config *config, struct error *err)
     if (!check_places(config, err)) {
         return false;
     }
-    bool is_known = tls_auth_parse(config->tls_auth_clients, &config->auth_clients);
+    bool is_known = tls_auth_parse(config->tls_auth_clients, &config->auth_clients) &&
+                    read_policy_parse(config->read_from, &config->read_policy);
     ASSERT(is_known); /* the table has the words */
     if (config->tls_listen == NULL && !is_listening(config)) {
         return error_set(err, "nobody could connect: \"listen\" is none and there is no "
@@ -160,6 +165,7 @@ bool proxy_config_reload(struct proxy_config *config, struct error *err)
               proxy_config_check(&fresh, err);
     if (ok) {
         config->limits = fresh.limits;
+        config->read_policy = fresh.read_policy;
         if (!options_adopt(&proxy_options, config, &fresh, &fixed)) {
             log_warn("changed options need a restart options=\"%s\"", fixed.text);
         }

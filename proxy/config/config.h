@@ -6,9 +6,11 @@
 #include "lib/net/admin_access.h"
 #include "lib/shard/credentials.h"
 #include "proxy/config/limits.h"
+#include "proxy/config/read_policy.h"
 
 struct proxy_config {
     char *store, *listen, *admin, *id, *log_level, *dual_write_ack, *output_limits;
+    char *read_from;
     char *password, *acl_file; /* null: none */
     struct shard_login shard_login;
     bool trusts_scripts, is_protected;
@@ -19,11 +21,14 @@ struct proxy_config {
     uint64_t threads, clients_max;
     uint64_t shard_timeout_ms, connect_timeout_ms, wait_max_ms, mirror_timeout_ms;
     uint64_t store_timeout_ms, drain_timeout_ms;
+    uint64_t replica_lag_max_ms;
     uint64_t idle_timeout_ms, keepalive_ms;
     uint64_t bulk_max_bytes, request_max_bytes;
     uint64_t shard_queue_max;
-    enum tls_auth auth_clients;  /* filled in by proxy_config_check */
-    struct client_limits limits; /* filled in by proxy_config_check */
+    /* Filled in by proxy_config_check. */
+    enum tls_auth auth_clients;
+    enum read_policy read_policy;
+    struct client_limits limits;
     /* The command line, to be read again by proxy_config_reload. */
     int argc;
     char **argv;

@@ -106,6 +106,22 @@ static void on_surveyed(void *context)
     control->is_survey_due = true;
 }
 
+static void on_replication(void *context, unsigned shard, uint64_t asked_us, struct slice reply)
+{
+    struct control *control = context;
+    replica_watch_hear(control->replica_watch, shard, asked_us, reply);
+}
+
+static void on_replicas_found(void *context, struct replica_list *list)
+{
+    struct control *control = context;
+    size_t size = sizeof(*list) + list->count * sizeof(list->places[0]);
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        worker_take_replicas(control->workers[i], mem_dup(list, size));
+    }
+    mem_free(list);
+}
+
 static struct publisher *take_publisher(struct control *control, const char *shard)
 {
     for (unsigned i = 0; i < control->npublishers; i++) {
@@ -115,8 +131,8 @@ static struct publisher *take_publisher(struct control *control, const char *sha
             return publisher;
         }
     }
-    struct publisher_events events = {on_unfenced, on_fence_lost, on_killed,
-                                      on_learnt,   on_surveyed,   control};
+    struct publisher_events events = {on_unfenced,    on_fence_lost, on_killed, on_learnt,
+                                      on_replication, on_surveyed,   control};
     return publisher_new(&control->shared, control->nworkers, &events);
 }
 
@@ -190,6 +206,7 @@ static void adopt(struct control *control, struct topology *topology)
     struct snapshot *older = control->snapshot;
     control->snapshot = snapshot;
     resolve_all(control, older != NULL ? older->topology : NULL);
+    replica_watch_adopt(control->replica_watch, topology);
     snapshot_unref(older);
     size_t size = topology->nshards * sizeof(*control->endpoints);
     for (unsigned i = 0; i < control->nworkers; i++) {
@@ -284,6 +301,7 @@ static void on_tick(void *context)
         publisher_tick(control->publishers[i], now);
     }
     learning_survey(control, now);
+    replica_watch_tick(control->replica_watch, control->publishers, now);
     undo_long_holds(control, now);
     renew_lease(control, now);
     lifecycle_tick(control, now);
@@ -338,7 +356,9 @@ static struct worker_tuning tuning_of(const struct proxy_config *config)
                    .store_timeout_us = config->store_timeout_ms * 1000,
                    .mirror_timeout_us = config->mirror_timeout_ms * 1000,
                    .queue_max = config->shard_queue_max,
-                   .ack = strcmp(config->dual_write_ack, "both") == 0 ? ACK_BOTH : ACK_SOURCE},
+                   .ack = strcmp(config->dual_write_ack, "both") == 0 ? ACK_BOTH : ACK_SOURCE,
+                   .replica_lag_max_us =
+                       config->read_policy == READ_PRIMARY ? 0 : config->replica_lag_max_ms * 1000},
         .clients = config->limits,
     };
 }
@@ -348,6 +368,8 @@ void control_tune(struct control *control)
     struct worker_tuning tuning = tuning_of(control->config);
     control->shared.timeout_us = tuning.router.shard_timeout_us;
     control->shared.connect_timeout_us = tuning.router.connect_timeout_us;
+    replica_watch_tune(control->replica_watch, control->config->read_policy,
+                       control->config->replica_lag_max_ms * 1000);
     for (unsigned i = 0; i < control->nworkers; i++) {
         worker_tune(control->workers[i], &tuning);
     }
@@ -468,6 +490,9 @@ struct control *control_start(struct proxy_config *config, struct error *err)
         return NULL;
     }
     set_up_shared(control);
+    control->replica_watch = replica_watch_new(&control->shared, on_replicas_found, control);
+    replica_watch_tune(control->replica_watch, config->read_policy,
+                       config->replica_lag_max_ms * 1000);
     if (!start_all(control, err)) {
         control_free(control);
         return NULL;
@@ -505,6 +530,7 @@ static void stop_workers(struct control *control)
 void control_free(struct control *control)
 {
     stop_workers(control);
+    replica_watch_free(control->replica_watch);
     for (unsigned i = 0; i < control->npublishers; i++) {
         publisher_free(control->publishers[i]);
     }

@@ -8,6 +8,7 @@
 #include "lib/net/mailbox.h"
 #include "proxy/control/control.h"
 #include "proxy/control/publisher.h"
+#include "proxy/control/replica_watch.h"
 #include "proxy/control/sentinel_watch.h"
 #include "proxy/control/steward.h"
 #include "proxy/worker/worker.h"
@@ -42,6 +43,7 @@ struct control {
     struct steward *steward; /* leases, undoing holds: quick */
     struct steward *rescuer; /* takeovers, which may hang on a shard */
     struct sentinel_watch *sentinel_watch;
+    struct replica_watch *replica_watch;
     struct snapshot *snapshot;
     struct endpoint *endpoints; /* by shard index */
     uint64_t renewed_at_us;

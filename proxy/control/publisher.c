@@ -7,6 +7,7 @@
 #include "lib/resp/writer.h"
 #include "lib/shard/metadata.h"
 #include "lib/shard/script.h"
+#include "proxy/control/replication_info.h"
 #include "proxy/control/survey.h"
 
 #define LOOK_US 300000u /* how long a shard that lost its fence is served at most, about */
@@ -32,6 +33,8 @@ struct publisher {
     struct kill *kills;
     struct fleet_facts facts; /* valid when has_facts */
     bool has_facts, is_surveying;
+    uint64_t replication_asked_us; /* 0: not under way */
+    uint64_t replication_epoch;    /* that was adopted then */
 };
 
 static struct request *take_request(struct publisher *publisher, request_fn *on_reply)
@@ -270,6 +273,40 @@ void publisher_survey(struct publisher *publisher)
 const struct fleet_facts *publisher_facts(const struct publisher *publisher)
 {
     return publisher->has_facts ? &publisher->facts : NULL;
+}
+
+/* --- replication ----------------------------------------------------------------------------- */
+
+static uint64_t adopted_epoch(const struct publisher *publisher)
+{
+    const struct backend_hello *hello = &publisher->shared->hello;
+    return hello->epoch(hello->context);
+}
+
+static void on_replication(struct request *request)
+{
+    struct publisher *publisher = request->owner;
+    uint64_t asked_us = publisher->replication_asked_us;
+    publisher->replication_asked_us = 0;
+    if (request->outcome == OUTCOME_REPLY && !request->is_error &&
+        publisher->replication_epoch == adopted_epoch(publisher)) {
+        publisher->events.on_replication(publisher->events.context,
+                                         backend_index(publisher->backend), asked_us,
+                                         buffer_slice(&request->reply));
+    }
+    give(publisher, request);
+}
+
+void publisher_ask_replication(struct publisher *publisher)
+{
+    if (publisher->replication_asked_us != 0 ||
+        backend_state(publisher->backend) != BACKEND_READY) {
+        return;
+    }
+    publisher->replication_asked_us = loop_now_us(publisher->shared->loop);
+    publisher->replication_epoch = adopted_epoch(publisher);
+    buffer_add_text(backend_begin(publisher->backend), replication_question);
+    backend_commit(publisher->backend, take_request(publisher, on_replication), 1);
 }
 
 /* --- the connection -------------------------------------------------------------------------- */

@@ -21,6 +21,8 @@ struct publisher_events {
     void (*on_killed)(void *context, unsigned worker, const char *shard, uint64_t connection_id);
     /* The bytes of the server's replies to COMMAND and INFO server, after each connect. */
     void (*on_learnt)(void *context, struct slice command_reply, struct slice info_reply);
+    /* The reply to INFO replication, which was asked for while the present epoch was adopted. */
+    void (*on_replication)(void *context, unsigned shard, uint64_t asked_us, struct slice reply);
     /* publisher_facts are there, for the first time on this connection. */
     void (*on_surveyed)(void *context);
     void *context;
@@ -44,6 +46,9 @@ void publisher_kill(struct publisher *publisher, unsigned worker,
 void publisher_survey(struct publisher *publisher);
 /* Null: it has not said, or is not there. */
 const struct fleet_facts *publisher_facts(const struct publisher *publisher);
+
+/* Asks about its replication; on_replication tells. Asks no more than one at a time. */
+void publisher_ask_replication(struct publisher *publisher);
 
 const char *publisher_shard(const struct publisher *publisher);
 bool publisher_is_ready(const struct publisher *publisher);

@@ -1,5 +1,6 @@
 /* What /metrics and /stats say: the workers' counters added up, and what the control thread knows.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include <jansson.h>
@@ -30,8 +31,14 @@ static void merge_histogram(const struct control *control, size_t offset, struct
 
 static size_t shard_offset(unsigned shard, size_t field)
 {
-    unsigned place = shard < COUNTED_SHARDS ? shard : COUNTED_SHARDS - 1;
-    return offsetof(struct counters, shards) + place * sizeof(struct shard_counters) + field;
+    return offsetof(struct counters, shards) +
+           counters_place(shard) * sizeof(struct shard_counters) + field;
+}
+
+static size_t replicas_offset(unsigned shard, size_t field)
+{
+    return offsetof(struct counters, replicas) +
+           counters_place(shard) * sizeof(struct replica_counters) + field;
 }
 
 /* --- Prometheus ------------------------------------------------------------------------------ */
@@ -106,6 +113,22 @@ static const struct {
      "Requests refused with -UNAVAILABLE since too many were under way to the shard."},
 };
 
+/* Of all replicas of a shard. */
+static const struct {
+    const char *name;
+    enum metric_type type;
+    size_t field;
+    const char *help;
+} by_replicas[] = {
+    {"sluice_replica_reads_total", METRIC_COUNTER, offsetof(struct replica_counters, answered),
+     "Reads answered by replicas of a shard."},
+    {"sluice_replica_resent_total", METRIC_COUNTER, offsetof(struct replica_counters, resent),
+     "Reads that a replica was asked for and the primary had to answer."},
+    {"sluice_replica_failures_total", METRIC_COUNTER,
+     offsetof(struct replica_counters, connections) + offsetof(struct shard_counters, failures),
+     "Connections to replicas of a shard lost or refused."},
+};
+
 static const struct {
     const char *kind;
     size_t offset;
@@ -165,6 +188,55 @@ static void write_shards(const struct control *control, struct exposition *out)
         exposition_sample(out, LABELS({"shard", publisher_shard(control->publishers[shard])}),
                           (double)publisher_published(control->publishers[shard]));
     }
+}
+
+static void write_replica_gauge(const struct control *control, struct exposition *out,
+                                double (*value)(const struct replica_report *report))
+{
+    struct replica_report report;
+    for (unsigned shard = 0; shard < control->npublishers; shard++) {
+        for (unsigned i = 0; replica_watch_report(control->replica_watch, shard, i, &report); i++) {
+            exposition_sample(out,
+                              LABELS({"shard", publisher_shard(control->publishers[shard])},
+                                     {"replica", report.address}),
+                              value(&report));
+        }
+    }
+}
+
+static double usable_of(const struct replica_report *report)
+{
+    return report->is_level ? 1 : 0;
+}
+
+static double lag_of(const struct replica_report *report)
+{
+    return report->lag_us != UINT64_MAX ? (double)report->lag_us / 1e6 : INFINITY;
+}
+
+static double latency_of(const struct replica_report *report)
+{
+    return (double)report->latency_us / 1e6;
+}
+
+static void write_replicas(const struct control *control, struct exposition *out)
+{
+    for (size_t i = 0; i < COUNT_OF(by_replicas); i++) {
+        exposition_metric(out, by_replicas[i].name, by_replicas[i].type, by_replicas[i].help);
+        for (unsigned shard = 0; shard < control->npublishers; shard++) {
+            exposition_sample(out, LABELS({"shard", publisher_shard(control->publishers[shard])}),
+                              (double)sum(control, replicas_offset(shard, by_replicas[i].field)));
+        }
+    }
+    exposition_metric(out, "sluice_replica_usable", METRIC_GAUGE,
+                      "The replica is within replica-lag-max.");
+    write_replica_gauge(control, out, usable_of);
+    exposition_metric(out, "sluice_replica_lag_seconds", METRIC_GAUGE,
+                      "Since when the replica is not known to have had all that its primary had.");
+    write_replica_gauge(control, out, lag_of);
+    exposition_metric(out, "sluice_replica_latency_seconds", METRIC_GAUGE,
+                      "Time the replica takes for a short answer, smoothed.");
+    write_replica_gauge(control, out, latency_of);
 }
 
 static void write_latencies(const struct control *control, struct exposition *out)
@@ -236,6 +308,7 @@ void stats_write_metrics(const struct control *control, struct buffer *text)
     write_totals(control, &out);
     write_commands(control, &out);
     write_shards(control, &out);
+    write_replicas(control, &out);
     write_latencies(control, &out);
     write_migrations(control, &out);
 }
@@ -256,6 +329,20 @@ static json_t *latency_json(const struct histogram *histogram)
                      number(histogram_max_us(histogram)));
 }
 
+static json_t *replicas_json(const struct control *control, unsigned shard)
+{
+    struct replica_report report;
+    json_t *replicas = json_array();
+    for (unsigned i = 0; replica_watch_report(control->replica_watch, shard, i, &report); i++) {
+        (void)json_array_append_new(
+            replicas, json_pack("{s:s,s:b,s:b,s:o,s:o}", "address", report.address, "usable",
+                                report.is_level, "chosen", report.is_chosen, "lag_us",
+                                report.lag_us != UINT64_MAX ? number(report.lag_us) : json_null(),
+                                "latency_us", number(report.latency_us)));
+    }
+    return replicas;
+}
+
 static json_t *shards_json(const struct control *control)
 {
     json_t *shards = json_array();
@@ -271,6 +358,12 @@ static json_t *shards_json(const struct control *control)
             (void)json_object_set_new(shard, by_shard[j].name + sizeof("sluice_shard_") - 1,
                                       number(sum(control, shard_offset(i, by_shard[j].field))));
         }
+        for (size_t j = 0; j < COUNT_OF(by_replicas); j++) {
+            (void)json_object_set_new(
+                shard, by_replicas[j].name + sizeof("sluice_") - 1,
+                number(sum(control, replicas_offset(i, by_replicas[j].field))));
+        }
+        (void)json_object_set_new(shard, "replicas", replicas_json(control, i));
         (void)json_array_append_new(shards, shard);
     }
     return shards;

@@ -3,32 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/number.h"
+#include "proxy/control/info_text.h"
 
 const char survey_question[] = "*1\r\n$4\r\nINFO\r\n"
                                "*3\r\n$6\r\nCONFIG\r\n$3\r\nGET\r\n"
                                "$22\r\nnotify-keyspace-events\r\n";
-
-/* What stands between `label` and the first of `ends`; empty when the label is not there. */
-static struct slice text_after(struct slice text, const char *label, const char *ends)
-{
-    const char *found = memmem(text.data, text.len, label, strlen(label));
-    if (found == NULL) {
-        return (struct slice){"", 0};
-    }
-    const char *from = found + strlen(label);
-    const char *end = from;
-    while (end < text.data + text.len && strchr(ends, *end) == NULL) {
-        end++;
-    }
-    return (struct slice){from, (size_t)(end - from)};
-}
-
-static uint64_t number_after(struct slice text, const char *label)
-{
-    uint64_t number;
-    return number_parse_u64(text_after(text, label, "\r,"), &number) ? number : 0;
-}
 
 static void take_text(char field[FACT_TEXT_MAX], struct slice text)
 {
@@ -37,25 +16,25 @@ static void take_text(char field[FACT_TEXT_MAX], struct slice text)
 
 struct fleet_facts survey_read(struct slice replies)
 {
-    struct slice keyspace = text_after(replies, "\ndb0:", "\r");
+    struct slice keyspace = info_text_after(replies, "\ndb0:", "\r");
     struct fleet_facts facts = {
-        .used_memory = number_after(replies, "\nused_memory:"),
-        .used_memory_rss = number_after(replies, "\nused_memory_rss:"),
-        .used_memory_peak = number_after(replies, "\nused_memory_peak:"),
-        .memory_max = number_after(replies, "\nmaxmemory:"),
-        .has_aof = number_after(replies, "\naof_enabled:") != 0,
-        .keyspace_hits = number_after(replies, "\nkeyspace_hits:"),
-        .keyspace_misses = number_after(replies, "\nkeyspace_misses:"),
-        .expired_keys = number_after(replies, "\nexpired_keys:"),
-        .evicted_keys = number_after(replies, "\nevicted_keys:"),
-        .keys = number_after(keyspace, "keys="),
-        .expires = number_after(keyspace, "expires="),
-        .replicas = number_after(replies, "\nconnected_slaves:"),
+        .used_memory = info_number_after(replies, "\nused_memory:"),
+        .used_memory_rss = info_number_after(replies, "\nused_memory_rss:"),
+        .used_memory_peak = info_number_after(replies, "\nused_memory_peak:"),
+        .memory_max = info_number_after(replies, "\nmaxmemory:"),
+        .has_aof = info_number_after(replies, "\naof_enabled:") != 0,
+        .keyspace_hits = info_number_after(replies, "\nkeyspace_hits:"),
+        .keyspace_misses = info_number_after(replies, "\nkeyspace_misses:"),
+        .expired_keys = info_number_after(replies, "\nexpired_keys:"),
+        .evicted_keys = info_number_after(replies, "\nevicted_keys:"),
+        .keys = info_number_after(keyspace, "keys="),
+        .expires = info_number_after(keyspace, "expires="),
+        .replicas = info_number_after(replies, "\nconnected_slaves:"),
     };
-    take_text(facts.memory_policy, text_after(replies, "\nmaxmemory_policy:", "\r"));
+    take_text(facts.memory_policy, info_text_after(replies, "\nmaxmemory_policy:", "\r"));
     /* "notify-keyspace-events", then the bulk: "$3\r\nKEA\r\n". */
-    struct slice bulk = text_after(replies, "notify-keyspace-events\r\n$", "");
-    take_text(facts.notify_keyspace_events, text_after(bulk, "\r\n", "\r"));
+    struct slice bulk = info_text_after(replies, "notify-keyspace-events\r\n$", "");
+    take_text(facts.notify_keyspace_events, info_text_after(bulk, "\r\n", "\r"));
     facts.keys -= facts.keys > 0 ? 1 : 0; /* the fence is no key of anybody's */
     return facts;
 }
@@ -63,8 +42,8 @@ struct fleet_facts survey_read(struct slice replies)
 struct shard_identity survey_identity(struct slice replies)
 {
     struct shard_identity identity = {{0}, {0}};
-    struct slice run_id = text_after(replies, "\nrun_id:", "\r");
-    struct slice replid = text_after(replies, "\nmaster_replid:", "\r");
+    struct slice run_id = info_text_after(replies, "\nrun_id:", "\r");
+    struct slice replid = info_text_after(replies, "\nmaster_replid:", "\r");
     (void)snprintf(identity.run_id, sizeof(identity.run_id), "%.*s", (int)run_id.len, run_id.data);
     (void)snprintf(identity.replid, sizeof(identity.replid), "%.*s", (int)replid.len, replid.data);
     return identity;

@@ -30,9 +30,17 @@ struct shard_counters {
     struct histogram latency;
 };
 
+/* Of all replicas of a shard. */
+struct replica_counters {
+    struct counter answered; /* reads */
+    struct counter resent;   /* reads that the primary had to answer after all */
+    struct shard_counters connections;
+};
+
 struct counters {
     struct counter commands[COUNTED_COMMANDS];
     struct shard_counters shards[COUNTED_SHARDS];
+    struct replica_counters replicas[COUNTED_SHARDS];
     struct counter ticks;   /* of its timer: the thread is alive */
     struct counter clients; /* gauge */
     struct counter blocked; /* gauge: clients that wait for an element */
@@ -61,9 +69,20 @@ struct counters {
 #undef X
 };
 
+static inline unsigned counters_place(unsigned shard)
+{
+    return shard < COUNTED_SHARDS ? shard : COUNTED_SHARDS - 1;
+}
+
 static inline struct shard_counters *counters_of_shard(struct counters *counters, unsigned shard)
 {
-    return &counters->shards[shard < COUNTED_SHARDS ? shard : COUNTED_SHARDS - 1];
+    return &counters->shards[counters_place(shard)];
+}
+
+static inline struct replica_counters *counters_of_replicas(struct counters *counters,
+                                                            unsigned shard)
+{
+    return &counters->replicas[counters_place(shard)];
 }
 
 static inline void counters_command(struct counters *counters, unsigned id)

@@ -55,8 +55,9 @@ struct request {
     struct private_lane *private_lane; /* null: a shared connection; else borrowed */
     struct unit *unit;                 /* null: one command. Owned: freed by request_give */
     unsigned slot;                     /* or SLOT_NONE: it goes to the shard, whatever is there */
-    unsigned shard;                    /* index, for SLOT_NONE */
+    unsigned shard;                    /* index in the adopted topology, for SLOT_NONE */
     bool has_written_keys;             /* to be marked and mirrored while its slot has a copy */
+    bool may_lag;                      /* only reads, and a replica's answer would do */
     uint8_t attempts;                  /* how often it was dispatched */
     uint8_t protocol;                  /* 3: its reply is RESP3; else RESP2 */
     uint64_t cut_epoch; /* not 0: it has keys of several slots, which had one shard in that epoch */

@@ -127,7 +127,7 @@ static void open_line(struct aside *aside, unsigned shard, struct slice bytes)
     buffer_add(&line->exchange->bytes, bytes.data, bytes.len);
     line->backend = backend_new(&router->settings.backend, &events);
     backend_set_patient(line->backend);
-    backend_set_unfenced(line->backend);
+    backend_set_greeting(line->backend, GREETING_NONE);
     backend_set_target(line->backend, shard, target->name, &router->lanes[shard]->endpoint,
                        &target->identity);
 }

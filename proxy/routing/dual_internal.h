@@ -53,8 +53,6 @@ struct lane *dual_lane(const struct dual_write *dual, unsigned shard);
 void dual_answer(struct dual_write *dual);        /* the client gets dual->reply, once */
 void dual_finish(struct dual_write *dual);        /* answers, if that was not done yet, and frees */
 void dual_mirror_failed(struct dual_write *dual); /* counts, then finishes: the mark stays */
-/* NOSCRIPT is the proof that nothing ran: loads the script again. False: that was not it. */
-bool dual_reload_script(struct dual_write *dual, unsigned shard, enum shard_script script);
 /* The array that EXEC answered, behind +OK and `queued` times +QUEUED. */
 bool dual_exec_array(struct slice reply, unsigned queued, struct slice *elements)
     __attribute__((warn_unused_result));

@@ -104,32 +104,6 @@ void dual_mirror_failed(struct dual_write *dual)
     dual_finish(dual);
 }
 
-static void on_loaded(struct request *request)
-{
-    struct router *router = request->sender;
-    request_give(router_pool(router), request);
-    router_reply_seen(router);
-}
-
-/* Somebody flushed the shard's scripts: NOSCRIPT is the proof that nothing ran. */
-bool dual_reload_script(struct dual_write *dual, unsigned shard, enum shard_script script)
-{
-    struct lane *lane = dual_lane(dual, shard);
-    struct slice reply = buffer_slice(&dual->exchange->reply);
-    const struct slice argv[] = {SLICE("SCRIPT"), SLICE("LOAD"), script_text(script)};
-    if (dual->exchange->outcome != OUTCOME_REPLY || !slice_starts_with(reply, SLICE("-NOSCRIPT")) ||
-        lane == NULL || backend_state(lane->backend) != BACKEND_READY) {
-        return false;
-    }
-    struct request *load = request_take(router_pool(dual->router));
-    load->sink = NULL;
-    load->sender = dual->router;
-    load->on_reply = on_loaded;
-    write_command(backend_begin(lane->backend), argv, 3);
-    backend_commit(lane->backend, load, 1);
-    return true;
-}
-
 /* The array that EXEC answered, behind +OK and `queued` times +QUEUED. */
 bool dual_exec_array(struct slice reply, unsigned queued, struct slice *elements)
 {
@@ -165,25 +139,26 @@ static void on_marked_write(struct request *exchange)
 {
     struct dual_write *dual = exchange->owner;
     struct router *router = dual->router;
-    bool was_missing = dual_reload_script(dual, dual->entry->authority, SCRIPT_MARKED_WRITE);
-    if (exchange->outcome == OUTCOME_REPLY && !was_missing) {
+    if (exchange->outcome == OUTCOME_REPLY) {
         struct slice reply = buffer_slice(&exchange->reply);
         buffer_add(&dual->reply, reply.data, reply.len);
         dual->is_error = exchange->is_error;
         dual_mirror_failed(dual); /* the state was not read: the migrator repairs */
     } else {
-        give_back(dual, was_missing || exchange->outcome == OUTCOME_NOT_SENT);
+        give_back(dual, exchange->outcome == OUTCOME_NOT_SENT);
     }
     router_reply_seen(router);
 }
 
+/* Its text goes along: after NOSCRIPT it would have to be sent again, behind what its client sent
+ * meanwhile. */
 static void write_marked_write(struct buffer *out, const struct dual_write *dual,
                                const struct command *command)
 {
     char digits[20];
     write_array(out, 3 + 3 + dual->nkeys + 4 + (uint64_t)command->argc);
-    write_bulk(out, SLICE("EVALSHA"));
-    write_bulk(out, script_sha(SCRIPT_MARKED_WRITE));
+    write_bulk(out, SLICE("EVAL"));
+    write_bulk(out, script_text(SCRIPT_MARKED_WRITE));
     write_bulk(out, (struct slice){digits, number_format_u64(digits, 3 + dual->nkeys)});
     write_bulk(out, SLICE(METADATA_FENCE));
     write_bulk(out, slice_of(dual->names.seq));

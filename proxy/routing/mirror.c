@@ -10,13 +10,38 @@
 
 /* --- the mirror ------------------------------------------------------------------------------ */
 
+static void on_loaded(struct request *request)
+{
+    struct router *router = request->sender;
+    request_give(router_pool(router), request);
+    router_reply_seen(router);
+}
+
+/* Somebody flushed the copy's scripts: for the mirrors to come. */
+static void load_apply(const struct dual_write *dual)
+{
+    struct lane *copy = dual_lane(dual, dual->entry->copy);
+    const struct slice argv[] = {SLICE("SCRIPT"), SLICE("LOAD"), script_text(SCRIPT_APPLY)};
+    if (copy == NULL || backend_state(copy->backend) != BACKEND_READY) {
+        return;
+    }
+    struct request *load = request_take(router_pool(dual->router));
+    load->sink = NULL;
+    load->sender = dual->router;
+    load->on_reply = on_loaded;
+    write_command(backend_begin(copy->backend), argv, 3);
+    backend_commit(copy->backend, load, 1);
+}
+
 static void on_apply(struct request *exchange)
 {
     struct dual_write *dual = exchange->owner;
     struct router *router = dual->router;
-    bool has_failed = exchange->outcome != OUTCOME_REPLY || exchange->is_error;
-    if (has_failed) {
-        (void)dual_reload_script(dual, dual->entry->copy, SCRIPT_APPLY);
+    bool has_reply = exchange->outcome == OUTCOME_REPLY;
+    if (has_reply && slice_starts_with(buffer_slice(&exchange->reply), SLICE("-NOSCRIPT"))) {
+        load_apply(dual);
+    }
+    if (!has_reply || exchange->is_error) {
         dual_mirror_failed(dual);
     } else {
         dual_finish(dual);

@@ -8,6 +8,7 @@
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
 #include "proxy/routing/private_lane.h"
+#include "proxy/routing/replica_reads.h"
 #include "proxy/routing/router_internal.h"
 #include "proxy/routing/split.h"
 
@@ -202,6 +203,14 @@ static bool is_overloaded(const struct lane *lane)
            (backend_backlog(backend) > CONGESTED_BYTES && backend_is_stuck(backend, STUCK_US));
 }
 
+/* Its slot is stable, and it was not tried before. */
+static bool is_for_replica(const struct router *router, const struct request *request,
+                           const struct slot_entry *entry)
+{
+    return router->replica_reads != NULL && request->may_lag && entry != NULL &&
+           entry->migration == NULL && request->attempts == 0;
+}
+
 void router_dispatch(struct router *router, struct request *request, struct slice bytes)
 {
     const struct slot_entry *entry = NULL;
@@ -227,6 +236,10 @@ void router_dispatch(struct router *router, struct request *request, struct slic
     }
     if (shard >= router->nlanes) {
         router_answer_unavailable(router, request, "the shard was removed");
+        return;
+    }
+    if (is_for_replica(router, request, entry) &&
+        replica_reads_send(router->replica_reads, request, shard, bytes)) {
         return;
     }
     struct lane *lane = lane_to(router, shard, request->protocol);
@@ -289,6 +302,14 @@ void router_killed(struct router *router, const char *shard, uint64_t connection
         backend_killed(lane->backend, connection_id);
     }
     router_reply_seen(router);
+}
+
+void router_take_replicas(struct router *router, struct replica_list *list)
+{
+    if (router->replica_reads != NULL) {
+        replica_reads_take(router->replica_reads, list);
+    }
+    mem_free(list);
 }
 
 void router_expel(struct router *router, const char *shard)
@@ -374,12 +395,25 @@ static void point_lanes(struct router *router)
     }
 }
 
+/* What goes to a shard, whatever is there, goes to the one of that name: the others may have moved
+ * up. What was handed over has its shard's index from its connection, should that be lost. */
+static void renumber(const struct request_queue *waiting, const struct topology *newer,
+                     const char *name)
+{
+    int found = topology_find_shard(newer, slice_of(name));
+    for (struct request *request = waiting->first; request != NULL; request = request->next) {
+        request->shard = found >= 0 ? (unsigned)found : NO_SHARD;
+    }
+}
+
 /* Whatever waits for a shard is dispatched anew: its slot may have moved on, and what comes behind
  * it to the same slot must stay behind it. */
-static void take_waiting(struct router *router, struct request_queue *waiting)
+static void take_waiting(struct router *router, const struct topology *newer,
+                         struct request_queue *waiting)
 {
     for (unsigned i = 0; i < router->nlanes; i++) {
         for (struct lane *lane = router->lanes[i]; lane != NULL; lane = lane->resp3) {
+            renumber(&lane->waiting, newer, backend_name(lane->backend));
             request_queue_append(waiting, &lane->waiting);
         }
     }
@@ -390,7 +424,7 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
 {
     struct request_queue orphaned = {.count = 0};
     mark_drains(router, snapshot);
-    take_waiting(router, &orphaned);
+    take_waiting(router, snapshot->topology, &orphaned);
     struct snapshot *older = router->snapshot;
     router->snapshot = snapshot;
     replace_lanes(router, endpoints, &orphaned);
@@ -399,6 +433,9 @@ void router_adopt(struct router *router, struct snapshot *snapshot,
         private_lanes_adopt(router, older);
     }
     subscribers_adopt(router);
+    if (router->replica_reads != NULL) {
+        replica_reads_adopt(router->replica_reads);
+    }
     snapshot_unref(older);
     counter_set(&router->settings.backend.counters->epoch, snapshot->topology->epoch);
     router->is_draining = true;
@@ -468,6 +505,9 @@ void router_tick(struct router *router)
     subscribers_tick(router);
     blocking_tick(router);
     asides_tick(router);
+    if (router->replica_reads != NULL) {
+        replica_reads_tick(router->replica_reads);
+    }
 }
 
 unsigned router_usable_shard(const struct router *router)
@@ -548,6 +588,15 @@ void router_tune(struct router *router, const struct router_tuning *tuning)
     router->settings.tuning = *tuning;
     router->settings.backend.timeout_us = tuning->shard_timeout_us;
     router->settings.backend.connect_timeout_us = tuning->connect_timeout_us;
+    struct replica_reads *reads = router->replica_reads;
+    if (tuning->replica_lag_max_us == 0) {
+        router->replica_reads = NULL;
+        replica_reads_free(reads);
+    } else if (reads == NULL) {
+        router->replica_reads = replica_reads_new(router);
+    } else {
+        replica_reads_tune(reads);
+    }
 }
 
 static void fail_all(struct router *router, struct request_queue *queue)
@@ -563,6 +612,7 @@ void router_free(struct router *router)
     unsigned nlanes = router->nlanes;
     ASSERT(router->subscribers == NULL); /* the clients are gone */
     router->nlanes = 0; /* what the backends give back finds no lane, and is told so */
+    replica_reads_free(router->replica_reads);
     for (unsigned i = 0; i < nlanes; i++) {
         struct request_queue orphaned = {.count = 0};
         lane_free_both(router->lanes[i], &orphaned);

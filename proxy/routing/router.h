@@ -36,6 +36,23 @@ struct router_tuning {
     uint64_t mirror_timeout_us;  /* answer the client without the copy after that */
     uint64_t queue_max;          /* requests under way to one shard; more are refused */
     enum dual_write_ack ack;
+    uint64_t replica_lag_max_us; /* above it a replica is not read; 0: none is */
+};
+
+/* A replica of a shard, as the control thread has found it. */
+struct replica_place {
+    unsigned shard;
+    struct endpoint endpoint;
+    /* It had then all that the primary had: on the clock of clock_now_us; 0: not known to have. */
+    uint64_t level_us;
+    bool is_chosen; /* by the policy, to be read from */
+};
+
+/* All of them, found while this epoch was adopted. */
+struct replica_list {
+    uint64_t epoch;
+    unsigned count;
+    struct replica_place places[];
 };
 
 struct router_settings {
@@ -53,6 +70,8 @@ void router_tune(struct router *router, const struct router_tuning *tuning);
 void router_adopt(struct router *router, struct snapshot *snapshot,
                   const struct endpoint *endpoints);
 const struct snapshot *router_snapshot(const struct router *router); /* null before the first */
+/* The list (mem_alloc) is consumed. Until one of the adopted epoch has come no replica is read. */
+void router_take_replicas(struct router *router, struct replica_list *list);
 void router_killed(struct router *router, const char *shard, uint64_t connection_id);
 /* The shard has lost its fence: closes what is open to it. */
 void router_expel(struct router *router, const char *shard);

@@ -10,6 +10,7 @@
 struct dual_write;
 struct subscriber;
 struct aside;
+struct replica_reads;
 
 /* The way to one shard, in one protocol. */
 struct lane {
@@ -44,6 +45,7 @@ struct router {
     struct subscriber *subscribers;             /* all clients' */
     struct blocking *blockings, *last_blocking; /* all clients' blocked commands, oldest first */
     struct aside *asides;                       /* all clients' */
+    struct replica_reads *replica_reads;        /* null: only primaries are read */
     struct script_memory *scripts;              /* null until a client uses scripts */
     struct waiters waiters;                     /* the same, by the keys they take elements from */
     struct blocking *promoted; /* whose turn has come since promotion_task was put down */

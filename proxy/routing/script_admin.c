@@ -6,6 +6,7 @@
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
 #include "lib/shard/metadata.h"
+#include "lib/shard/script.h"
 #include "proxy/routing/fanout.h"
 #include "proxy/routing/router_internal.h"
 #include "proxy/routing/scatter.h"
@@ -146,17 +147,30 @@ static void script_exists(struct router *router, struct request *request,
 
 /* --- FLUSH ----------------------------------------------------------------------------------- */
 
-static void on_unkept(void *context, const struct scatter *scatter)
+static void on_flushed(void *context, const struct scatter *scatter)
 {
     struct admin *admin = context;
-    struct router *router = admin->router;
-    struct request *request = admin->request;
     if (fails(admin, scatter, RESPONSE_ALL_SUCCEEDED)) {
         return;
     }
-    mem_free(admin);
-    script_forget_all(router);
-    fanout_all_shards(router, request, buffer_slice(&request->bytes));
+    write_status(request_answer(admin->request), "OK");
+    finish(admin);
+}
+
+/* Behind it comes what the mirrors use, or each worker's next one would fail. */
+static void on_unkept(void *context, const struct scatter *scatter)
+{
+    struct admin *admin = context;
+    if (fails(admin, scatter, RESPONSE_ALL_SUCCEEDED)) {
+        return;
+    }
+    struct buffer load;
+    buffer_init(&load, SIZE_MAX);
+    supply_write_load(&load, script_text(SCRIPT_APPLY));
+    const struct slice commands[] = {buffer_slice(&admin->request->bytes), buffer_slice(&load)};
+    script_forget_all(admin->router);
+    scatter_send(admin->router, admin->request, commands, 2, on_flushed, admin);
+    buffer_fini(&load);
 }
 
 /* What is kept goes first: else a script that is flushed would be loaded again from there. */

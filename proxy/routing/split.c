@@ -234,6 +234,7 @@ static void prepare_part(struct split *split, unsigned index, const struct comma
     part->slot = split->parts[index].slot;
     part->cut_epoch = cut_epoch(split, &split->parts[index]);
     part->has_written_keys = split->request->has_written_keys;
+    part->may_lag = split->request->may_lag;
     part->origin = split->request;
     part->protocol = split->request->protocol;
     part->arrived_us = split->request->arrived_us;

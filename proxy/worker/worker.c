@@ -195,6 +195,31 @@ void worker_adopt(struct worker *worker, struct snapshot *snapshot, struct endpo
     mailbox_post(worker->mailbox, &mail->mail);
 }
 
+struct replicas_mail {
+    struct mail mail;
+    struct replica_list *list;
+};
+
+static void deliver_replicas(struct mail *mail, void *receiver)
+{
+    struct worker *worker = receiver;
+    router_take_replicas(worker->router, ((struct replicas_mail *)mail)->list);
+    mem_free(mail);
+}
+
+static void drop_replicas(struct mail *mail)
+{
+    mem_free(((struct replicas_mail *)mail)->list);
+    mem_free(mail);
+}
+
+void worker_take_replicas(struct worker *worker, struct replica_list *list)
+{
+    struct replicas_mail *mail = mem_alloc(sizeof(*mail));
+    *mail = (struct replicas_mail){{NULL, deliver_replicas, drop_replicas}, list};
+    mailbox_post(worker->mailbox, &mail->mail);
+}
+
 struct shard_mail {
     struct mail mail;
     char shard[SHARD_NAME_MAX + 1];

@@ -67,6 +67,8 @@ void worker_free(struct worker *worker);
 /* Any thread. The snapshot's reference and the endpoints (mem_alloc) are consumed. */
 void worker_adopt(struct worker *worker, struct snapshot *snapshot, struct endpoint *endpoints);
 void worker_tune(struct worker *worker, const struct worker_tuning *tuning);
+/* What is known of the replicas now; the list (mem_alloc) is consumed. */
+void worker_take_replicas(struct worker *worker, struct replica_list *list);
 /* A given-up connection to this shard is certainly dead. */
 void worker_killed(struct worker *worker, const char *shard, uint64_t connection_id);
 /* The shard has lost its fence: its connections are closed. */

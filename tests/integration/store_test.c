@@ -167,6 +167,44 @@ static void a_restored_store_that_missed_a_migration_is_not_repaired(void **stat
     mem_free(restored);
 }
 
+/* A command on the guard of a migration. */
+static void expect_guard(unsigned shard, const char *command, const char *id, const char *reply)
+{
+    struct client *client = client_connect(cluster_shard_port(cluster, shard));
+    char *words = mem_printf("%s __sluice:fence guard:%s", command, id + 1);
+    char *got = client_ask(client, words);
+    assert_string_equal(got, reply);
+    mem_free(got);
+    mem_free(words);
+    client_close(client);
+}
+
+/* The guards of a migration that is over go when the next one begins; that there was one stays. */
+static void a_migration_whose_guards_were_pruned_is_not_forgotten(void **state)
+{
+    (void)state;
+    char *file = mem_printf("%s/oldest", cluster_folder(cluster));
+    char *restored = mem_printf("file:%s/pruned", cluster_folder(cluster));
+    mem_free(ctl("store backup %s", file));
+    char *missed = migration_open_by_ctl(cluster, "split s1 --to s3 --share 0.1 --wait");
+    mem_free(ctl("finalize %s --wait", missed));
+    expect_guard(0, "HEXISTS", missed, ":1");
+    char *next = migration_open_by_ctl(cluster, "split s1 --to s3 --share 0.1 --wait");
+    mem_free(ctl("rollback %s --wait", next));
+    for (unsigned shard = 0; shard <= 2; shard += 2) {
+        expect_guard(shard, "HEXISTS", missed, ":0");
+        expect_guard(shard, "HDEL", next, ":1");
+    }
+    mem_free(ctl("store restore %s --store %s", file, restored));
+    char *words = mem_printf("store repair --store %s", restored);
+    ctl_refused(words, "another owner than the backup says");
+    mem_free(words);
+    mem_free(next);
+    mem_free(missed);
+    mem_free(file);
+    mem_free(restored);
+}
+
 /* The last thing before a switch that leaves a trace on a shard is the guard of the copy. */
 static void a_backup_from_before_a_switch_is_not_repaired(void **state)
 {
@@ -192,6 +230,13 @@ static void a_backup_from_before_a_switch_is_not_repaired(void **state)
     char *back = mem_printf("HSET __sluice:fence guard:%s %s", id + 1, open);
     mem_free(client_ask(copy, back));
     mem_free(ctl("abort %s --wait", id));
+    /* Closed by now; then the guards are pruned. */
+    expect_guard(0, "HDEL", id, ":1");
+    expect_guard(2, "HDEL", id, ":1");
+    char *pruned = mem_printf("HSET __sluice:fence pruned %s", generation);
+    mem_free(client_ask(copy, pruned));
+    ctl_refused(words, "here a migration has ended");
+    mem_free(pruned);
     mem_free(back);
     mem_free(words);
     mem_free(own);
@@ -211,6 +256,7 @@ int main(void)
         cmocka_unit_test(an_open_migration_is_not_copied_unless_forced),
         cmocka_unit_test(a_restored_store_is_repaired_when_no_slot_has_moved_since),
         cmocka_unit_test(a_restored_store_that_missed_a_migration_is_not_repaired),
+        cmocka_unit_test(a_migration_whose_guards_were_pruned_is_not_forgotten),
         cmocka_unit_test(a_backup_from_before_a_switch_is_not_repaired),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -252,6 +252,80 @@ static void slots_move_with_tls_on_all_links(void **state)
     mem_free(address);
 }
 
+static int start_for_replicas(void **state)
+{
+    static const char *const arguments[] = {"--read-from", "prefer-replica", NULL};
+    (void)state;
+    cluster = cluster_start(
+        &(const struct cluster_options){.has_tls = true, .proxy_arguments = arguments});
+    return 0;
+}
+
+/* One that follows s1 over TLS, and announces its TLS port. */
+static struct redis_server *start_replica(void)
+{
+    char port[8], command[64];
+    const char *folder = cluster_certificates(cluster);
+    (void)snprintf(port, sizeof(port), "%u", scratch_port());
+    char *ca = mem_printf("%s/ca.crt", folder), *cert = mem_printf("%s/node.crt", folder),
+         *key = mem_printf("%s/node.key", folder);
+    const char *const words[] = {"--tls-port",
+                                 port,
+                                 "--tls-cert-file",
+                                 cert,
+                                 "--tls-key-file",
+                                 key,
+                                 "--tls-ca-cert-file",
+                                 ca,
+                                 "--tls-replication",
+                                 "yes",
+                                 NULL};
+    struct redis_server *replica = redis_server_start(words);
+    struct client *primary = client_connect(cluster_shard_port(cluster, 0));
+    expect(primary, "CONFIG SET repl-diskless-sync-delay 0", "+OK");
+    client_close(primary);
+    struct client *direct = client_connect(redis_server_port(replica));
+    (void)snprintf(command, sizeof(command), "REPLICAOF 127.0.0.1 %u",
+                   cluster_shard_address(cluster, 0));
+    expect(direct, command, "+OK");
+    client_close(direct);
+    mem_free(ca);
+    mem_free(cert);
+    mem_free(key);
+    return replica;
+}
+
+/* Of some keys, of all shards. While s1 is taken over for its new replication id there may be
+ * errors. */
+static void read_keys(struct client *client)
+{
+    char command[32];
+    for (unsigned i = 0; i < 20; i++) {
+        (void)snprintf(command, sizeof(command), "STRLEN k%u", i);
+        mem_free(client_ask(client, command));
+    }
+}
+
+static bool has_read(struct client *server)
+{
+    char *text = client_ask(server, "INFO commandstats");
+    bool has = strstr(text, "cmdstat_strlen:") != NULL;
+    mem_free(text);
+    return has;
+}
+
+static void replicas_are_read_over_tls(void **state)
+{
+    (void)state;
+    struct redis_server *replica = start_replica();
+    struct client *direct = client_connect(redis_server_port(replica));
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    WAIT_UNTIL((read_keys(client), has_read(direct)), COMMAND_MS);
+    client_close(client);
+    client_close(direct);
+    redis_server_stop(replica);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -264,6 +338,7 @@ int main(void)
         TEST(certificates_are_reloaded_while_clients_stay),
         TEST(a_shard_is_not_believed_without_its_authority),
         TEST(slots_move_with_tls_on_all_links),
+        cmocka_unit_test_setup_teardown(replicas_are_read_over_tls, start_for_replicas, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

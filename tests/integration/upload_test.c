@@ -107,9 +107,9 @@ static void send_value(struct sender *sender, size_t from, size_t to)
 }
 
 /* "SET a @" and more words: in the place of @ the header of an argument of `size` bytes. Ends
- * there.
- */
-static void send_begin(struct sender *sender, const char *words, size_t size)
+ * there. What stands before it goes with it at once. */
+static void send_begin_behind(struct sender *sender, const char *before, const char *words,
+                              size_t size)
 {
     struct buffer bytes;
     const char *at = strchr(words, '@');
@@ -118,7 +118,7 @@ static void send_begin(struct sender *sender, const char *words, size_t size)
         argc += *p == ' ' ? 1 : 0;
     }
     buffer_init(&bytes, SIZE_MAX);
-    buffer_printf(&bytes, "*%zu\r\n", argc);
+    buffer_printf(&bytes, "%s*%zu\r\n", before, argc);
     for (const char *word = words; word < at;) {
         size_t length = strcspn(word, " ");
         buffer_printf(&bytes, "$%zu\r\n%.*s\r\n", length, (int)length, word);
@@ -127,6 +127,11 @@ static void send_begin(struct sender *sender, const char *words, size_t size)
     buffer_printf(&bytes, "$%zu\r\n", size);
     assert_true(raw_send(sender->fd, buffer_slice(&bytes)));
     buffer_fini(&bytes);
+}
+
+static void send_begin(struct sender *sender, const char *words, size_t size)
+{
+    send_begin_behind(sender, "", words, size);
 }
 
 /* What comes behind the value: the words behind the @. */
@@ -349,8 +354,10 @@ static void its_reply_stands_in_its_place(void **state)
         sender_open(&sender);
         send_text(&sender, protocol == 3 ? "HELLO 3\r\n" : "PING\r\n");
         expect_reply(&sender, protocol == 3 ? "%" : "+PONG");
-        send_text(&sender, "SET p 1\r\nINCR p\r\nDEL q\r\nAPPEND q x\r\n");
-        send_large(&sender, "APPEND q @", LARGE_BYTES);
+        send_begin_behind(&sender, "SET p 1\r\nINCR p\r\nDEL q\r\nAPPEND q x\r\n", "APPEND q @",
+                          LARGE_BYTES);
+        send_value(&sender, 0, LARGE_BYTES);
+        send_end(&sender, "APPEND q @");
         send_text(&sender, "STRLEN q\r\nINCR p\r\n");
         send_large(&sender, "SET q @ GET", LARGE_BYTES);
         send_large(&sender, "SET q @", LARGE_BYTES);

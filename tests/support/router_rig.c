@@ -242,7 +242,8 @@ static void set_up_router(struct router_rig *rig)
                    .store_timeout_us = options->store_timeout_ms * 1000,
                    .mirror_timeout_us = milliseconds_or(options->mirror_timeout_ms, 2000),
                    .queue_max = options->queue_max > 0 ? options->queue_max : UINT64_MAX,
-                   .ack = ACK_BOTH},
+                   .ack = ACK_BOTH,
+                   .replica_lag_max_us = options->replica_lag_max_ms * 1000},
     };
     struct router_events events = {on_fenced, on_unfenced, on_given_up, on_drained, rig};
     rig->router = router_new(&settings, &events);

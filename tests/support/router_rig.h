@@ -23,6 +23,7 @@ struct rig_options {
     uint64_t timeout_ms, wait_ms;                 /* of a shard; for a shard. 0: 5 s, 2 s */
     uint64_t mirror_timeout_ms, store_timeout_ms; /* 0: 2 s, 0 */
     uint64_t queue_max;                           /* requests under way to a shard; 0: no limit */
+    uint64_t replica_lag_max_ms;                  /* 0: no replica is read */
     struct client_limits limits;                  /* bulk_max 0: 512 MB, request_max 0: 256 MB */
     struct migration_options migration;           /* all zero: the defaults */
 };

@@ -241,6 +241,34 @@ static void a_password_is_known_and_no_other(void **state)
     acl_unref(acl);
 }
 
+static void each_of_many_users_is_found(void **state)
+{
+    struct buffer text;
+    struct error err;
+    (void)state;
+    buffer_init(&text, SIZE_MAX);
+    for (unsigned i = 0; i < 1000; i++) {
+        buffer_printf(&text, "user u%u on nopass ~%u:*\n", i * 7 % 1000, i);
+    }
+    struct acl *acl = acl_parse(buffer_slice(&text), command_table_builtin(), NULL, &err);
+    assert_non_null(acl);
+    assert_int_equal(acl_count(acl), 1001);
+    for (unsigned i = 0; i < 1001; i++) {
+        const struct acl_user *user = acl_at(acl, i);
+        assert_ptr_equal(acl_find(acl, slice_of(acl_user_name(user))), user);
+    }
+    assert_null(acl_find(acl, SLICE("")));
+    assert_null(acl_find(acl, SLICE("u1000")));
+    assert_null(acl_find(acl, SLICE("u1\0")));
+    assert_null(acl_find(acl, SLICE("a")));
+    assert_null(acl_find(acl, SLICE("v")));
+    acl_unref(acl);
+    buffer_printf(&text, "# again\nuser u500 off");
+    assert_null(acl_parse(buffer_slice(&text), command_table_builtin(), NULL, &err));
+    assert_string_equal(err.text, "line 1002: user \"u500\" is named twice");
+    buffer_fini(&text);
+}
+
 static void users_are_equal_when_their_rules_are(void **state)
 {
     (void)state;
@@ -301,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_denial_counts_for_its_own_command_alone),
         cmocka_unit_test(a_denied_command_need_not_be_known),
         cmocka_unit_test(a_password_is_known_and_no_other),
+        cmocka_unit_test(each_of_many_users_is_found),
         cmocka_unit_test(users_are_equal_when_their_rules_are),
         cmocka_unit_test(patterns_match_as_those_of_redis),
         cmocka_unit_test(many_stars_take_no_time),

@@ -258,7 +258,7 @@ static void nothing_is_sent_before_hello_was_answered(void **state)
     assert_true(slice_starts_with(buffer_slice(&player.heard),
                                   SLICE("*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nEXEC\r\n")));
     assert_int_equal(told.ready, 0);
-    say(&player, "+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     assert_true(backend_has_multi(backend));
     end_play(&player);
@@ -271,7 +271,7 @@ static void a_shard_that_refuses_multi_is_used_and_known_for_it(void **state)
     play(&player);
     say(&player, "+OK\r\n:77\r\n+OK\r\n"); /* early, but in order */
     TURN_UNTIL(buffer_length(&player.heard) > 1000 || hears(&player, SLICE("never")));
-    say(&player, "-NOPERM no MULTI\r\n-ERR EXEC without MULTI\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "-NOPERM no MULTI\r\n-ERR EXEC without MULTI\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     assert_false(backend_has_multi(backend));
     end_play(&player);
@@ -283,7 +283,7 @@ static void replies_that_nobody_asked_for_end_the_connection(void **state)
     (void)state;
     struct shard_player player;
     play(&player);
-    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     say(&player, "+HELLO\r\n");
     TURN_UNTIL(told.down == 1);
@@ -304,7 +304,7 @@ static void in_resp3_it_greets_with_hello_3(void **state)
     play_resp3(&player);
     say(&player, "+OK\r\n:77\r\n%1\r\n$5\r\nproto\r\n:3\r\n");
     expect_heard(&player, "*9\r\n$4\r\nEVAL\r\n", "$2\r\n77\r\n");
-    say(&player, "+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     assert_int_equal(backend_connection_id(backend), 77);
     end_play(&player);
@@ -335,7 +335,7 @@ static void a_push_between_replies_is_dropped(void **state)
                                 ">1\r\n=5\r\ntxt:a\r\n";
     struct shard_player player;
     play_resp3(&player);
-    say(&player, ">1\r\n+early\r\n+OK\r\n:77\r\n%0\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, ">1\r\n+early\r\n+OK\r\n:77\r\n%0\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     for (unsigned i = 0; i < 3; i++) {
         ask(i, SLICE("*1\r\n$4\r\nPING\r\n"));
@@ -364,7 +364,7 @@ static void only_what_was_not_sent_may_be_sent_again(void **state)
     char *huge = mem_alloc(huge_size);
     memset(huge, 'x', huge_size);
     play(&player);
-    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     ask(0, SLICE("*1\r\n$4\r\nPING\r\n"));
     ask(1, SLICE("*1\r\n$4\r\nPONG\r\n"));
@@ -401,7 +401,7 @@ static void an_idle_connection_is_not_given_up(void **state)
     (void)state;
     struct shard_player player;
     play(&player);
-    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n$1\r\nb\r\n");
+    say(&player, "+OK\r\n:77\r\n+OK\r\n+OK\r\n*0\r\n$1\r\na\r\n");
     TURN_UNTIL(told.ready == 1);
     end_play(&player);
     TURN_UNTIL(told.down > 0);

@@ -437,6 +437,17 @@ static void a_flush_of_the_copys_scripts_costs_one_mirror(void **state)
     expect_mirrored(key);
 }
 
+static void a_flush_of_scripts_through_sluice_costs_no_mirror(void **state)
+{
+    (void)state;
+    const char *key = rig_key(&rig, 0, 0);
+    rig_send(&rig, fd, "SCRIPT FLUSH");
+    rig_expect(&rig, fd, "+OK\r\n");
+    rig_send(&rig, fd, "SET %s 1", key);
+    rig_expect(&rig, fd, "+OK\r\n");
+    expect_mirrored(key);
+}
+
 static void a_stale_guard_refuses_the_mirror_not_the_client(void **state)
 {
     (void)state;
@@ -493,7 +504,7 @@ static void without_memory_what_may_free_some_runs_marked(void **state)
         buffer_init(&command, SIZE_MAX);
         write_kind(&command, &full[i], tag);
         if (i == 1) {
-            expect(rig.direct[0], "SCRIPT FLUSH", "+OK"); /* marked_write must be loaded again */
+            expect(rig.direct[0], "SCRIPT FLUSH", "+OK"); /* marked_write brings its text */
         }
         expect_reply_of_oracle(buffer_slice(&command));
         buffer_fini(&command);
@@ -503,6 +514,28 @@ static void without_memory_what_may_free_some_runs_marked(void **state)
             mem_free(written);
         }
     }
+}
+
+/* For a second what needs no memory goes by marked_write: if somebody flushes the scripts meanwhile
+ * it runs all the same, before what its client has sent behind it. */
+static void a_flush_of_scripts_lets_no_write_be_overtaken(void **state)
+{
+    (void)state;
+    const char *key = rig_key(&rig, 0, 0);
+    rig_send(&rig, fd, "SET %s old", key);
+    rig_expect(&rig, fd, "+OK\r\n");
+    expect(rig.direct[0], "CONFIG SET maxmemory 1", "+OK");
+    rig_send(&rig, fd, "DEL %s", rig_key(&rig, 0, 1));
+    rig_expect(&rig, fd, ":0\r\n");
+    expect(rig.direct[0], "CONFIG SET maxmemory 0", "+OK");
+    expect(rig.direct[0], "SCRIPT FLUSH", "+OK");
+    char *both = mem_printf("DEL %s\r\nSET %s new\r\n", key, key);
+    rig_write(&rig, fd, slice_of(both));
+    rig_expect(&rig, fd, ":1\r\n");
+    rig_expect(&rig, fd, "+OK\r\n");
+    rig_send(&rig, fd, "GET %s", key);
+    rig_expect(&rig, fd, "$3\r\nnew\r\n");
+    mem_free(both);
 }
 
 // field lesson: the server refused half of a step
@@ -568,8 +601,10 @@ int main(void)
         RIG_IN_BOTH(without_a_copy_the_client_is_answered_and_the_mark_stays, start, stop),
         RIG_IN_BOTH(a_slow_copy_is_waited_for_once, start_hasty, stop),
         RIG_IN_BOTH(a_flush_of_the_copys_scripts_costs_one_mirror, start, stop),
+        RIG_IN_BOTH(a_flush_of_scripts_through_sluice_costs_no_mirror, start, stop),
         RIG_IN_BOTH(a_stale_guard_refuses_the_mirror_not_the_client, start, stop),
         RIG_IN_BOTH(without_memory_what_may_free_some_runs_marked, start, stop),
+        RIG_IN_BOTH(a_flush_of_scripts_lets_no_write_be_overtaken, start, stop),
         RIG_IN_BOTH(without_memory_other_writes_get_the_error_of_redis_and_no_mark, start, stop),
         RIG_IN_BOTH(without_memory_a_script_is_refused_for_memory, start, stop),
         RIG_IN_BOTH(a_unit_whose_answer_is_lost_is_unknown, start_hasty, stop),

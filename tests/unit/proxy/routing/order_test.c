@@ -24,7 +24,7 @@ static unsigned nfillers;
 static int start(void **state)
 {
     nfillers = 0;
-    router_rig_start(&rig, &(struct rig_options){.shards = 2,
+    router_rig_start(&rig, &(struct rig_options){.shards = 3,
                                                  .protocol = rig_protocol_of(state),
                                                  .timeout_ms = 600000,
                                                  .wait_ms = 60000,
@@ -53,9 +53,14 @@ static void turn_a_while(void)
     }
 }
 
-static uint64_t written(void)
+static uint64_t written(unsigned shard)
 {
-    return counter_read(&rig.counters.shards[0].bytes_out);
+    return counter_read(&rig.counters.shards[shard].bytes_out);
+}
+
+static uint64_t requests(unsigned shard)
+{
+    return counter_read(&rig.counters.shards[shard].requests);
 }
 
 static void send_filler(const char *key)
@@ -74,33 +79,35 @@ static void send_filler(const char *key)
     mem_free(value);
 }
 
-/* The first shard stands still, and what others have sent it fills the sockets. Returns how many
- * bytes it would have been sent if it took them. */
-static uint64_t block_shard(void)
+/* It stands still, and what others have sent it fills the sockets. Returns how many bytes it would
+ * have been sent if it took them. */
+static uint64_t block_shard(unsigned shard)
 {
-    uint64_t wanted = written();
-    process_signal(redis_server_process(rig.servers[0]), SIGSTOP);
+    uint64_t wanted = written(shard);
+    process_signal(redis_server_process(rig.servers[shard]), SIGSTOP);
     do {
-        uint64_t before = counter_read(&rig.counters.shards[0].requests);
-        send_filler(rig_key(&rig, 0, 1));
-        RIG_UNTIL(&rig, counter_read(&rig.counters.shards[0].requests) > before, PATIENCE_MS);
+        uint64_t before = requests(shard);
+        send_filler(rig_key(&rig, shard, 1));
+        RIG_UNTIL(&rig, requests(shard) > before, PATIENCE_MS);
         wanted += FILL;
         turn_a_while();
-    } while (written() >= wanted);
+    } while (written(shard) >= wanted);
     return wanted;
 }
 
 /* The connections are lost, as by a barrier's CLIENT KILL; then there are new ones. */
-static void lose_shard(void)
+static void lose_shard(unsigned shard)
 {
+    char name[8];
     int fd = rig_connect(&rig);
     bool is_back = false;
-    router_expel(rig.router, "s1");
-    process_signal(redis_server_process(rig.servers[0]), SIGCONT);
+    (void)snprintf(name, sizeof(name), "s%u", shard + 1);
+    router_expel(rig.router, name);
+    process_signal(redis_server_process(rig.servers[shard]), SIGCONT);
     for (uint64_t end_us = deadline_after_ms(PATIENCE_MS); !is_back;) {
         size_t length;
         assert_false(deadline_is_over(end_us));
-        rig_send(&rig, fd, "DBSIZE"); /* asks both shards */
+        rig_send(&rig, fd, "DBSIZE"); /* asks all shards */
         char *reply = rig_reply(&rig, fd, &length);
         is_back = reply[0] == ':';
         mem_free(reply);
@@ -131,13 +138,13 @@ static int send_unwritten(const char *first, const char *key)
     rig_begin_dual_write(&rig, 0, 1);
     rig_send(&rig, fd, "SET %s 0", key);
     rig_expect(&rig, fd, "+OK\r\n");
-    uint64_t wanted = block_shard();
-    uint64_t before = counter_read(&rig.counters.shards[0].requests);
+    uint64_t wanted = block_shard(0);
+    uint64_t before = requests(0);
     rig_send(&rig, fd, "%s %s", first, key);
-    RIG_UNTIL(&rig, counter_read(&rig.counters.shards[0].requests) > before, PATIENCE_MS);
+    RIG_UNTIL(&rig, requests(0) > before, PATIENCE_MS);
     adopt_phase(PHASE_HOLD);
     turn_a_while();
-    assert_true(written() < wanted);
+    assert_true(written(0) < wanted);
     return fd;
 }
 
@@ -149,7 +156,7 @@ static void stays_before_the_held(const char *first)
     int fd = send_unwritten(first, key);
     rig_send(&rig, fd, "APPEND %s 2", key);
     RIG_UNTIL(&rig, counter_read(&rig.counters.held_now) == 1, PATIENCE_MS);
-    lose_shard();
+    lose_shard(0);
     rig_enter_phase(&rig, PHASE_DUAL_WRITE);
     rig_expect(&rig, fd, "-UNAVAILABLE its slot was moved before it was sent; not executed");
     rig_expect(&rig, fd, ":2\r\n");
@@ -178,7 +185,7 @@ static void a_part_that_is_not_sent_does_not_run_behind_a_held_write(void **stat
     mem_free(first);
     rig_send(&rig, fd, "APPEND %s 2", key);
     RIG_UNTIL(&rig, counter_read(&rig.counters.held_now) == 1, PATIENCE_MS);
-    lose_shard();
+    lose_shard(0);
     rig_enter_phase(&rig, PHASE_DUAL_WRITE);
     rig_expect(&rig, fd, "-UNKNOWN"); /* of the other key */
     rig_expect(&rig, fd, ":2\r\n");
@@ -196,7 +203,7 @@ static void nor_behind_one_that_the_new_owner_has_executed(void **state)
     RIG_UNTIL(&rig, counter_read(&rig.counters.held_now) == 1, PATIENCE_MS);
     adopt_phase(PHASE_SWITCHED);
     RIG_UNTIL(&rig, client_gets(rig.direct[1], get, "02"), PATIENCE_MS);
-    lose_shard();
+    lose_shard(0);
     rig_expect(&rig, fd, "-UNAVAILABLE its slot was moved before it was sent; not executed");
     rig_expect(&rig, fd, ":2\r\n");
     expect_get(fd, key, "$2\r\n02\r\n");
@@ -209,13 +216,42 @@ static void what_nothing_follows_is_sent_after_the_hold(void **state)
     (void)state;
     const char *key = rig_key(&rig, 0, 0);
     int fd = send_unwritten("INCR", key);
-    lose_shard();
+    lose_shard(0);
     RIG_UNTIL(&rig, counter_read(&rig.counters.held_now) > 0, PATIENCE_MS);
     rig_send(&rig, fd, "APPEND %s 2", key);
     rig_enter_phase(&rig, PHASE_DUAL_WRITE);
     rig_expect(&rig, fd, ":1\r\n");
     rig_expect(&rig, fd, ":2\r\n");
     expect_get(fd, key, "$2\r\n12\r\n");
+    (void)close(fd);
+}
+
+/* --- a removed shard ---------------------------------------------------------------------------
+ */
+
+/* The first goes, and the others move up. */
+static void what_was_for_a_shard_does_not_go_to_the_one_in_its_place(void **state)
+{
+    (void)state;
+    int fd = rig_connect(&rig);
+    struct topology *next = rig_next(&rig);
+    for (unsigned slot = 0; slot < RIG_SLOTS; slot++) {
+        next->owner[slot] = next->owner[slot] == 0 ? 2 : next->owner[slot];
+    }
+    next->owner_epoch = next->epoch;
+    (void)rig_adopt(&rig, next);
+    expect(rig.direct[2], "SET old 1", "+OK");
+    uint64_t wanted = block_shard(1);
+    rig_send(&rig, fd, "FLUSHALL");
+    RIG_UNTIL(&rig, client_gets(rig.direct[2], "EXISTS old", ":0"), PATIENCE_MS);
+    expect(rig.direct[2], "SET new 1", "+OK");
+    assert_true(written(1) < wanted);
+    next = rig_next(&rig);
+    topology_remove_shard(next, 0);
+    (void)rig_adopt(&rig, next);
+    lose_shard(1);
+    rig_expect(&rig, fd, "-UNKNOWN ");
+    expect(rig.direct[2], "GET new", "1");
     (void)close(fd);
 }
 
@@ -227,6 +263,7 @@ int main(void)
         RIG_IN_BOTH(a_part_that_is_not_sent_does_not_run_behind_a_held_write, start, stop),
         RIG_IN_BOTH(nor_behind_one_that_the_new_owner_has_executed, start, stop),
         RIG_IN_BOTH(what_nothing_follows_is_sent_after_the_hold, start, stop),
+        RIG_IN_BOTH(what_was_for_a_shard_does_not_go_to_the_one_in_its_place, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

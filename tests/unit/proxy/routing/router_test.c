@@ -378,6 +378,50 @@ static void what_waits_for_a_removed_shard_is_answered(void **state)
     (void)close(fd);
 }
 
+/* From now on a slow machine makes no difference. */
+static void be_patient(void)
+{
+    const struct router_tuning patient = {.shard_timeout_us = PATIENCE_MS * 1000,
+                                          .connect_timeout_us = PATIENCE_MS * 1000,
+                                          .wait_max_us = PATIENCE_MS * 1000,
+                                          .mirror_timeout_us = PATIENCE_MS * 1000,
+                                          .queue_max = UINT64_MAX};
+    router_tune(rig.router, &patient);
+}
+
+/* The first shard goes, and the others move up. */
+static void what_waits_for_a_shard_goes_to_that_shard_when_another_is_removed(void **state)
+{
+    (void)state;
+    int fd = rig_connect(&rig);
+    struct topology *next = rig_next(&rig);
+    for (unsigned slot = 0; slot < RIG_SLOTS; slot++) {
+        next->owner[slot] = next->owner[slot] == 0 ? 2 : next->owner[slot];
+    }
+    next->owner_epoch = next->epoch;
+    (void)rig_adopt(&rig, next);
+    for (unsigned i = 0; i < 3; i++) {
+        expect(rig.direct[i], "SET old 1", "+OK");
+    }
+    make_shard_wait(fd, 1);
+    be_patient();
+    rig_send(&rig, fd, "FLUSHALL");
+    for (unsigned i = 0; i < 3; i += 2) {
+        RIG_UNTIL(&rig, client_gets(rig.direct[i], "EXISTS old", ":0"), PATIENCE_MS);
+        expect(rig.direct[i], "PING", "+PONG"); /* so its answer is on its way ... */
+    }
+    turn_a_while(); /* ... and here */
+    expect(rig.direct[2], "SET new 1", "+OK");
+    next = rig_next(&rig);
+    topology_remove_shard(next, 0);
+    (void)rig_adopt(&rig, next);
+    signal_shard(1, SIGCONT);
+    rig_expect(&rig, fd, "+OK\r\n");
+    expect(rig.direct[1], "EXISTS old", ":0");
+    expect(rig.direct[2], "GET new", "1");
+    (void)close(fd);
+}
+
 static void a_dead_shard_is_told_and_its_unsent_requests_are_not_unknown(void **state)
 {
     (void)state;
@@ -422,6 +466,8 @@ int main(void)
         RIG_IN_BOTH(keys_that_waited_together_are_parted_by_the_new_topology, start_hasty, stop),
         RIG_IN_BOTH(keys_that_waited_together_are_marked_when_a_migration_began, start_hasty, stop),
         RIG_IN_BOTH(what_waits_for_a_removed_shard_is_answered, start_three, stop),
+        RIG_IN_BOTH(what_waits_for_a_shard_goes_to_that_shard_when_another_is_removed, start_three,
+                    stop),
         RIG_IN_BOTH(a_dead_shard_is_told_and_its_unsent_requests_are_not_unknown, start, stop),
         RIG_IN_BOTH(waiting_ends_after_wait_max, start_hasty, stop),
     };

@@ -149,6 +149,32 @@ static uint64_t plan_migration(void)
     return rig_adopt(&rig, next);
 }
 
+/* Not even its connection is opened: on it, it could overtake them. */
+static void it_waits_until_what_came_before_it_is_answered(void **state)
+{
+    (void)state;
+    char *key = mem_strdup(rig_key(&rig, 0, 0));
+    int fd = rig_connect(&rig);
+    rig_send(&rig, fd, "APPEND %s a", key);
+    rig_expect(&rig, fd, ":1\r\n");
+    uint64_t connects = counter_read(&rig.counters.shards[0].connects);
+    signal_shard(0, SIGSTOP);
+    rig_send(&rig, fd, "APPEND %s b", key);
+    send_header(fd, key);
+    rig_write(&rig, fd, (struct slice){value, 1000});
+    turn_a_while();
+    assert_int_equal(counter_read(&rig.counters.shards[0].connects), connects);
+    signal_shard(0, SIGCONT);
+    rig_write(&rig, fd, (struct slice){value, VALUE_BYTES - 1000});
+    rig_write(&rig, fd, SLICE("\r\n"));
+    rig_expect(&rig, fd, ":2\r\n");
+    rig_expect(&rig, fd, "+OK\r\n");
+    assert_int_equal(counter_read(&rig.counters.shards[0].connects), connects + 1);
+    expect_direct(0, "STRLEN", key, ":2097152");
+    mem_free(key);
+    (void)close(fd);
+}
+
 /* --- the topology changes ----------------------------------------------------------------------
  */
 
@@ -327,6 +353,7 @@ static void a_client_that_is_cut_off_in_its_reply_takes_its_other_connection_wit
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        RIG_IN_BOTH(it_waits_until_what_came_before_it_is_answered, start, stop),
         RIG_IN_BOTH(a_change_that_leaves_the_slot_where_it_is_does_not_wait_for_it, start, stop),
         RIG_IN_BOTH(a_whole_one_is_waited_for, start, stop),
         RIG_IN_BOTH(one_that_ends_soon_is_waited_for_when_dual_writes_begin, start_patient, stop),
