@@ -258,7 +258,10 @@ static void on_ended(struct asking *asking, CURL *easy, CURLcode code)
         take_answer(asking, endpoint, status, json_loadb(text.data, text.len, 0, NULL));
     } else {
         asking->may_be_done = asking->may_be_done || !is_before_sending(code);
-        note_failure(asking, endpoint, libcurl()->easy_strerror(code));
+        note_failure(asking, endpoint,
+                     code == CURLE_COULDNT_CONNECT ? "could not connect: is etcd running there? "
+                                                     "--store names it"
+                                                   : libcurl()->easy_strerror(code));
     }
     end_call(asking, call);
 }

@@ -71,7 +71,7 @@ static inline uint64_t router_now_us(const struct router *router)
 /* router.c */
 void router_answer_unavailable(struct router *router, struct request *request, const char *why);
 void router_answer_unknown(struct router *router, struct request *request);
-/* It was handed over, and not a byte of it was sent. */
+/* It was handed over, and not a byte of it was sent; or it only reads. */
 void router_redispatch(struct router *router, struct request *request);
 /* Those that have to wait again go behind in the same order. */
 void router_redispatch_all(struct router *router, struct request_queue *queue);
