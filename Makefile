@@ -16,8 +16,9 @@ FLAVOUR    ?= release
 B          := build/$(FLAVOUR)
 
 # --- dependencies -----------------------------------------------------------
-PACKAGES := openssl hiredis libxxhash jansson inih libcurl
-DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
+PACKAGES := openssl hiredis libxxhash jansson inih
+# libcurl is loaded when it is needed: lib/store/curl_library.h.
+DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) libcurl)
 DEP_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
 ifneq ($(.SHELLSTATUS),0)
   $(error missing libraries: run scripts/install-deps)
@@ -188,7 +189,10 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(SYSCONFDIR)/$(NAME)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 $(wildcard config/*.conf) $(DESTDIR)$(SYSCONFDIR)/$(NAME)
+	for sample in $(notdir $(wildcard config/*.conf config/*.acl)); do \
+	  install -m 644 config/$$sample $(DESTDIR)$(SYSCONFDIR)/$(NAME)/$$sample.sample || exit 1; done
+	for file in $(notdir $(wildcard config/*.conf)); do scripts/install-once config/$$file \
+	  $(DESTDIR)$(SYSCONFDIR)/$(NAME)/$$file $(NAME) || exit 1; done
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 644 config/systemd/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
 	for unit in $(notdir $(wildcard config/systemd/*.service)); do \

@@ -94,8 +94,9 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN); /* a shard that closes is an error to tell of */
     log_init("sluicectl", LOG_ERROR);
     script_init();
-    bool is_understood =
-        arguments_parse(&arguments, argc, argv, &err) && shard_credentials_init(NULL, &err);
+    bool is_understood = arguments_parse(&arguments, argc, argv, &err) &&
+                         shard_credentials_init(NULL, &err) &&
+                         sentinel_credentials_init(NULL, &err);
     if (is_understood && arguments.action == OPTIONS_HELP) {
         help_print(&arguments, stdout);
         result = COMMAND_DONE;

@@ -1,5 +1,4 @@
 /* sluice-migrator: carries out the migrations that it finds in the store. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -7,6 +6,7 @@
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "lib/base/options.h"
+#include "lib/base/signals.h"
 #include "lib/shard/credentials.h"
 #include "lib/shard/script.h"
 #include "migrator/engine/steps.h"
@@ -34,18 +34,6 @@ static int list_fail_points(void)
 #endif
 }
 
-/* Blocked before any thread starts: the main loop reads them from a descriptor. */
-static void block_signals(void)
-{
-    sigset_t signals;
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)sigaddset(&signals, SIGINT);
-    (void)sigaddset(&signals, SIGHUP);
-    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-}
-
 static void name_itself(struct migrator_settings *settings)
 {
     if (settings->id == NULL) {
@@ -58,7 +46,7 @@ static void name_itself(struct migrator_settings *settings)
 static int run(struct migrator_settings *settings)
 {
     struct error err;
-    block_signals();
+    signals_block();
     script_init();
     name_itself(settings);
     return daemon_run(settings, migrator_reload, &err) ? EXIT_SUCCESS
@@ -93,7 +81,8 @@ static int act(struct migrator_settings *settings, enum options_action action)
         return complain(&err, EXIT_USAGE);
     }
     log_init("sluice-migrator", log_level_named(settings->log_level));
-    if (!shard_credentials_init(&settings->shard_login, &err)) {
+    if (!shard_credentials_init(&settings->shard_login, &err) ||
+        !sentinel_credentials_init(&settings->sentinel_login, &err)) {
         return complain(&err, EXIT_FAILURE);
     }
     return action == OPTIONS_RUN ? run(settings) : check(settings);

@@ -22,6 +22,7 @@ static const struct option_spec specs[] = {
     {"log-level", OPTION_WORD, FIELD(log_level), "info", 0, 0, OPTION_RELOADABLE,
      "the least that is logged", LOG_LEVEL_WORDS},
     SHARD_LOGIN_OPTIONS(FIELD(shard_login))
+    SENTINEL_LOGIN_OPTIONS(FIELD(sentinel_login))
     {"shard-timeout", OPTION_DURATION, FIELD(shard_timeout_ms), "10s", 100, HOUR_MS, OPTION_RELOADABLE,
      "a shard that does not answer for so long is unreachable", NULL},
     {"purge-patience", OPTION_DURATION, FIELD(purge_patience_ms), "60s", 0, HOUR_MS, OPTION_RELOADABLE,

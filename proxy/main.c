@@ -1,8 +1,8 @@
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/base/log.h"
+#include "lib/base/signals.h"
 #include "lib/shard/credentials.h"
 #include "lib/shard/script.h"
 #include "proxy/config/config.h"
@@ -29,18 +29,6 @@ static int serve(struct proxy_config *config)
     return EXIT_SUCCESS;
 }
 
-/* Every thread inherits the mask: signals are read from a descriptor by the control thread. */
-static void block_signals(void)
-{
-    sigset_t signals;
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)sigaddset(&signals, SIGINT);
-    (void)sigaddset(&signals, SIGHUP);
-    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-}
-
 static int act(enum options_action action, struct proxy_config *config)
 {
     struct error err;
@@ -59,7 +47,8 @@ static int act(enum options_action action, struct proxy_config *config)
         return fail(&err, EXIT_USAGE);
     }
     log_init("sluice-proxy", log_level_named(config->log_level));
-    if (!shard_credentials_init(&config->shard_login, &err)) {
+    if (!shard_credentials_init(&config->shard_login, &err) ||
+        !sentinel_credentials_init(&config->sentinel_login, &err)) {
         return fail(&err, EXIT_FAILURE);
     }
     if (action == OPTIONS_RUN) {
@@ -77,7 +66,7 @@ int main(int argc, char **argv)
     struct proxy_config config = {.argc = argc, .argv = argv};
     enum options_action action;
     struct error err;
-    block_signals();
+    signals_block();
     bool is_loaded = options_load(&proxy_options, &config, argc, argv, &action, &err);
     int code = is_loaded ? act(action, &config) : fail(&err, EXIT_USAGE);
     options_free(&proxy_options, &config);

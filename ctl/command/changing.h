@@ -7,8 +7,6 @@
 #include "ctl/command/command.h"
 #include "ctl/command/waiting.h"
 
-struct changing;
-
 /* Changes the migration in the next topology. It is called again when another change came first,
  * so it looks at the phase itself. False with a message. */
 typedef bool changing_fn(struct topology *next, struct migration *migration,

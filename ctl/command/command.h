@@ -54,6 +54,7 @@ extern const unsigned global_option_count;
 
 #define COMMAND_OPTIONS(array) \
     .options = (array), .noptions = (unsigned)(sizeof(array) / sizeof((array)[0]))
+
 #define ARGUMENTS_ANY 65535u
 
 /* Words for people, or nothing when --json is given. */

@@ -1,6 +1,7 @@
 #include "ctl/command/migration_view.h"
 
-bool migration_has_way_back(const struct migration *migration)
+/* The way back is open: the copy is verified, and a rollback would lose nothing. */
+static bool has_way_back(const struct migration *migration)
 {
     switch (migration->phase) {
     case PHASE_PLANNED:
@@ -48,7 +49,8 @@ const char *migration_advice(const struct migration *migration)
     return "";
 }
 
-json_t *migration_options_view(const struct migration_options *options)
+/* Its options by their names on the command line. Owned by the caller. */
+static json_t *options_view(const struct migration_options *options)
 {
     json_t *view = json_object();
     set_flag(view, "manual-switch", options->manual_switch);
@@ -107,10 +109,10 @@ json_t *migration_view(const struct topology *topology, const struct migration *
     set_text(view, "copy", shards[migration_copy(migration)].name);
     set_flag(view, "paused", migration->is_paused);
     set_text(view, "request", migration_request_name(migration->request));
-    set_flag(view, "way_back", migration_has_way_back(migration));
+    set_flag(view, "way_back", has_way_back(migration));
     set_text(view, "advice", migration_advice(migration));
     add_epochs(view, migration);
-    set_member(view, "options", migration_options_view(&migration->options));
+    set_member(view, "options", options_view(&migration->options));
     const json_t *progress = view_member(history, "progress");
     if (progress != NULL) {
         set_member(view, "progress", json_deep_copy(progress));

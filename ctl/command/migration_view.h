@@ -8,11 +8,6 @@
  * last_error}. `history` is its object in the journal's history, or null. Owned by the caller. */
 json_t *migration_view(const struct topology *topology, const struct migration *migration,
                        const json_t *history);
-/* Its options by their names on the command line. Owned by the caller. */
-json_t *migration_options_view(const struct migration_options *options);
-
-/* The way back is open: the copy is verified, and a rollback would lose nothing. */
-bool migration_has_way_back(const struct migration *migration);
 
 /* In words: what happens in its phase, and what the operator may do. */
 const char *migration_advice(const struct migration *migration);

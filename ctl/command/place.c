@@ -53,8 +53,11 @@ bool place_parse(const char *text, struct topology_shard *shard, struct error *e
     }
     memcpy(shard->name, text, length);
     const char *place = equals + 1;
-    if (strncmp(place, SENTINEL_SCHEME, strlen(SENTINEL_SCHEME)) == 0) {
-        return parse_sentinels(place + strlen(SENTINEL_SCHEME), shard, err);
+    bool is_tls = strncmp(place, "tls:" SENTINEL_SCHEME, strlen("tls:" SENTINEL_SCHEME)) == 0;
+    const char *scheme = is_tls ? place + strlen("tls:") : place;
+    if (strncmp(scheme, SENTINEL_SCHEME, strlen(SENTINEL_SCHEME)) == 0) {
+        shard->is_tls = is_tls; /* whom they name; each of them says it for itself */
+        return parse_sentinels(scheme + strlen(SENTINEL_SCHEME), shard, err);
     }
     return place_parse_server(place, shard, err);
 }

@@ -1,5 +1,5 @@
 /* "NAME=HOST:PORT" or "NAME=sentinel://MASTER@HOST:PORT,...": a shard as the command line names it.
- * Pure. */
+ * `tls:` stands before whatever speaks TLS: the shard, or one of its Sentinels. Pure. */
 #ifndef CTL_COMMAND_PLACE_H
 #define CTL_COMMAND_PLACE_H
 

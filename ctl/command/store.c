@@ -1,5 +1,7 @@
 /* sluicectl store copy|backup|restore|repair. */
 #include "ctl/command/all.h"
+#include "ctl/command/place.h"
+#include "lib/base/memory.h"
 #include "lib/cluster/backup.h"
 #include "lib/cluster/repair.h"
 
@@ -105,30 +107,57 @@ const struct command command_store_restore = {
     .run = store_restore_run,
 };
 
+static void tell_repair(struct command_run *run, const struct repair *repair)
+{
+    set_number(run->result, "from", repair->from);
+    set_number(run->result, "to", repair->to);
+    if (repair->from == repair->to) {
+        say(run, "nothing to repair: no fence is above epoch %llu\n",
+            (unsigned long long)repair->from);
+    } else {
+        say(run, "raised from epoch %llu to %llu\n", (unsigned long long)repair->from,
+            (unsigned long long)repair->to);
+    }
+}
+
+static bool read_places(const struct command_run *run, struct topology_shard *places,
+                        struct error *err)
+{
+    for (unsigned i = 0; i < run->narguments; i++) {
+        if (!place_parse(run->arguments[i], &places[i], err)) {
+            return false;
+        }
+        if (places[i].sentinels[0] != '\0') {
+            return error_set(err, "\"%s\": name the server itself, NAME=HOST:PORT",
+                             run->arguments[i]);
+        }
+    }
+    return true;
+}
+
 static enum command_result store_repair_run(struct command_run *run, struct error *err)
 {
     struct repair repair = {0, 0};
-    if (!cluster_repair(run->store, &repair, err)) {
-        return COMMAND_FAILED;
+    struct topology_shard *places = mem_zalloc((run->narguments + 1) * sizeof(*places));
+    enum command_result result = COMMAND_USAGE;
+    if (read_places(run, places, err)) {
+        const struct repair_places given = {places, run->narguments};
+        result = command_result_of(cluster_repair(run->store, &given, &repair, err));
     }
-    set_number(run->result, "from", repair.from);
-    set_number(run->result, "to", repair.to);
-    if (repair.from == repair.to) {
-        say(run, "nothing to repair: no fence is above epoch %llu\n",
-            (unsigned long long)repair.from);
-    } else {
-        say(run, "raised from epoch %llu to %llu\n", (unsigned long long)repair.from,
-            (unsigned long long)repair.to);
+    mem_free(places);
+    if (result == COMMAND_DONE) {
+        tell_repair(run, &repair);
     }
-    return COMMAND_DONE;
+    return result;
 }
 
 const struct command command_store_repair = {
     .name = "store repair",
-    .arguments = "",
+    .arguments = "[NAME=HOST:PORT...]",
     .text = "catch up with the shards after a restore",
-    .about = "Raises the store's epoch above the fences of all shards, which must all answer.\n"
-             "Refused when a shard has seen a migration that the store does not know: slots may "
-             "have another owner then.",
+    .about = "Raises the store's epoch above the fences of all shards, which must all answer; "
+             "for one that is lost, name its\nreplica. Refused when a shard has seen a migration "
+             "that the store does not know: slots may have another owner\nthen.",
+    .max_arguments = ARGUMENTS_ANY,
     .run = store_repair_run,
 };

@@ -72,14 +72,15 @@ void buffer_add_more(struct buffer *buffer, const void *data, size_t size_bytes)
 
 static inline bool buffer_has_room(const struct buffer *buffer, size_t size_bytes)
 {
-    return buffer->data != NULL && size_bytes <= buffer->capacity - buffer->end &&
+    return size_bytes <= buffer->capacity - buffer->end &&
            size_bytes <= buffer->limit - buffer_length(buffer);
 }
 
 static inline char *buffer_reserve(struct buffer *buffer, size_t size_bytes)
 {
-    return buffer_has_room(buffer, size_bytes) ? buffer->data + buffer->end
-                                               : buffer_reserve_more(buffer, size_bytes);
+    return buffer->data != NULL && buffer_has_room(buffer, size_bytes)
+               ? buffer->data + buffer->end
+               : buffer_reserve_more(buffer, size_bytes);
 }
 
 static inline void buffer_add(struct buffer *buffer, const void *data, size_t size_bytes)

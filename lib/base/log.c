@@ -81,6 +81,28 @@ static void replace_control_bytes(char *text, size_t length)
     }
 }
 
+/* Whether `rest`, behind a quote, is the end of the line or the next key. */
+static bool begins_key(const char *rest)
+{
+    size_t letters = rest[0] == ' ' ? strspn(rest + 1, "abcdefghijklmnopqrstuvwxyz_") : 0;
+    return rest[0] == '\0' || (letters > 0 && rest[1 + letters] == '=');
+}
+
+/* key="value": a quote in the value becomes ', so that a reader finds where it ends. */
+static void replace_inner_quotes(char *text)
+{
+    bool is_inside = false;
+    for (char *at = strchr(text, '"'); at != NULL; at = strchr(at + 1, '"')) {
+        if (!is_inside) {
+            is_inside = at > text && at[-1] == '=';
+        } else if (begins_key(at + 1)) {
+            is_inside = false;
+        } else {
+            *at = '\'';
+        }
+    }
+}
+
 /* Its place, or one that is given to it: a message that loses its place only begins to count anew.
  */
 static struct message *find_message(const char *format)
@@ -149,6 +171,8 @@ void log_line(enum log_level level, const char *format, ...)
         used = add_suppressed(line, sizeof(line), used, suppressed);
     }
     replace_control_bytes(line, used);
+    line[used] = '\0';
+    replace_inner_quotes(line);
     line[used++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, used);
     (void)written; /* nowhere left to say that the log cannot be written */

@@ -1,4 +1,5 @@
-/* One line per event that an operator acts on: time, level, program, then `event key=value ...`.
+/* One line per event that an operator acts on: time, level, program, then `event key=value ...`; a
+ * value that may have spaces stands in quotes, `why="..."`, and its own quotes become '.
  * error = act now; warn = look; info = a state changed; debug = per connection.
  * No secrets, no values of keys. Written with one write(2) to stderr; any thread.
  *

@@ -188,7 +188,7 @@ static bool check_servers(struct topology *topology, bool adopt, struct error *e
 /* Where Sentinels say what the address is, it is they who tell a shard from another. */
 static bool is_same_place(const struct topology_shard *a, const struct topology_shard *b)
 {
-    return strcmp(a->sentinels, b->sentinels) == 0 &&
+    return strcmp(a->sentinels, b->sentinels) == 0 && a->is_tls == b->is_tls &&
            (a->sentinels[0] != '\0' || topology_same_place(a, b));
 }
 

@@ -82,28 +82,66 @@ static bool check_guards(struct shard_link *link, const struct topology *topolog
     return ok;
 }
 
-static bool look_at(const struct topology *topology, unsigned shard, uint64_t *highest,
-                    struct error *err)
+/* Who stands in for it; null: nobody. */
+static const struct topology_shard *find_stand_in(const struct repair_places *places,
+                                                  const char *shard)
+{
+    for (unsigned i = 0; i < places->count; i++) {
+        if (strcmp(places->places[i].name, shard) == 0) {
+            return &places->places[i];
+        }
+    }
+    return NULL;
+}
+
+static bool check_names(const struct topology *topology, const struct repair_places *places,
+                        struct error *err)
+{
+    for (unsigned i = 0; i < places->count; i++) {
+        if (topology_find_shard(topology, slice_of(places->places[i].name)) < 0) {
+            return error_set(err, "there is no shard \"%s\"", places->places[i].name);
+        }
+    }
+    return true;
+}
+
+static bool check_fence(const struct topology *topology, const char *shard,
+                        const struct fence_state *fence, bool is_stand_in, struct error *err)
+{
+    if (!fence->exists) {
+        return !is_stand_in || error_set(err, "no fence is there: that is no replica of it");
+    }
+    return (strcmp(fence->cluster, topology->cluster) == 0 && strcmp(fence->shard, shard) == 0) ||
+           error_set(err, "the fence there is of shard \"%s\" of cluster %s, not of cluster %s",
+                     fence->shard, fence->cluster, topology->cluster);
+}
+
+static bool look_at(const struct topology *topology, unsigned shard,
+                    const struct repair_places *places, uint64_t *highest, struct error *err)
 {
     struct fence_state fence;
-    struct shard_link *link = probe_open(&topology->shards[shard], err);
+    const char *name = topology->shards[shard].name;
+    const struct topology_shard *stand_in = find_stand_in(places, name);
+    struct shard_link *link = stand_in != NULL ? probe_open_any(stand_in, err)
+                                               : probe_open(&topology->shards[shard], err);
     bool ok = link != NULL && fence_read(link, &fence, err) &&
+              check_fence(topology, name, &fence, stand_in != NULL, err) &&
               check_guards(link, topology, shard, fence.pruned, err);
-    if (ok && fence.exists && strcmp(fence.cluster, topology->cluster) != 0) {
-        ok = error_set(err, "its fence is of cluster %s, and the store's is %s", fence.cluster,
-                       topology->cluster);
-    }
     if (ok && fence.exists && fence.epoch > *highest) {
         *highest = fence.epoch;
     }
     shard_close(link);
-    return ok || error_prefix(err, "shard \"%s\"", topology->shards[shard].name);
+    return ok || error_prefix(err, "shard \"%s\"", name);
 }
 
-static bool highest_fence(const struct topology *topology, uint64_t *highest, struct error *err)
+static bool highest_fence(const struct topology *topology, const struct repair_places *places,
+                          uint64_t *highest, struct error *err)
 {
+    if (!check_names(topology, places, err)) {
+        return false;
+    }
     for (unsigned i = 0; i < topology->nshards; i++) {
-        if (!look_at(topology, i, highest, err)) {
+        if (!look_at(topology, i, places, highest, err)) {
             return false;
         }
     }
@@ -121,14 +159,15 @@ static enum change_verdict raise_epoch(struct topology *next, void *context, str
     return next->epoch <= *wanted ? CHANGE_WRITE : CHANGE_NOTHING;
 }
 
-bool cluster_repair(struct store *store, struct repair *repair, struct error *err)
+bool cluster_repair(struct store *store, const struct repair_places *places, struct repair *repair,
+                    struct error *err)
 {
     struct topology *topology = store_read(store, NULL, err);
     if (topology == NULL) {
         return false;
     }
     uint64_t highest = topology->epoch, wanted = 0;
-    bool ok = highest_fence(topology, &highest, err);
+    bool ok = highest_fence(topology, places, &highest, err);
     *repair = (struct repair){topology->epoch, topology->epoch};
     wanted = highest > topology->epoch ? highest + 1 : topology->epoch;
     while (ok && repair->to < wanted) {

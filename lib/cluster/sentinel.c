@@ -10,8 +10,8 @@
 #define ASK_TIMEOUT_MS 500u
 
 struct sentinel {
-    struct address address;
-    struct shard_link *link; /* for questions; null: not connected */
+    struct topology_shard place; /* host, port, TLS */
+    struct shard_link *link;     /* for questions; null: not connected */
 };
 
 struct sentinels {
@@ -29,13 +29,14 @@ static bool add(struct sentinels *sentinels, struct slice text, struct error *er
     if (sentinels->count == SENTINELS_MAX) {
         return error_set(err, "more than %d Sentinels", SENTINELS_MAX);
     }
-    struct address *address = &sentinels->all[sentinels->count].address;
-    if (!address_parse(text, address, err)) {
-        return false;
+    struct topology_shard *place = &sentinels->all[sentinels->count].place;
+    if (!shard_address_parse(text, place) || place->port == 0) {
+        return error_set(err, "\"%.*s\" is not of the form HOST:PORT or tls:HOST:PORT",
+                         (int)text.len, text.data);
     }
     for (unsigned i = 0; i < sentinels->count; i++) {
-        const struct address *other = &sentinels->all[i].address;
-        if (other->port == address->port && strcmp(other->host, address->host) == 0) {
+        const struct topology_shard *other = &sentinels->all[i].place;
+        if (other->port == place->port && strcmp(other->host, place->host) == 0) {
             return error_set(err, "%.*s stands there twice, and would be counted twice",
                              (int)text.len, text.data);
         }
@@ -88,9 +89,7 @@ void sentinels_free(struct sentinels *sentinels)
 
 static struct shard_link *open_link(const struct sentinel *sentinel, struct error *err)
 {
-    struct topology_shard place = {.port = sentinel->address.port};
-    (void)snprintf(place.host, sizeof(place.host), "%s", sentinel->address.host);
-    return shard_open_other(&place, "control", ASK_TIMEOUT_MS, err);
+    return shard_open_sentinel(&sentinel->place, "control", ASK_TIMEOUT_MS, err);
 }
 
 /* [host, port] */

@@ -1,6 +1,6 @@
 /* Redis Sentinel, asked which server is the primary of a shard. Sentinels are named by a text
- * "NAME@HOST:PORT,HOST:PORT", NAME being what they call the shard; `sentinel://` may stand before
- * it on a command line.
+ * "NAME@HOST:PORT,tls:HOST:PORT", NAME being what they call the shard; `sentinel://` stands before
+ * it on a command line. TLS is trusted as that of shards is (shard.h).
  *
  * What counts is the majority of the listed: one that was cut off from the others still names the
  * old primary. Each is given half a second. Blocking; one thread a handle. */

@@ -117,6 +117,12 @@ static bool look(struct takeover *takeover, struct error *err)
     return is_in_order(takeover) || (read_topology(takeover, err) && check_epoch(takeover, err));
 }
 
+/* The verb by which an operator says that it may be. */
+static const char *acceptance(const struct takeover *takeover)
+{
+    return takeover->to != NULL ? "failover --accept-loss" : "accept";
+}
+
 /* A server at another address is taken by itself only where its history is the beginning of that
  * of the process which `shard` names: it was its replica when it was promoted. A former primary
  * that Sentinels put back without a copy of what came after it, say, is none. */
@@ -132,8 +138,8 @@ static bool check_descent(const struct takeover *takeover, const struct topology
                      "shard %s: %s was no replica of the process that the topology names when it "
                      "was promoted, and may lack its writes: look at it, then run sluicectl shard "
                      "%s %s",
-                     takeover->name, shard_address(takeover->link),
-                     takeover->to != NULL ? "failover --accept-loss" : "accept", takeover->name);
+                     takeover->name, shard_address(takeover->link), acceptance(takeover),
+                     takeover->name);
 }
 
 static bool has_guard_of_owner(const struct takeover *takeover, const struct migration *migration)
@@ -167,9 +173,10 @@ static bool check_possession(const struct takeover *takeover, const struct topol
             return error_set(err,
                              "shard %s at %s has lost keys that it took over in m%llu, which shard "
                              "%s still has: restore the file or replica that has them and restart "
-                             "it, or run sluicectl shard accept %s and lose them on both",
+                             "it, or run sluicectl shard %s %s and lose them on both",
                              takeover->name, shard_address(takeover->link),
-                             (unsigned long long)migration->id, copy, takeover->name);
+                             (unsigned long long)migration->id, copy, acceptance(takeover),
+                             takeover->name);
         }
     }
     return true;

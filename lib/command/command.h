@@ -205,6 +205,8 @@ struct command_info {
     const struct key_spec *specs;
     unsigned nspecs;
     unsigned single_key; /* where the only key stands; 0: it has none, or more, or somewhere else */
+    bool is_plain; /* with the right number of arguments it is routed by its only key, whatever they
+                      are: what nearly all requests are */
     unsigned nsubcommands;
     const struct command_info *subcommands;
 };

@@ -35,7 +35,7 @@ static int shown_length(struct slice text, size_t most)
     return (int)(text.len == 0 ? 0 : strnlen(text.data, text.len < most ? text.len : most));
 }
 
-bool command_error_unknown(struct buffer *reply, const struct slice *argv, unsigned argc)
+static bool unknown_command(struct buffer *reply, const struct slice *argv, unsigned argc)
 {
     char args[SHOWN_BYTES + 8];
     size_t length = 0;
@@ -120,7 +120,7 @@ bool command_error(struct buffer *reply, enum command_check check, const struct 
 {
     switch (check) {
     case COMMAND_UNKNOWN:
-        return command_error_unknown(reply, argv, argc);
+        return unknown_command(reply, argv, argc);
     case COMMAND_UNKNOWN_SUBCOMMAND:
         return command_error_unknown_subcommand(reply, argv);
     case COMMAND_WRONG_ARITY:

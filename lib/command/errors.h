@@ -27,8 +27,6 @@ enum command_check command_check(const struct command_info *info, const struct s
 bool command_error(struct buffer *reply, enum command_check check, const struct command_info *info,
                    const struct slice *argv, unsigned argc) __attribute__((warn_unused_result));
 
-bool command_error_unknown(struct buffer *reply, const struct slice *argv, unsigned argc)
-    __attribute__((warn_unused_result));
 /* argv[0] is a container, argv[1] none of its subcommands. */
 bool command_error_unknown_subcommand(struct buffer *reply, const struct slice *argv)
     __attribute__((warn_unused_result));

@@ -9,13 +9,15 @@
 #include "lib/command/command.h"
 #include "lib/command/table_internal.h"
 
-#define ID_NONE UINT32_MAX
+#define ID_NONE   UINT32_MAX
+#define NAME_SIZE sizeof(((struct command_info *)NULL)->name)
 
 struct name_slot {
     uint64_t word;                   /* see word_of_name */
     const struct command_info *info; /* null: free */
     uint32_t length;
-    bool is_word_enough; /* no other text of this length has this word, but for the case */
+    bool is_word_enough; /* no other text of this length has this word, but for the case; and it has
+                            no subcommands */
 };
 
 struct command_table {
@@ -138,25 +140,39 @@ static unsigned char lower(char c)
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
-/* The bytes of a name of up to eight letters, FNV-1a of a longer one; the case does not count. */
-static inline uint64_t word_of_name(const char *data, size_t length)
+/* FNV-1a. A name is never as long as what holds it: so much of a longer text is enough. */
+static uint64_t hash_of_name(const char *data, size_t length)
 {
-    uint64_t word = 14695981039346656037U;
-    if (length >= 4 && length <= 8) {
+    uint64_t hash = 14695981039346656037U;
+    for (size_t i = 0; i < length && i < NAME_SIZE; i++) {
+        hash = (hash ^ lower(data[i])) * 1099511628211U;
+    }
+    return hash;
+}
+
+static inline bool is_short(size_t length)
+{
+    return length > 0 && length <= 8;
+}
+
+/* The bytes of a short name; the case does not count. */
+static inline uint64_t word_of_short(const char *data, size_t length)
+{
+    if (length >= 4) {
         uint32_t front, back;
         memcpy(&front, data, 4);
         memcpy(&back, data + length - 4, 4);
         return ((uint64_t)back << 32 | front) | UINT64_C(0x2020202020202020);
     }
-    if (length > 0 && length < 4) {
-        return ((uint64_t)(unsigned char)data[0] | (uint64_t)(unsigned char)data[length / 2] << 8 |
-                (uint64_t)(unsigned char)data[length - 1] << 16) |
-               UINT64_C(0x202020);
-    }
-    for (size_t i = 0; i < length; i++) {
-        word = (word ^ lower(data[i])) * 1099511628211U;
-    }
-    return word;
+    return ((uint64_t)(unsigned char)data[0] | (uint64_t)(unsigned char)data[length / 2] << 8 |
+            (uint64_t)(unsigned char)data[length - 1] << 16) |
+           UINT64_C(0x202020);
+}
+
+/* The bytes of a short name, a hash of a longer one. */
+static uint64_t word_of_name(const char *data, size_t length)
+{
+    return is_short(length) ? word_of_short(data, length) : hash_of_name(data, length);
 }
 
 static inline unsigned first_place(uint64_t word, unsigned mask)
@@ -172,7 +188,7 @@ static bool is_word_enough(const char *name, size_t length)
             return false;
         }
     }
-    return length > 0 && length <= 8;
+    return is_short(length);
 }
 
 /* `name` is in lower case and terminated. */
@@ -201,6 +217,7 @@ static const struct command_info *find_command(const struct command_table *table
     }
 }
 
+/* Or the container itself. */
 static const struct command_info *find_subcommand(const struct command_info *container,
                                                   struct slice name)
 {
@@ -210,22 +227,33 @@ static const struct command_info *find_subcommand(const struct command_info *con
             return &container->subcommands[i];
         }
     }
-    return NULL;
+    return container;
+}
+
+/* Out of the way of what nearly always comes. */
+__attribute__((noinline)) static const struct command_info *
+find_carefully(const struct command_table *table, const struct slice *argv, unsigned argc)
+{
+    const struct command_info *info = find_command(table, argv[0]);
+    if (info == NULL || info->nsubcommands == 0 || argc < 2) {
+        return info;
+    }
+    return find_subcommand(info, argv[1]);
 }
 
 const struct command_info *command_find(const struct command_table *table, const struct slice *argv,
                                         unsigned argc)
 {
+    struct slice name = argv[0];
     ASSERT(argc > 0);
-    if (argv[0].len >= sizeof(((struct command_info *)NULL)->name)) {
-        return NULL;
+    if (is_short(name.len)) {
+        uint64_t word = word_of_short(name.data, name.len);
+        const struct name_slot *slot = &table->slots[first_place(word, table->mask)];
+        if (slot->word == word && slot->length == name.len && slot->is_word_enough) {
+            return slot->info;
+        }
     }
-    const struct command_info *info = find_command(table, argv[0]);
-    if (info == NULL || info->nsubcommands == 0 || argc < 2) {
-        return info;
-    }
-    const struct command_info *subcommand = find_subcommand(info, argv[1]);
-    return subcommand == NULL ? info : subcommand;
+    return find_carefully(table, argv, argc);
 }
 
 static void hash_names(struct command_table *table)
@@ -247,7 +275,8 @@ static void hash_names(struct command_table *table)
         table->slots[i] = (struct name_slot){.word = word,
                                              .info = info,
                                              .length = (uint32_t)length,
-                                             .is_word_enough = is_word_enough(info->name, length)};
+                                             .is_word_enough = info->nsubcommands == 0 &&
+                                                               is_word_enough(info->name, length)};
     }
 }
 
@@ -277,11 +306,24 @@ static unsigned single_key(const struct command_info *info)
     return is_single ? (unsigned)spec->index : 0;
 }
 
+/* The fewest arguments that the arity allows. */
+static unsigned fewest(const struct command_info *info)
+{
+    return (unsigned)(info->arity >= 0 ? info->arity : -info->arity);
+}
+
+static bool is_plain(const struct command_info *info)
+{
+    return info->handler == HANDLER_ROUTE && info->form == FORM_ANY && info->nsubcommands == 0 &&
+           info->single_key > 0 && info->single_key < fewest(info);
+}
+
 static void finish_row(struct command_table *table, struct command_info *info,
                        const struct command_info *container, unsigned *next_id)
 {
     command_override(info, container, &table->arena);
     info->single_key = single_key(info);
+    info->is_plain = is_plain(info);
     if (info->id == ID_NONE) {
         info->id = (*next_id)++;
     }

@@ -32,7 +32,7 @@ static inline unsigned histogram_bucket(uint64_t us)
     uint64_t value = us < HISTOGRAM_MAX_US ? us : HISTOGRAM_MAX_US;
     /* The lowest bit is set so that 0 has a highest bit, too; buckets below 2^4 do not look at it.
      */
-    unsigned top = 63 - (unsigned)__builtin_clzll(value | 1);
+    unsigned top = 63 ^ (unsigned)__builtin_clzll(value | 1); /* one instruction; as 63 - ... */
     unsigned shift = top > HISTOGRAM_SUB_BITS ? top - HISTOGRAM_SUB_BITS : 0;
     return (shift << HISTOGRAM_SUB_BITS) + (unsigned)(value >> shift);
 }
@@ -41,14 +41,45 @@ static inline unsigned histogram_bucket(uint64_t us)
 uint64_t histogram_bucket_low(unsigned bucket);
 uint64_t histogram_bucket_high(unsigned bucket);
 
-/* The writer's thread only; a few instructions. */
-static inline void histogram_record(struct histogram *histogram, uint64_t us)
+/* This and the next: the writer's thread only; a few instructions. */
+static inline void histogram_record_many(struct histogram *histogram, uint64_t us, uint64_t count)
 {
-    counter_add(&histogram->buckets[histogram_bucket(us)], 1);
-    counter_add(&histogram->sum_us, us);
+    counter_add(&histogram->buckets[histogram_bucket(us)], count);
+    counter_add(&histogram->sum_us, us * count);
     if (us > counter_read(&histogram->max_us)) {
         counter_set(&histogram->max_us, us);
     }
+}
+
+static inline void histogram_record(struct histogram *histogram, uint64_t us)
+{
+    histogram_record_many(histogram, us, 1);
+}
+
+/* Equal values that come one after the other, as where the clock is read once for many: they are
+ * recorded together, at another value or by histogram_run_end, and are not seen by readers until
+ * then. Zeroed but for the histogram it is empty. */
+struct histogram_run {
+    struct histogram *histogram;
+    uint64_t us;
+    uint64_t count;
+};
+
+static inline void histogram_run_end(struct histogram_run *run)
+{
+    if (run->count > 0) {
+        histogram_record_many(run->histogram, run->us, run->count);
+        run->count = 0;
+    }
+}
+
+static inline void histogram_run_record(struct histogram_run *run, uint64_t us)
+{
+    if (us != run->us) {
+        histogram_run_end(run);
+        run->us = us;
+    }
+    run->count++;
 }
 
 /* Adds what `from` holds. The caller's thread is the writer of `into`. */

@@ -27,7 +27,7 @@ struct tls_context {
     char *texts[TEXTS_MAX]; /* of the options, owned */
     unsigned ntexts;
     pthread_mutex_t lock; /* of `current`; taken once a connection, not on the data path */
-    SSL_CTX *current;
+    SSL_CTX *current;     /* null: nothing was asked of it yet, see is_default */
 };
 
 struct tls_session {
@@ -183,10 +183,19 @@ static const char *keep(struct tls_context *context, const char *text)
     return context->texts[context->ntexts++] = mem_strdup(text);
 }
 
+/* OpenSSL's defaults, in which nothing can be wrong: built for the first connection, since OpenSSL
+ * takes megabytes as soon as it is touched, and most need none. */
+static bool is_default(const struct tls_options *options)
+{
+    return !options->is_server && options->cert_file == NULL && options->key_file == NULL &&
+           options->ca_cert_file == NULL && options->ciphers == NULL &&
+           options->ciphersuites == NULL;
+}
+
 struct tls_context *tls_context_new(const struct tls_options *options, struct error *err)
 {
-    SSL_CTX *built = build(options, err);
-    if (built == NULL) {
+    SSL_CTX *built = is_default(options) ? NULL : build(options, err);
+    if (built == NULL && !is_default(options)) {
         return NULL;
     }
     struct tls_context *context = mem_zalloc(sizeof(*context));
@@ -217,9 +226,17 @@ void tls_context_free(struct tls_context *context)
     mem_free(context);
 }
 
+static bool is_built(struct tls_context *context)
+{
+    (void)pthread_mutex_lock(&context->lock);
+    bool is = context->current != NULL;
+    (void)pthread_mutex_unlock(&context->lock);
+    return is;
+}
+
 bool tls_context_reload(struct tls_context *context, struct error *err)
 {
-    if (context == NULL) {
+    if (context == NULL || !is_built(context)) {
         return true;
     }
     SSL_CTX *built = build(&context->options, err);
@@ -237,6 +254,10 @@ bool tls_context_reload(struct tls_context *context, struct error *err)
 static SSL *new_ssl(struct tls_context *context)
 {
     (void)pthread_mutex_lock(&context->lock);
+    if (context->current == NULL) {
+        context->current = build(&context->options, NULL);
+        ASSERT(context->current != NULL);
+    }
     SSL *ssl = SSL_new(context->current);
     (void)pthread_mutex_unlock(&context->lock);
     ASSERT(ssl != NULL);

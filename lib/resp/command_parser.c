@@ -264,43 +264,50 @@ static enum parse_status parse_inline(struct command_parser *parser, const char 
     return finish(parser, data, true, command);
 }
 
-static void make_room_for(struct command_parser *parser, size_t count)
+__attribute__((noinline)) static void grow_args(struct command_parser *parser, size_t count)
+{
+    parser->capacity = (unsigned)mem_grown(parser->capacity, count);
+    parser->args = mem_realloc(parser->args, parser->capacity * sizeof(*parser->args));
+}
+
+static inline void make_room_for(struct command_parser *parser, size_t count)
 {
     if (count > parser->capacity) {
-        parser->capacity = (unsigned)mem_grown(parser->capacity, count);
-        parser->args = mem_realloc(parser->args, parser->capacity * sizeof(*parser->args));
+        grow_args(parser, count);
     }
 }
 
 /* A whole command, written as clients do, in one pass. False leaves it, from its start, to the
  * careful way, which knows the errors and remembers where a part ends. */
-static bool parse_whole(struct command_parser *parser, const char *data, size_t size,
-                        struct command *command)
+static inline bool parse_whole(struct command_parser *parser, const char *data, size_t size,
+                               struct command *command)
 {
     const char *end = data + size;
-    size_t count;
-    const char *at = length_read(data + 1, end, &count);
-    if (at == NULL || count == 0 || count > size / SMALLEST_ARG) {
+    struct length count = length_read(data, end, '*');
+    if (count.next == NULL || count.value == 0 || count.value * SMALLEST_ARG > size) {
         return false;
     }
-    make_room_for(parser, count);
-    struct slice *args = parser->args;
-    for (size_t i = 0; i < count; i++) {
-        size_t length;
-        if (at >= end || *at != '$' || (at = length_read(at + 1, end, &length)) == NULL ||
-            length > parser->bulk_max || (size_t)(end - at) < length + 2) {
+    make_room_for(parser, count.value);
+    const char *at = count.next;
+    struct slice *arg = parser->args, *last = arg + count.value;
+    for (; arg < last; arg++) {
+        struct length length = length_read(at, end, '$');
+        if (length.next == NULL || length.value > parser->bulk_max ||
+            (size_t)(end - length.next) < length.value + 2) {
             return false;
         }
-        args[i] = (struct slice){at, length};
-        at += length + 2;
+        *arg = (struct slice){length.next, length.value};
+        at = length.next + length.value + 2;
     }
-    *command =
-        (struct command){.argv = args, .argc = (unsigned)count, .raw = {data, (size_t)(at - data)}};
+    *command = (struct command){
+        .argv = parser->args, .argc = (unsigned)count.value, .raw = {data, (size_t)(at - data)}};
     return true;
 }
 
-enum parse_status command_parse(struct command_parser *parser, const char *data, size_t size,
-                                struct command *command)
+/* Out of the way of what nearly always comes. */
+__attribute__((noinline)) static enum parse_status parse_carefully(struct command_parser *parser,
+                                                                   const char *data, size_t size,
+                                                                   struct command *command)
 {
     if (size == 0) {
         return PARSE_MORE;
@@ -311,11 +318,17 @@ enum parse_status command_parse(struct command_parser *parser, const char *data,
     if (data[0] != '*') {
         return parse_inline(parser, data, size, command);
     }
-    if (parse_whole(parser, data, size, command)) {
-        return PARSE_OK;
-    }
     enum parse_status status = begin_multibulk(parser, data, size);
     return status == PARSE_OK ? parse_multibulk(parser, data, size, command) : status;
+}
+
+enum parse_status command_parse(struct command_parser *parser, const char *data, size_t size,
+                                struct command *command)
+{
+    if (!parser->is_multibulk && parse_whole(parser, data, size, command)) {
+        return PARSE_OK;
+    }
+    return parse_carefully(parser, data, size, command);
 }
 
 size_t command_parser_needs(const struct command_parser *parser)

@@ -26,6 +26,10 @@ struct framer {
     bool has_return;
 };
 
+/* The length of one whole value without elements at the front of the data, as nearly all replies
+ * are. 0 leaves it to framer_feed: it is not whole, or another type, or odd. */
+size_t framer_flat(const char *data, size_t size);
+
 /* Reads on from data. *consumed says how many bytes belong to the current value; after PARSE_OK the
  * framer is at the start of the next. */
 enum parse_status framer_feed(struct framer *framer, const char *data, size_t size,

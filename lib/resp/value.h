@@ -46,9 +46,4 @@ static inline bool resp_value_has_elements(const struct resp_value *value)
     return value->type == RESP_ARRAY || value->type == RESP_MAP;
 }
 
-static inline bool resp_value_has_text(const struct resp_value *value)
-{
-    return value->type == RESP_BULK || value->type == RESP_STATUS;
-}
-
 #endif

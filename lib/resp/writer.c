@@ -97,15 +97,6 @@ void write_null_array(struct buffer *out, unsigned protocol)
     buffer_add_text(out, protocol < 3 ? "*-1\r\n" : "_\r\n");
 }
 
-void write_bool(struct buffer *out, unsigned protocol, bool value)
-{
-    if (protocol < 3) {
-        write_integer(out, value ? 1 : 0);
-    } else {
-        buffer_add_text(out, value ? "#t\r\n" : "#f\r\n");
-    }
-}
-
 void write_double(struct buffer *out, unsigned protocol, double value)
 {
     char digits[DOUBLE_MAX];

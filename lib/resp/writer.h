@@ -17,7 +17,6 @@ void write_bulk(struct buffer *out, struct slice text);
 void write_verbatim(struct buffer *out, unsigned protocol, struct slice text); /* plain text */
 void write_null(struct buffer *out, unsigned protocol);       /* instead of a string */
 void write_null_array(struct buffer *out, unsigned protocol); /* instead of an array */
-void write_bool(struct buffer *out, unsigned protocol, bool value);
 void write_double(struct buffer *out, unsigned protocol, double value);
 void write_array(struct buffer *out, uint64_t count); /* its elements follow */
 /* Their elements follow: in a map keys and values by turns. */

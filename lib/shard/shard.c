@@ -149,10 +149,9 @@ static bool read_identity(struct shard_link *link, struct error *err)
                       sizeof(identity->replid), err);
 }
 
-/* As whom all shards know us; a server that has no such user refuses. */
-static bool log_in(struct shard_link *link, struct error *err)
+/* A server that has no such user refuses. */
+static bool log_in(struct shard_link *link, const struct credentials *own, struct error *err)
 {
-    const struct shard_credentials *own = shard_credentials();
     if (own->password.len == 0) {
         return true;
     }
@@ -192,11 +191,12 @@ static bool name_link(struct shard_link *link, const char *role, struct error *e
     return is_named;
 }
 
-struct shard_link *shard_open_other(const struct topology_shard *place, const char *role,
-                                    uint64_t timeout_ms, struct error *err)
+struct shard_link *shard_open_sentinel(const struct topology_shard *place, const char *role,
+                                       uint64_t timeout_ms, struct error *err)
 {
     struct shard_link *link = open_link(place, timeout_ms, err);
-    if (link != NULL && !name_link(link, role, err)) {
+    if (link != NULL &&
+        !(log_in(link, sentinel_credentials(), err) && name_link(link, role, err))) {
         shard_close(link);
         return NULL;
     }
@@ -207,8 +207,8 @@ struct shard_link *shard_open(const struct topology_shard *place, const char *ro
                               uint64_t timeout_ms, struct error *err)
 {
     struct shard_link *link = open_link(place, timeout_ms, err);
-    if (link != NULL &&
-        !(log_in(link, err) && name_link(link, role, err) && read_identity(link, err))) {
+    if (link != NULL && !(log_in(link, shard_credentials(), err) && name_link(link, role, err) &&
+                          read_identity(link, err))) {
         shard_close(link);
         return NULL;
     }

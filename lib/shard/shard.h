@@ -32,9 +32,9 @@ void shard_use_tls(struct tls_context *context);
 struct shard_link *shard_open(const struct topology_shard *place, const char *role,
                               uint64_t timeout_ms, struct error *err)
     __attribute__((warn_unused_result));
-/* The same to a server that is no shard, a Sentinel: its identity is not asked for. */
-struct shard_link *shard_open_other(const struct topology_shard *place, const char *role,
-                                    uint64_t timeout_ms, struct error *err)
+/* The same to a Sentinel: as whom Sentinels know us, and its identity is not asked for. */
+struct shard_link *shard_open_sentinel(const struct topology_shard *place, const char *role,
+                                       uint64_t timeout_ms, struct error *err)
     __attribute__((warn_unused_result));
 void shard_close(struct shard_link *link); /* null is allowed */
 /* For poll(2): readable when the server has said something, or closed. */

@@ -1,6 +1,5 @@
 #include "lib/store/etcd_http.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "lib/base/assert.h"
@@ -55,31 +54,23 @@ struct asking {
     struct error why; /* of the last failure */
 };
 
-static void init_curl(void)
-{
-    CURLcode failed = curl_global_init(CURL_GLOBAL_DEFAULT);
-    ASSERT(failed == CURLE_OK);
-}
-
 static void set_headers(struct etcd_http *http, const char *token)
 {
-    curl_slist_free_all(http->headers);
-    http->headers = curl_slist_append(NULL, "Content-Type: application/json");
-    http->headers = curl_slist_append(http->headers, "Expect:");
+    libcurl()->slist_free_all(http->headers);
+    http->headers = libcurl()->slist_append(NULL, "Content-Type: application/json");
+    http->headers = libcurl()->slist_append(http->headers, "Expect:");
     if (token != NULL) {
         char *line = mem_printf("Authorization: %s", token);
-        http->headers = curl_slist_append(http->headers, line);
+        http->headers = libcurl()->slist_append(http->headers, line);
         mem_free(line);
     }
 }
 
 struct etcd_http *etcd_http_new(const struct etcd_place *place)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, init_curl);
     struct etcd_http *http = mem_zalloc(sizeof(*http));
     http->place = place;
-    http->multi = curl_multi_init();
+    http->multi = libcurl()->multi_init();
     ASSERT(http->multi != NULL);
     set_headers(http, NULL);
     return http;
@@ -87,8 +78,8 @@ struct etcd_http *etcd_http_new(const struct etcd_place *place)
 
 void etcd_http_free(struct etcd_http *http)
 {
-    (void)curl_multi_cleanup(http->multi);
-    curl_slist_free_all(http->headers);
+    (void)libcurl()->multi_cleanup(http->multi);
+    libcurl()->slist_free_all(http->headers);
     mem_free(http);
 }
 
@@ -105,7 +96,7 @@ void etcd_http_forget_login(struct etcd_http *http)
 
 /* --- one handle ---------------------------------------------------------------------------- */
 
-#define SET(easy, option, value) (void)curl_easy_setopt(easy, option, value)
+#define SET(easy, option, value) (void)libcurl()->easy_setopt(easy, option, value)
 
 static void set_tls(CURL *easy, const struct etcd_place *place)
 {
@@ -123,7 +114,7 @@ static void set_tls(CURL *easy, const struct etcd_place *place)
 static CURL *make_easy(const struct etcd_http *http, unsigned endpoint, const char *path,
                        const struct buffer *body)
 {
-    CURL *easy = curl_easy_init();
+    CURL *easy = libcurl()->easy_init();
     ASSERT(easy != NULL);
     char *url = mem_printf("%s%s", http->place->endpoints[endpoint], path);
     SET(easy, CURLOPT_URL, url);
@@ -240,13 +231,13 @@ static void start_call(struct asking *asking)
     SET(call->easy, CURLOPT_TIMEOUT_MS, (long)(CALL_TIMEOUT_US / 1000));
     SET(call->easy, CURLOPT_WRITEFUNCTION, take_bytes);
     SET(call->easy, CURLOPT_WRITEDATA, &call->body);
-    (void)curl_multi_add_handle(asking->http->multi, call->easy);
+    (void)libcurl()->multi_add_handle(asking->http->multi, call->easy);
 }
 
 static void end_call(struct asking *asking, struct call *call)
 {
-    (void)curl_multi_remove_handle(asking->http->multi, call->easy);
-    curl_easy_cleanup(call->easy);
+    (void)libcurl()->multi_remove_handle(asking->http->multi, call->easy);
+    libcurl()->easy_cleanup(call->easy);
     call->easy = NULL;
     buffer_fini(&call->body);
     asking->nended++;
@@ -262,12 +253,15 @@ static void on_ended(struct asking *asking, CURL *easy, CURLcode code)
     struct call *call = &asking->calls[endpoint];
     if (code == CURLE_OK) {
         long status = 0;
-        (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+        (void)libcurl()->easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
         struct slice text = buffer_slice(&call->body);
         take_answer(asking, endpoint, status, json_loadb(text.data, text.len, 0, NULL));
     } else {
         asking->may_be_done = asking->may_be_done || !is_before_sending(code);
-        note_failure(asking, endpoint, curl_easy_strerror(code));
+        note_failure(asking, endpoint,
+                     code == CURLE_COULDNT_CONNECT ? "could not connect: is etcd running there? "
+                                                     "--store names it"
+                                                   : libcurl()->easy_strerror(code));
     }
     end_call(asking, call);
 }
@@ -277,7 +271,7 @@ static void take_ended(struct asking *asking)
     int left = 0;
     const CURLMsg *message;
     while (!asking->is_over &&
-           (message = curl_multi_info_read(asking->http->multi, &left)) != NULL) {
+           (message = libcurl()->multi_info_read(asking->http->multi, &left)) != NULL) {
         if (message->msg == CURLMSG_DONE) {
             on_ended(asking, message->easy_handle, message->data.result);
         }
@@ -301,7 +295,7 @@ static void wait_for_calls(const struct asking *asking, uint64_t hedge_us)
     uint64_t now_us = clock_now_us();
     uint64_t until_us = asking->nstarted < count ? hedge_us : asking->deadline_us;
     int wait_ms = until_us > now_us ? (int)((until_us - now_us) / 1000) + 1 : 0;
-    (void)curl_multi_poll(asking->http->multi, NULL, 0, wait_ms, NULL);
+    (void)libcurl()->multi_poll(asking->http->multi, NULL, 0, wait_ms, NULL);
 }
 
 /* Every member once. Starts the next when all that were asked have failed, or the last is slow. */
@@ -317,7 +311,7 @@ static void run_round(struct asking *asking)
             hedge_us = clock_now_us() + HEDGE_US;
         }
         int running = 0;
-        (void)curl_multi_perform(asking->http->multi, &running);
+        (void)libcurl()->multi_perform(asking->http->multi, &running);
         take_ended(asking);
         if (!asking->is_over && asking->nended < asking->nstarted) {
             wait_for_calls(asking, hedge_us);

@@ -1,5 +1,5 @@
 /* Questions to a cluster of etcd members over the v3 JSON gateway, and nothing of what they mean.
- * The only place with libcurl, beside etcd_watch.c. One thread a handle.
+ * The only place with libcurl (curl_library.h), beside etcd_watch.c. One thread a handle.
  *
  * A question goes to the member that answered last. When that one is silent for a moment, or its
  * answer says that it cannot serve, it goes to the next as well: the first good answer counts. So
@@ -7,10 +7,10 @@
 #ifndef LIB_STORE_ETCD_HTTP_H
 #define LIB_STORE_ETCD_HTTP_H
 
-#include <curl/curl.h>
 #include <jansson.h>
 
 #include "lib/base/buffer.h"
+#include "lib/store/curl_library.h"
 #include "lib/store/etcd_place.h"
 
 struct etcd_http;
@@ -22,7 +22,7 @@ enum etcd_outcome {
     ETCD_UNKNOWN   /* it may have been done, or may be done later */
 };
 
-/* `place` is borrowed. Never fails: nothing is touched yet. */
+/* `place` is borrowed. libcurl is loaded. Never fails: nothing is touched yet. */
 struct etcd_http *etcd_http_new(const struct etcd_place *place);
 void etcd_http_free(struct etcd_http *http);
 

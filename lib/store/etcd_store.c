@@ -356,7 +356,7 @@ static const struct store_operations etcd_operations = {
 struct store *etcd_store_open(const char *url, struct error *err)
 {
     struct etcd_store *store = mem_zalloc(sizeof(*store));
-    if (!etcd_place_init(&store->place, url, err)) {
+    if (!curl_library_load(err) || !etcd_place_init(&store->place, url, err)) {
         mem_free(store);
         return NULL;
     }

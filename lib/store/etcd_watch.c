@@ -188,16 +188,16 @@ static void start(struct etcd_watch *watch)
         return;
     }
     watch->created_due_us = clock_now_us() + CREATED_WITHIN_US;
-    (void)curl_easy_setopt(watch->easy, CURLOPT_WRITEFUNCTION, take_bytes);
-    (void)curl_easy_setopt(watch->easy, CURLOPT_WRITEDATA, watch);
-    (void)curl_multi_add_handle(watch->multi, watch->easy);
+    (void)libcurl()->easy_setopt(watch->easy, CURLOPT_WRITEFUNCTION, take_bytes);
+    (void)libcurl()->easy_setopt(watch->easy, CURLOPT_WRITEDATA, watch);
+    (void)libcurl()->multi_add_handle(watch->multi, watch->easy);
 }
 
 static void stop(struct etcd_watch *watch)
 {
     if (watch->easy != NULL) {
-        (void)curl_multi_remove_handle(watch->multi, watch->easy);
-        curl_easy_cleanup(watch->easy);
+        (void)libcurl()->multi_remove_handle(watch->multi, watch->easy);
+        libcurl()->easy_cleanup(watch->easy);
         watch->easy = NULL;
     }
     watch->is_created = false;
@@ -217,7 +217,7 @@ static void take_ended(struct etcd_watch *watch)
 {
     int left = 0;
     const CURLMsg *message;
-    while ((message = curl_multi_info_read(watch->multi, &left)) != NULL) {
+    while ((message = libcurl()->multi_info_read(watch->multi, &left)) != NULL) {
         watch->is_over = watch->is_over || message->msg == CURLMSG_DONE;
     }
 }
@@ -237,11 +237,11 @@ static void run_sockets(struct etcd_watch *watch)
         int mask = ((events[i].events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
                    ((events[i].events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
                    ((events[i].events & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0);
-        (void)curl_multi_socket_action(watch->multi, events[i].data.fd, mask, &running);
+        (void)libcurl()->multi_socket_action(watch->multi, events[i].data.fd, mask, &running);
     }
     if (clock_now_us() >= watch->library_due_us) {
         watch->library_due_us = NEVER;
-        (void)curl_multi_socket_action(watch->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        (void)libcurl()->multi_socket_action(watch->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
 }
 
@@ -253,7 +253,7 @@ struct etcd_watch *etcd_watch_open(struct etcd_store *store, unsigned turn)
     watch->store = store;
     watch->library_due_us = watch->created_due_us = watch->restart_due_us = NEVER;
     watch->endpoint = (etcd_http_preferred(store->http) + turn) % store->place.nendpoints;
-    watch->multi = curl_multi_init();
+    watch->multi = libcurl()->multi_init();
     watch->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     watch->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     ASSERT(watch->multi != NULL && watch->epoll_fd >= 0 && watch->timer_fd >= 0);
@@ -262,10 +262,10 @@ struct etcd_watch *etcd_watch_open(struct etcd_store *store, unsigned turn)
     ASSERT(failed == 0);
     buffer_init(&watch->question, SIZE_MAX);
     buffer_init(&watch->line, LINE_MAX_BYTES);
-    (void)curl_multi_setopt(watch->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    (void)curl_multi_setopt(watch->multi, CURLMOPT_SOCKETDATA, watch);
-    (void)curl_multi_setopt(watch->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    (void)curl_multi_setopt(watch->multi, CURLMOPT_TIMERDATA, watch);
+    (void)libcurl()->multi_setopt(watch->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    (void)libcurl()->multi_setopt(watch->multi, CURLMOPT_SOCKETDATA, watch);
+    (void)libcurl()->multi_setopt(watch->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    (void)libcurl()->multi_setopt(watch->multi, CURLMOPT_TIMERDATA, watch);
     start(watch);
     arm_timer(watch);
     return watch;
@@ -274,7 +274,7 @@ struct etcd_watch *etcd_watch_open(struct etcd_store *store, unsigned turn)
 void etcd_watch_close(struct etcd_watch *watch)
 {
     stop(watch);
-    (void)curl_multi_cleanup(watch->multi);
+    (void)libcurl()->multi_cleanup(watch->multi);
     (void)close(watch->epoll_fd);
     (void)close(watch->timer_fd);
     buffer_fini(&watch->question);

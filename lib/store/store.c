@@ -62,7 +62,10 @@ const char *store_url(const struct store *store)
 
 bool store_is_missing(const struct store *store, struct error *err)
 {
-    return error_set(err, "no topology in %s: run `sluicectl init` first", store->url);
+    return error_set(err,
+                     "no topology in %s: run `sluicectl init` first, or name the place that it was "
+                     "told",
+                     store->url);
 }
 
 struct topology *store_read(struct store *store, bool *is_missing, struct error *err)

@@ -184,7 +184,7 @@ static void assert_valid(const struct topology *topology)
     struct error err;
     bool is_valid = topology_validate(topology, &err);
     if (!is_valid) {
-        log_error("topology would be written invalid reason=\"%s\"", err.text);
+        log_error("topology would be written invalid why=\"%s\"", err.text);
     }
     ASSERT(is_valid);
 }

@@ -18,6 +18,7 @@
 #define TOPOLOGY_MIGRATIONS_MAX 1024 /* open ones; as many debts */
 #define TOPOLOGY_FORMERS_MAX    64
 #define SHARD_NAME_MAX          63 /* bytes; [A-Za-z0-9_.-] */
+#define SHARD_HOST_MAX          255
 #define SENTINELS_TEXT_MAX      511
 #define RUN_ID_LENGTH           40 /* Redis' run_id and master_replid: 40 hex digits */
 
@@ -31,7 +32,8 @@ bool shard_identity_equal(const struct shard_identity *a, const struct shard_ide
 
 struct topology_shard {
     char name[SHARD_NAME_MAX + 1];
-    char host[256]; /* a numeric address or a host name: where the process of `identity` is */
+    char host[SHARD_HOST_MAX +
+              1]; /* a numeric address or a host name: where the process of `identity` is */
     uint16_t port;
     bool is_tls;                            /* speaks TLS, with a certificate for `host` */
     char sentinels[SENTINELS_TEXT_MAX + 1]; /* "NAME@HOST:PORT,HOST:PORT": who says which process is

@@ -32,7 +32,7 @@ static void refresh_roll(struct roll *roll, struct store *store)
     roll->read_us = now_us;
     if (!store_members(store, &roll->members, &roll->count, &err)) {
         /* Nothing safe hangs on it: without the list nobody is known to be alive. */
-        log_warn("barrier cannot ask who is alive reason=\"%s\"", err.text);
+        log_warn("barrier cannot ask who is alive why=\"%s\"", err.text);
         roll->members = NULL;
         roll->count = 0;
     }

@@ -62,7 +62,7 @@ static void on_found(void *context, const struct copy_finding *finding)
     log_warn("verify found an unequal key migration=m%llu slot=%u only_on_copy=%d",
              (unsigned long long)engine->id, slot, (int)finding->only_on_copy);
     if (!journal_finding(engine->store, &place, finding->key, slot, finding->only_on_copy, &err)) {
-        log_error("journal cannot be written kind=finding reason=\"%s\"", err.text);
+        log_error("journal cannot be written kind=finding why=\"%s\"", err.text);
     }
 }
 
@@ -116,20 +116,9 @@ struct engine *engine_new(const struct migrator_settings *settings, uint64_t id,
         return NULL;
     }
     const struct recollection *memory = &engine->memory;
-#define RECALL(field) counter_set(&progress->field, memory->field)
-    RECALL(keys_total);
-    RECALL(keys_copied);
-    RECALL(bytes_copied);
-    RECALL(keys_verified);
-    RECALL(findings);
-    RECALL(repairs);
-    RECALL(holds);
-    RECALL(holds_undone);
-    RECALL(hold_us);
-    RECALL(hold_us_max);
-    RECALL(large_keys);
-    RECALL(purged);
-#undef RECALL
+#define X(field, name, kind, help) counter_set(&progress->field, memory->field);
+    PROGRESS_RECALLED(X)
+#undef X
     return engine;
 }
 
@@ -184,7 +173,7 @@ void engine_note_phase(struct engine *engine, bool even_in_hold)
                         phase_name(migration->phase), "entry_epoch",
                         (journal_int)migration->entry_epoch, "generation",
                         (journal_int)migration->generation, "base", (journal_int)migration->base)) {
-        log_error("journal cannot be written kind=phase reason=\"%s\"", err.text);
+        log_error("journal cannot be written kind=phase why=\"%s\"", err.text);
         return; /* tried again with the next view */
     }
     engine->memory.entry_epoch = migration->entry_epoch;
@@ -286,6 +275,6 @@ void engine_publish_progress(struct engine *engine, bool now)
     struct journal_place place = engine_place(engine);
     struct error err;
     if (!journal_progress(engine->store, &place, engine->progress, &err)) {
-        log_error("journal cannot be written kind=progress reason=\"%s\"", err.text);
+        log_error("journal cannot be written kind=progress why=\"%s\"", err.text);
     }
 }

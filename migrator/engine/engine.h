@@ -156,13 +156,13 @@ struct journal_place engine_place(const struct engine *engine);
 /* Writes progress if `now` or its time has come. */
 void engine_publish_progress(struct engine *engine, bool now);
 /* journal_append with the engine's place; a failure is logged, not returned. */
-#define ENGINE_NOTE(engine, kind, ...)                                                     \
-    do {                                                                                   \
-        struct journal_place place_ = engine_place(engine);                                \
-        struct error err_;                                                                 \
-        if (!journal_append((engine)->store, &place_, &err_, kind, __VA_ARGS__)) {         \
-            log_error("journal cannot be written kind=%s reason=\"%s\"", kind, err_.text); \
-        }                                                                                  \
+#define ENGINE_NOTE(engine, kind, ...)                                                  \
+    do {                                                                                \
+        struct journal_place place_ = engine_place(engine);                             \
+        struct error err_;                                                              \
+        if (!journal_append((engine)->store, &place_, &err_, kind, __VA_ARGS__)) {      \
+            log_error("journal cannot be written kind=%s why=\"%s\"", kind, err_.text); \
+        }                                                                               \
     } while (0)
 
 #endif

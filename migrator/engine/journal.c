@@ -108,11 +108,9 @@ bool journal_progress(struct store *store, const struct journal_place *place,
                       const struct progress *progress, struct error *err)
 {
     json_t *record = record_new(place, "progress");
-#define X(field, name, is_counter, help)                                                     \
-    if (strcmp(#field, "phase") != 0) {                                                      \
-        (void)json_object_set_new(record, #field,                                            \
-                                  json_integer((json_int_t)counter_read(&progress->field))); \
-    }
+#define X(field, name, kind, help)            \
+    (void)json_object_set_new(record, #field, \
+                              json_integer((json_int_t)counter_read(&progress->field)));
     PROGRESS_NUMBERS(X)
 #undef X
     return append_record(store, record, err);
@@ -230,20 +228,9 @@ static void recall_base(const json_t *record, struct recollection *into)
 
 static void recall_progress(const json_t *record, struct recollection *into)
 {
-#define RECALL(field) into->field = member(record, #field)
-    RECALL(keys_total);
-    RECALL(keys_copied);
-    RECALL(bytes_copied);
-    RECALL(keys_verified);
-    RECALL(findings);
-    RECALL(repairs);
-    RECALL(holds);
-    RECALL(holds_undone);
-    RECALL(hold_us);
-    RECALL(hold_us_max);
-    RECALL(large_keys);
-    RECALL(purged);
-#undef RECALL
+#define X(field, name, kind, help) into->field = member(record, #field);
+    PROGRESS_RECALLED(X)
+#undef X
 }
 
 static bool recall_record(void *context, struct slice text)

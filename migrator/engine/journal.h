@@ -60,8 +60,9 @@ struct recollection {
     uint64_t backfilled;  /* the base whose backfill is done */
     uint64_t switched_at_ms;
     uint64_t created_at_ms; /* of the first record; 0: none */
-    uint64_t keys_copied, bytes_copied, keys_verified, findings, repairs, holds, holds_undone;
-    uint64_t keys_total, hold_us, hold_us_max, large_keys, purged;
+#define X(field, name, kind, help) uint64_t field;
+    PROGRESS_RECALLED(X)
+#undef X
     bool was_switched;
     /* The operator's switch or rollback, from when it was begun: the hold clears it in the
      * topology, and an undone hold is begun again without it. Never goes back to less. */

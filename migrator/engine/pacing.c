@@ -24,7 +24,7 @@ void engine_watch_latency(struct engine *engine)
     engine->probe = probe_start(&shards[SIDE_SOURCE], &shards[SIDE_TARGET],
                                 option_number(&engine->settings->shard_timeout_ms), &err);
     if (engine->probe == NULL) {
-        log_warn("copying will not spare the clients reason=\"%s\"", err.text);
+        log_warn("copying will not spare the clients why=\"%s\"", err.text);
     }
 }
 

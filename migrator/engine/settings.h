@@ -15,7 +15,7 @@ struct migrator_settings {
     char *admin;
     char *id;
     char *log_level;
-    struct shard_login shard_login;
+    struct login shard_login, sentinel_login;
     struct tls_files shard_tls;
     struct admin_files admin_files;
     bool is_protected;           /* no admin endpoint for strangers */

@@ -74,7 +74,7 @@ enum step_result engine_failed(struct engine *engine, enum side side, enum fence
     struct error text = *why;
     switch (outcome) {
     case FENCE_UNFENCED:
-        log_warn("shard is not the process of the topology migration=m%llu shard=%s reason=\"%s\"",
+        log_warn("shard is not the process of the topology migration=m%llu shard=%s why=\"%s\"",
                  (unsigned long long)engine->id, engine->view.shards[side].name, text.text);
         return take_over(engine, side);
     case FENCE_LOST:

@@ -108,7 +108,7 @@ enum step_result engine_new_base(struct engine *engine, enum side side, const ch
     journal_clean(text.text);
     enum step_result result = engine_change(engine, begin_base, side, &was_done);
     if (was_done) {
-        log_warn("a new base begins migration=m%llu shard=%s reason=\"%s\"",
+        log_warn("a new base begins migration=m%llu shard=%s why=\"%s\"",
                  (unsigned long long)engine->id, engine->view.shards[side].name, reason);
         ENGINE_NOTE(engine, "new-base", "{s:s, s:s}", "shard", engine->view.shards[side].name,
                     "reason", text.text);

@@ -137,6 +137,27 @@ bool preflight_permissions(struct preflight *preflight)
     return permissions_on(preflight, SIDE_SOURCE) && permissions_on(preflight, SIDE_TARGET);
 }
 
+/* What a full source evicts ends each hold before the switch, for the copy still has it. */
+static bool source_has_room(struct preflight *preflight, const char *policy)
+{
+    uint64_t used = 0;
+    uint64_t max = 0;
+    if (strncmp(policy, "volatile-", 9) != 0) {
+        return true;
+    }
+    if (!preflight_info(preflight, SIDE_SOURCE, "memory", "used_memory", &used) ||
+        !preflight_info(preflight, SIDE_SOURCE, "memory", "maxmemory", &max)) {
+        return false;
+    }
+    if (max == 0 || used < max - max / 20) {
+        return true;
+    }
+    return preflight_note(preflight, false,
+                          "the source is full and evicts keys (maxmemory-policy %s), which undoes "
+                          "each hold: give it more maxmemory, or noeviction, while slots move",
+                          policy);
+}
+
 /* An evicted copy would pass for a deleted key, evicted marks for verified ones. */
 bool preflight_eviction(struct preflight *preflight)
 {
@@ -157,6 +178,9 @@ bool preflight_eviction(struct preflight *preflight)
                               "the source evicts any key (maxmemory-policy %s), marks too: set it "
                               "to noeviction or volatile-*",
                               policy[SIDE_SOURCE]);
+    }
+    if (!source_has_room(preflight, policy[SIDE_SOURCE])) {
+        return false;
     }
     return preflight_note(preflight, true, "%s, %s", policy[SIDE_SOURCE], policy[SIDE_TARGET]);
 }

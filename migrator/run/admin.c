@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "lib/base/assert.h"
+#include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "lib/metrics/exposition.h"
 #include "lib/net/http.h"
@@ -66,7 +67,7 @@ static json_t *migration_json(const struct runner *runner)
     migration_id_format(runner_migration(runner), id);
     json_t *object = json_object();
     (void)json_object_set_new(object, "id", json_string(id));
-#define X(field, name, is_counter, help)      \
+#define X(field, name, kind, help)            \
     (void)json_object_set_new(object, #field, \
                               json_integer((json_int_t)counter_read(&progress->field)));
     PROGRESS_NUMBERS(X)
@@ -100,16 +101,60 @@ static int serve_stats(void *context, struct buffer *body)
     return HTTP_OK;
 }
 
-static void expose_number(struct exposition *exposition, const struct roster *roster, size_t offset)
+struct progress_metric {
+    const char *name, *help;
+    enum progress_kind kind;
+    size_t offset; /* in struct progress */
+};
+
+static const struct progress_metric progress_metrics[] = {
+#define X(field, name, kind, help) \
+    {"sluice_migration_" name, help, PROGRESS_##kind, offsetof(struct progress, field)},
+    PROGRESS_NUMBERS(X)
+#undef X
+};
+
+static void expose_number(struct exposition *exposition, const struct roster *roster,
+                          const struct progress_metric *metric)
 {
+    static const double scales[] = {[PROGRESS_COUNTER] = 1,
+                                    [PROGRESS_GAUGE] = 1,
+                                    [PROGRESS_MICROSECONDS] = 1e-6,
+                                    [PROGRESS_MILLISECONDS] = 1e-3};
+    exposition_metric(exposition, metric->name,
+                      metric->kind == PROGRESS_COUNTER ? METRIC_COUNTER : METRIC_GAUGE,
+                      metric->help);
     for (unsigned i = 0; i < roster->count; i++) {
         char id[MIGRATION_ID_TEXT_MAX];
         const struct runner *runner = roster->entries[i].runner;
         const struct counter *counter =
-            (const void *)((const char *)runner_progress(runner) + offset);
+            (const void *)((const char *)runner_progress(runner) + metric->offset);
         migration_id_format(runner_migration(runner), id);
-        exposition_sample(exposition, LABELS({"migration", id}), (double)counter_read(counter));
+        exposition_sample(exposition, LABELS({"migration", id}),
+                          (double)counter_read(counter) * scales[metric->kind]);
     }
+}
+
+/* As the proxy shows it. */
+static void expose_phases(struct exposition *exposition, const struct roster *roster)
+{
+    exposition_metric(exposition, "sluice_migration_phase", METRIC_GAUGE,
+                      "1 for the phase a migration is in.");
+    for (unsigned i = 0; i < roster->count; i++) {
+        char id[MIGRATION_ID_TEXT_MAX];
+        const struct runner *runner = roster->entries[i].runner;
+        migration_id_format(runner_migration(runner), id);
+        enum phase phase = (enum phase)counter_read(&runner_progress(runner)->phase);
+        exposition_sample(exposition, LABELS({"migration", id}, {"phase", phase_name(phase)}), 1);
+    }
+}
+
+static void expose_migrations(struct exposition *exposition, const struct roster *roster)
+{
+    for (size_t i = 0; i < sizeof(progress_metrics) / sizeof(progress_metrics[0]); i++) {
+        expose_number(exposition, roster, &progress_metrics[i]);
+    }
+    expose_phases(exposition, roster);
 }
 
 static int serve_metrics(void *context, struct buffer *body)
@@ -126,6 +171,9 @@ static int serve_metrics(void *context, struct buffer *body)
     exposition_metric(&exposition, "sluice_admin_denied_total", METRIC_COUNTER,
                       "Requests to this endpoint without a good token.");
     exposition_sample(&exposition, NO_LABELS, (double)http_server_denials(admin->server));
+    exposition_metric(&exposition, "sluice_log_suppressed_total", METRIC_COUNTER,
+                      "Log lines left out because their message stormed.");
+    exposition_sample(&exposition, NO_LABELS, (double)log_suppressed());
     exposition_metric(&exposition, "sluice_epoch", METRIC_GAUGE, "Epoch of the topology.");
     exposition_sample(&exposition, NO_LABELS, topology != NULL ? (double)topology->epoch : 0);
     exposition_metric(&exposition, "sluice_migrations", METRIC_GAUGE, "Open migrations.");
@@ -133,12 +181,7 @@ static int serve_metrics(void *context, struct buffer *body)
     exposition_metric(&exposition, "sluice_purge_debts", METRIC_GAUGE,
                       "Purges that wait for a dead shard.");
     exposition_sample(&exposition, NO_LABELS, topology != NULL ? topology->ndebts : 0);
-#define X(field, name, is_counter, help)                                   \
-    exposition_metric(&exposition, "sluice_migration_" name,               \
-                      (is_counter) ? METRIC_COUNTER : METRIC_GAUGE, help); \
-    expose_number(&exposition, admin->view->roster, offsetof(struct progress, field));
-    PROGRESS_NUMBERS(X)
-#undef X
+    expose_migrations(&exposition, admin->view->roster);
     return HTTP_OK;
 }
 

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/random.h"
 #include "lib/base/service.h"
+#include "lib/base/signals.h"
 #include "lib/cluster/feed.h"
 #include "lib/shard/shard.h"
 #include "migrator/run/admin.h"
@@ -73,7 +74,7 @@ static void on_tick(void *context)
 static void note_store(struct daemon *daemon, bool has_failed, const struct error *why)
 {
     if (has_failed && daemon->view.is_ready) {
-        log_warn("store cannot be read reason=\"%s\"", why->text);
+        log_warn("store cannot be read why=\"%s\"", why->text);
     }
     daemon->view.is_ready = !has_failed;
 }
@@ -140,17 +141,6 @@ static void never(void *context)
     (void)context;
 }
 
-static bool open_signals(struct daemon *daemon, struct error *err)
-{
-    sigset_t signals;
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)sigaddset(&signals, SIGINT);
-    (void)sigaddset(&signals, SIGHUP);
-    daemon->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    return daemon->signal_fd >= 0 || error_set(err, "cannot watch for signals");
-}
-
 static bool open_files(struct daemon *daemon, struct error *err)
 {
     daemon->tls = shard_tls_new(&daemon->settings->shard_tls, err);
@@ -191,7 +181,8 @@ static bool open_all(struct daemon *daemon, struct error *err)
 {
     const struct migrator_settings *settings = daemon->settings;
     struct store_member member;
-    if (!open_signals(daemon, err) || !open_files(daemon, err) || !open_feed(daemon, err)) {
+    daemon->signal_fd = signals_open();
+    if (!open_files(daemon, err) || !open_feed(daemon, err)) {
         return false;
     }
     daemon->loop = loop_new();

@@ -241,7 +241,7 @@ static void pay_or_leave(struct payment *payment)
     unsigned nshards = payment->topology->nshards;
     payment->keepers = mem_zalloc(nshards * sizeof(struct shard_link *));
     if (!pay(payment, &err)) {
-        log_debug("debt cannot be paid yet migration=m%llu shard=%s reason=\"%s\"",
+        log_debug("debt cannot be paid yet migration=m%llu shard=%s why=\"%s\"",
                   (unsigned long long)payment->debt->migration, payment->shard->name, err.text);
     }
     for (unsigned i = 0; i < nshards; i++) {

@@ -11,7 +11,7 @@ void formers_try_next(struct store *store, const struct topology *topology, unsi
     }
     const struct topology_shard *former = &topology->formers[(*turn)++ % topology->nformers];
     if (!former_close(store, former, &err) || !former_forget(store, former, &err)) {
-        log_debug("former primary cannot be closed yet shard=%s reason=\"%s\"", former->name,
+        log_debug("former primary cannot be closed yet shard=%s why=\"%s\"", former->name,
                   err.text);
     }
 }

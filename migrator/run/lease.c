@@ -37,7 +37,7 @@ struct lease {
 static void note(struct lease *lease, const struct error *failure)
 {
     if (failure != NULL && !lease->has_failed) {
-        log_warn("lease cannot be renewed reason=\"%s\"", failure->text);
+        log_warn("lease cannot be renewed why=\"%s\"", failure->text);
     }
     if (failure != NULL) {
         (void)pthread_mutex_lock(&lease->failure_lock);
@@ -103,7 +103,7 @@ static void *run(void *context)
     struct error err;
     if (!store_yield(lease->store, &lease->member, &err) ||
         !store_unregister(lease->store, &lease->member, &err)) {
-        log_warn("lease cannot be given back reason=\"%s\"", err.text);
+        log_warn("lease cannot be given back why=\"%s\"", err.text);
     }
     atomic_store(&lease->is_done, true);
     return NULL;

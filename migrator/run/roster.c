@@ -49,7 +49,7 @@ void roster_update(struct roster *roster, const struct topology *topology,
         }
         struct runner *runner = runner_start(settings, id, &roster->is_stopping, &err);
         if (runner == NULL) {
-            log_error("migration cannot be started reason=\"%s\"", err.text);
+            log_error("migration cannot be started why=\"%s\"", err.text);
             return;
         }
         MEM_GROW(roster->entries, roster->count, roster->capacity);

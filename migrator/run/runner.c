@@ -55,7 +55,7 @@ static void note_failure(struct engine *engine, struct failing *failing)
         return;
     }
     (void)snprintf(failing->said, sizeof(failing->said), "%.255s", engine->why.text);
-    log_warn("migration has to try again migration=m%llu phase=%s reason=\"%s\"",
+    log_warn("migration has to try again migration=m%llu phase=%s why=\"%s\"",
              (unsigned long long)engine->id, phase_name(engine->view.migration.phase),
              engine->why.text);
     if (engine->view.is_set) {
@@ -114,7 +114,7 @@ static void note_gone(struct engine *engine)
     struct error err;
     if (place.phase == PHASE_PLANNED &&
         !journal_append(engine->store, &place, &err, "closed", "{s:s}", "outcome", "aborted")) {
-        log_error("journal cannot be written kind=closed reason=\"%s\"", err.text);
+        log_error("journal cannot be written kind=closed why=\"%s\"", err.text);
     }
 }
 
@@ -143,7 +143,7 @@ static struct engine *open_engine(struct runner *runner)
         engine =
             engine_new(runner->settings, runner->id, &runner->progress, runner->is_stopping, &err);
         if (engine == NULL) {
-            log_error("store cannot be used reason=\"%s\"", err.text);
+            log_error("store cannot be used why=\"%s\"", err.text);
             clock_sleep_ms(SLEEP_PIECE_MS);
         }
     }

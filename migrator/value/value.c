@@ -13,7 +13,7 @@ static const char *const type_names[] = {
     [VALUE_OPAQUE] = "opaque",
 };
 
-const char *value_type_name(enum value_type type)
+static const char *type_name(enum value_type type)
 {
     ASSERT(type <= VALUE_OPAQUE);
     return type_names[type];
@@ -40,7 +40,7 @@ static bool read_body(const struct encoding *encoding, struct slice body, struct
     if (!is_read) {
         ASSERT(reader.problem != NULL);
         (void)error_set(err, "cannot read a DUMP payload of %zu bytes, a %s (%s): %s", body.len,
-                        value_type_name(encoding->type), encoding->name, reader.problem);
+                        type_name(encoding->type), encoding->name, reader.problem);
     }
     dump_reader_fini(&reader);
     return is_read;

@@ -30,9 +30,6 @@ struct value_summary {
     uint64_t elements; /* members, fields, entries; 1 for a string and an opaque value */
 };
 
-/* "string", "list", ... */
-const char *value_type_name(enum value_type type);
-
 /* `dump` is what DUMP answered, footer included. False when it is no such payload: too short, a
  * wrong checksum, or a known type whose body does not follow its format. */
 bool value_summarize(struct slice dump, struct value_summary *summary, struct error *err)

@@ -30,27 +30,31 @@ static void set_state(struct backend *backend, enum backend_state state)
     backend->state = state;
 }
 
-static struct shard_counters *counters_of(const struct backend *backend)
-{
-    struct counters *counters = backend->shared->counters;
-    return backend->greeting == GREETING_NAMED
-               ? &counters_of_replicas(counters, backend->index)->connections
-               : counters_of_shard(counters, backend->index);
-}
-
-/* The shard's gauge is the sum of what its connections have in flight. */
+/* Brings the shard's counters up to date. Its gauge is the sum of what its connections have in
+ * flight. */
 static void count_in_flight(struct backend *backend, unsigned count)
 {
-    struct counter *gauge = &counters_of(backend)->in_flight;
+    histogram_run_end(&backend->latency);
+    struct counter *gauge = &backend->counters->in_flight;
     counter_subtract(gauge, backend->counted_in_flight);
     counter_add(gauge, count);
     backend->counted_in_flight = count;
 }
 
+static void count_for(struct backend *backend, unsigned index)
+{
+    backend->index = index;
+    struct counters *counters = backend->shared->counters;
+    backend->counters = backend->greeting == GREETING_NAMED
+                            ? &counters_of_replicas(counters, index)->connections
+                            : counters_of_shard(counters, index);
+    backend->latency.histogram = &backend->counters->latency;
+}
+
 static void set_index(struct backend *backend, unsigned index)
 {
     count_in_flight(backend, 0);
-    backend->index = index;
+    count_for(backend, index);
     count_in_flight(backend, backend->in_flight.count);
 }
 
@@ -59,6 +63,7 @@ struct backend *backend_new(const struct backend_shared *shared,
 {
     struct backend *backend = mem_zalloc(sizeof(*backend));
     backend->shared = shared;
+    count_for(backend, 0);
     backend->events = *events;
     backend->stream.fd = -1;
     backend->protocol = 2;
@@ -158,7 +163,7 @@ void backend_lose(struct backend *backend, const char *why)
     backend->failures = was_ready ? 0 : backend->failures + 1;
     backend->retry_at_us = loop_now_us(backend->shared->loop) +
                            (was_ready ? 0 : backoff_us(backend->failures, random_system()));
-    counter_add(&counters_of(backend)->failures, 1);
+    counter_add(&backend->counters->failures, 1);
     if (was_any_sent && was_ready && backend->events.on_given_up != NULL) {
         backend_orphan(backend, backend->connection_id);
         backend->events.on_given_up(backend->events.context, backend, backend->connection_id);
@@ -183,8 +188,8 @@ static void deliver(struct backend *backend, struct request *request)
     backend->ended++;
     request->outcome = OUTCOME_REPLY;
     if (backend->state == BACKEND_READY) {
-        histogram_record(&counters_of(backend)->latency,
-                         loop_now_us(backend->shared->loop) - request->sent_at_us);
+        histogram_run_record(&backend->latency,
+                             loop_now_us(backend->shared->loop) - request->sent_at_us);
     }
     request->on_reply(request);
 }
@@ -320,7 +325,7 @@ static void read_replies(struct backend *backend)
         if (result == STREAM_AGAIN) {
             break;
         }
-        counter_add(&counters_of(backend)->bytes_in, count);
+        counter_add(&backend->counters->bytes_in, count);
         bool is_sane = is_listening(backend) ? take_values(backend, shared->scratch, count)
                                              : take_replies(backend, shared->scratch, count);
         if (backend->incarnation != incarnation) {
@@ -381,7 +386,7 @@ void backend_flush(void *context)
             io_want_write(&backend->io);
             return;
         }
-        counter_add(&counters_of(backend)->bytes_out, count);
+        counter_add(&backend->counters->bytes_out, count);
         if (writes_oldest(backend)) {
             backend->progress_us = loop_now_us(backend->shared->loop);
         }
@@ -413,7 +418,7 @@ void backend_commit(struct backend *backend, struct request *request, uint32_t r
     request->sent_at_us = loop_now_us(backend->shared->loop);
     request_queue_push(&backend->in_flight, request);
     backend->sent++;
-    counter_add(&counters_of(backend)->requests, 1);
+    counter_add(&backend->counters->requests, 1);
     if (!backend->io.is_writing) {
         loop_at_turn_end(backend->shared->loop, &backend->flush_task);
     }
@@ -505,7 +510,7 @@ static void lose_handshake(struct backend *backend)
 static void become_connected(struct backend *backend)
 {
     set_state(backend, BACKEND_GREETING);
-    counter_add(&counters_of(backend)->connects, 1);
+    counter_add(&backend->counters->connects, 1);
     if (backend->greeting == GREETING_NONE) {
         backend_become_ready(backend);
     } else {
@@ -668,6 +673,7 @@ void backend_set_greeting(struct backend *backend, enum backend_greeting greetin
 {
     ASSERT(!backend->is_targeted);
     backend->greeting = greeting;
+    count_for(backend, backend->index);
 }
 
 void backend_set_listening(struct backend *backend, backend_value_fn *on_value, size_t value_max)

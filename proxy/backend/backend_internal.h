@@ -19,6 +19,8 @@ struct backend {
     struct backend_events events;
     /* The target. */
     unsigned index;
+    struct shard_counters *counters; /* of this index */
+    struct histogram_run latency;    /* into its histogram */
     char name[SHARD_NAME_MAX + 1];
     struct endpoint endpoint;
     struct shard_identity identity;

@@ -15,6 +15,7 @@
 #define KEPT_BYTES        ((size_t)16 << 10)
 #define READS_PER_TURN    4
 #define SWEEP_US          500000u
+#define QUIET_US          1000000u
 
 static void on_turn_end(void *context);
 static void go_on(struct client *client);
@@ -176,7 +177,7 @@ void client_flush_pushes(struct client *client)
     }
 }
 
-void client_begin_head(struct client *client)
+static inline void begin_head(struct client *client)
 {
     struct request *head = client->first;
     size_t early = buffer_length(&head->reply);
@@ -190,18 +191,23 @@ void client_begin_head(struct client *client)
     head->sink = head->is_muted ? NULL : &client->out;
 }
 
+void client_begin_head(struct client *client)
+{
+    begin_head(client);
+}
+
 static void complete_head(struct client *client)
 {
+    struct client_host *host = client->host;
     struct request *head = client->first;
-    struct counters *counters = client->host->counters;
     client->first = head->pipeline_next;
     if (client->first == NULL) {
         client->last = NULL;
     }
     client->pending--;
     client->pending_bytes -= head->size_bytes;
-    histogram_record(&counters->latency, loop_now_us(client->host->loop) - head->arrived_us);
-    request_give(router_pool(client->host->router), head);
+    histogram_run_record(&host->latency, loop_now_us(host->loop) - head->arrived_us);
+    request_give(router_pool(host->router), head);
 }
 
 static void on_request_done(struct request *request)
@@ -213,7 +219,9 @@ static void on_request_done(struct request *request)
         return;
     }
     request->is_complete = true;
-    client->blocked = client->blocked == request ? NULL : client->blocked;
+    if (client->blocked == request) {
+        client->blocked = NULL;
+    }
     if (request != client->first) {
         client->parked_bytes += buffer_length(&request->reply);
         if (unread_bytes(client) > OUT_HIGH_BYTES) {
@@ -227,7 +235,7 @@ static void on_request_done(struct request *request)
             client_flush_pushes(client);
         }
         if (client->first != NULL) {
-            client_begin_head(client);
+            begin_head(client);
         }
     }
     loop_at_turn_end(client->host->loop, &client->task);
@@ -327,7 +335,7 @@ static bool write_out(struct client *client)
         client->active_us = loop_now_us(client->host->loop);
         buffer_consume(&client->out, count);
     }
-    if (reads_too_slowly(client)) {
+    if ((unread_bytes(client) > 0 || client->above_soft_us > 0) && reads_too_slowly(client)) {
         counter_add(&client->host->counters->slow_readers, 1);
         client_cut_off(client);
         return false;
@@ -349,6 +357,7 @@ static void on_turn_end(void *context)
         client_free(client);
         return;
     }
+    histogram_run_end(&client->host->latency); /* whoever reads the answer may ask for counters */
     subscription_tidy(client);
     if (!write_out(client)) {
         return;
@@ -375,11 +384,24 @@ static bool has_enough_under_way(const struct client *client)
            unread_bytes(client) >= OUT_HIGH_BYTES;
 }
 
-/* Some shard takes less than it is sent. Who waits for no answer may go on: it may be another shard
- * that is asked next. */
-static bool is_held_back(const struct client *client, bool is_congested)
+/* Whether some shard takes less than it is sent: looked at once for all that was read, and only
+ * when it matters, since it looks at every shard. */
+enum congestion {
+    CONGESTION_UNKNOWN,
+    CONGESTED,
+    NOT_CONGESTED
+};
+
+/* Who waits for no answer may go on: it may be another shard that is asked next. */
+static inline bool is_held_back(const struct client *client, enum congestion *congestion)
 {
-    return has_enough_under_way(client) || (is_congested && client->pending > 0);
+    if (client->pending == 0) {
+        return has_enough_under_way(client);
+    }
+    if (*congestion == CONGESTION_UNKNOWN) {
+        *congestion = router_is_congested(client->host->router) ? CONGESTED : NOT_CONGESTED;
+    }
+    return *congestion == CONGESTED || has_enough_under_way(client);
 }
 
 bool client_waits_for_an_element(const struct client *client)
@@ -442,8 +464,7 @@ static size_t handle_begun(struct client *client, const char *data, size_t size)
 static size_t handle_commands(struct client *client, const char *data, size_t size)
 {
     size_t used = 0;
-    /* Once for all that was read: it looks at every shard. */
-    bool is_congested = router_is_congested(client->host->router);
+    enum congestion congestion = CONGESTION_UNKNOWN;
     while (used < size && !client->is_closed && !client->is_draining) {
         struct command command;
         if (must_wait(client)) {
@@ -454,7 +475,7 @@ static size_t handle_commands(struct client *client, const char *data, size_t si
             leave_backlog(client, size - used);
             break;
         }
-        if (is_held_back(client, is_congested)) {
+        if (is_held_back(client, &congestion)) {
             pause_reading(client);
             break;
         }
@@ -482,7 +503,7 @@ static void handle_fresh(struct client *client, size_t count)
 {
     const char *data = client->host->scratch;
     size_t used = handle_commands(client, data, count);
-    if (!client->is_closed && !client->is_draining) {
+    if (used < count && !client->is_closed && !client->is_draining) {
         buffer_add(&client->in, data + used, count - used);
     }
 }
@@ -562,8 +583,9 @@ static void on_readable(void *context)
 
 static bool may_go_on(const struct client *client)
 {
+    enum congestion congestion = CONGESTION_UNKNOWN;
     return large_request_wants_more(client) ||
-           (!must_wait(client) && !is_held_back(client, router_is_congested(client->host->router)));
+           (!must_wait(client) && !is_held_back(client, &congestion));
 }
 
 /* After a pause: what was read already comes first. */
@@ -581,12 +603,24 @@ static void go_on(struct client *client)
     }
 }
 
+/* Not one that was answered in this turn: what it waited for is about to be written. */
 static bool is_idle(const struct client *client, uint64_t now)
 {
     uint64_t limit = client->host->limits->idle_us;
     bool is_waited_for = client->first == NULL || large_request_waits_for_client(client);
-    return limit > 0 && is_waited_for && now - client->active_us > limit &&
-           client_class_of(client) != CLIENT_CLASS_PUBSUB;
+    return limit > 0 && is_waited_for && !client->task.is_queued &&
+           now - client->active_us > limit && client_class_of(client) != CLIENT_CLASS_PUBSUB;
+}
+
+/* Who says nothing for a while keeps no memory for what it may say or be told. */
+static void release_buffers(struct client *client)
+{
+    struct buffer *const buffers[] = {&client->in, &client->out, &client->pushes};
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
+        if (buffer_length(buffers[i]) == 0) {
+            buffer_recycle(buffers[i], 0);
+        }
+    }
 }
 
 /* What only time brings about. */
@@ -600,8 +634,13 @@ static void sweep(struct client_host *host, uint64_t now)
         if (is_idle(client, now)) {
             counter_add(&host->counters->timed_out, 1);
             client_cut_off(client);
-        } else if (client->above_soft_us != 0) {
+            continue;
+        }
+        if (client->above_soft_us != 0) {
             loop_at_turn_end(host->loop, &client->task);
+        }
+        if (now - client->active_us > QUIET_US) {
+            release_buffers(client);
         }
     }
     counter_set(&host->counters->blocked, blocked);
@@ -610,6 +649,7 @@ static void sweep(struct client_host *host, uint64_t now)
 void clients_tick(struct client_host *host)
 {
     uint64_t now = loop_now_us(host->loop);
+    histogram_run_end(&host->latency); /* of those that went away with their answer */
     if (now - host->swept_us > SWEEP_US) {
         sweep(host, now);
     }

@@ -31,6 +31,7 @@ struct client_host {
     struct loop *loop;
     struct router *router;
     struct counters *counters;
+    struct histogram_run latency;      /* into counters->latency; ended with a client's turn */
     const struct command_table *table; /* may be replaced between two events */
     const char *server_version;        /* Redis' version as the shards report it; never null */
     char *scratch;                     /* read buffer of the thread */

@@ -18,8 +18,7 @@
 #include "proxy/routing/upload.h"
 #include "proxy/routing/wait.h"
 
-#define FEW_KEYS     64u
-#define RESERVED_KEY "ERR keys that begin with __sluice: are reserved"
+#define FEW_KEYS 64u
 
 void session_refuse(struct client *client, struct request *request)
 {
@@ -28,21 +27,26 @@ void session_refuse(struct client *client, struct request *request)
     router_answer(request);
 }
 
+static void refuse_reserved_key(struct client *client, struct request *request)
+{
+    write_error(request_answer(request), "ERR keys that begin with __sluice: are reserved");
+    session_refuse(client, request);
+}
+
 /* All keys in one slot, none of them Sluice's own; which slot, and whether any is written. Answers
  * the request itself when not. */
 static bool find_slot(struct client *client, struct request *request, const struct command *command,
-                      const struct command_key *keys, unsigned count, bool is_split)
+                      const struct command_key *keys, unsigned count)
 {
     unsigned nslots = router_snapshot(client->host->router)->slot_mask + 1;
     for (unsigned i = 0; i < count; i++) {
         struct slice key = command->argv[keys[i].position];
         if (metadata_is_name(key)) {
-            write_error(request_answer(request), RESERVED_KEY);
-            session_refuse(client, request);
+            refuse_reserved_key(client, request);
             return false;
         }
         request->has_written_keys = request->has_written_keys || keys[i].is_written;
-        unsigned slot = is_split ? SLOT_NONE : slot_of_key(key, nslots);
+        unsigned slot = slot_of_key(key, nslots);
         if (i > 0 && slot != request->slot) {
             bool is_written = command_error_crossslot(request_answer(request));
             ASSERT(is_written);
@@ -56,8 +60,8 @@ static bool find_slot(struct client *client, struct request *request, const stru
 
 /* The slot from any number of keys. A command whose keys cannot be found (a bad numkeys) goes to
  * any shard, which refuses it in Redis' own words; it is sent as no write, since it is none. */
-static bool find_route(struct client *client, struct request *request,
-                       const struct command *command, bool is_split)
+bool session_find_slot(struct client *client, struct request *request,
+                       const struct command *command)
 {
     struct command_key few[FEW_KEYS];
     int count = command_keys(request->command, command->argv, command->argc, few, FEW_KEYS);
@@ -67,19 +71,13 @@ static bool find_route(struct client *client, struct request *request,
         return true;
     }
     if ((unsigned)count <= FEW_KEYS) {
-        return find_slot(client, request, command, few, (unsigned)count, is_split);
+        return find_slot(client, request, command, few, (unsigned)count);
     }
     struct command_key *many = mem_alloc((size_t)count * sizeof(*many));
     (void)command_keys(request->command, command->argv, command->argc, many, (unsigned)count);
-    bool has_route = find_slot(client, request, command, many, (unsigned)count, is_split);
+    bool has_route = find_slot(client, request, command, many, (unsigned)count);
     mem_free(many);
     return has_route;
-}
-
-bool session_find_slot(struct client *client, struct request *request,
-                       const struct command *command)
-{
-    return find_route(client, request, command, false);
 }
 
 struct slice session_bytes_of_inline(struct request *request, const struct command *command)
@@ -88,52 +86,70 @@ struct slice session_bytes_of_inline(struct request *request, const struct comma
     return buffer_slice(&request->bytes);
 }
 
-/* What nearly all requests are: one key, at a place that is known. */
-static void route_single(struct client *client, struct request *request,
-                         const struct command *command, struct slice key)
-{
-    struct router *router = client->host->router;
-    if (metadata_is_name(key)) {
-        write_error(request_answer(request), RESERVED_KEY);
-        session_refuse(client, request);
-        return;
-    }
-    request->has_written_keys = request->command->specs[0].is_written;
-    request->slot = slot_of_key(key, router_snapshot(router)->slot_mask + 1);
-    router_dispatch(router, request, session_wire_bytes(request, command));
-}
-
 /* What is watched must not be younger than what is read between WATCH and EXEC. */
 static bool may_lag(const struct client *client, const struct command_info *info)
 {
     return command_only_reads(info) && !client->is_watching;
 }
 
+/* What nearly all requests are: one key, at a place that is known. */
+static inline void route_single(struct client *client, struct request *request,
+                                const struct command *command, struct slice key)
+{
+    struct router *router = client->host->router;
+    if (metadata_is_name(key)) {
+        refuse_reserved_key(client, request);
+        return;
+    }
+    request->has_written_keys = request->command->specs[0].is_written;
+    request->may_lag = may_lag(client, request->command);
+    request->slot = slot_of_key(key, router_snapshot(router)->slot_mask + 1);
+    router_dispatch(router, request, session_wire_bytes(request, command));
+}
+
 static void route(struct client *client, struct request *request, const struct command *command)
 {
-    request->may_lag = may_lag(client, request->command);
     unsigned single = request->command->single_key;
     if (single > 0 && single < command->argc) {
         route_single(client, request, command, command->argv[single]);
         return;
     }
-    if (find_route(client, request, command, false)) {
+    request->may_lag = may_lag(client, request->command);
+    if (session_find_slot(client, request, command)) {
         router_dispatch(client->host->router, request, session_wire_bytes(request, command));
     }
 }
 
+/* The keys of a command of HANDLER_SPLIT, each at the front of its group, may lie anywhere. */
+static bool names_reserved_key(const struct command *command, const struct key_spec *spec,
+                               unsigned groups)
+{
+    for (unsigned i = 0; i < groups; i++) {
+        if (metadata_is_name(command->argv[(unsigned)spec->index + i * (unsigned)spec->step])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void split(struct client *client, struct request *request, const struct command *command)
 {
-    if (split_groups(request->command, command->argc) == 0) {
+    const struct key_spec *spec = &request->command->specs[0];
+    unsigned groups = split_groups(request->command, command->argc);
+    if (groups == 0) {
         bool is_written = command_error_arity(request_answer(request), request->command);
         ASSERT(is_written);
         session_refuse(client, request);
         return;
     }
-    request->may_lag = may_lag(client, request->command);
-    if (find_route(client, request, command, true)) {
-        split_dispatch(client->host->router, request, command);
+    if (names_reserved_key(command, spec, groups)) {
+        refuse_reserved_key(client, request);
+        return;
     }
+    request->slot = SLOT_NONE;
+    request->has_written_keys = spec->is_written;
+    request->may_lag = may_lag(client, request->command);
+    split_dispatch(client->host->router, request, command);
 }
 
 static void block(struct client *client, struct request *request, const struct command *command)
@@ -142,7 +158,7 @@ static void block(struct client *client, struct request *request, const struct c
         route(client, request, command);
         return;
     }
-    if (!find_route(client, request, command, false)) {
+    if (!session_find_slot(client, request, command)) {
         return;
     }
     if (request->slot == SLOT_NONE) {
@@ -156,7 +172,7 @@ static void block(struct client *client, struct request *request, const struct c
 
 static void script(struct client *client, struct request *request, const struct command *command)
 {
-    if (find_route(client, request, command, false)) {
+    if (session_find_slot(client, request, command)) {
         script_dispatch(client->host->router, request, command);
     }
 }
@@ -345,9 +361,6 @@ static bool is_turned_down(struct client *client, struct request *request,
 {
     const struct command_info *info = request->command;
     enum command_check check = check_command(client, info, command);
-    if (check == COMMAND_ADMITTED && !client->is_guarded && client->subscriptions == NULL) {
-        return false; /* nearly all */
-    }
     if (client->is_guarded && is_well_formed(check) && users_deny(client, request, command)) {
         request->is_error = true; /* it is written */
     } else if (is_forbidden(client, info, check)) {
@@ -369,12 +382,34 @@ static bool is_turned_down(struct client *client, struct request *request,
     return true;
 }
 
+/* Neither the command nor its client needs to be looked at. */
+static inline bool is_plain(const struct client *client, const struct command_info *info,
+                            const struct command *command)
+{
+    return info != NULL && info->is_plain && command_arity_fits(info, command->argc) &&
+           !client->is_guarded && client->subscriptions == NULL && client->transaction == NULL &&
+           client->host->pause.until_us == 0;
+}
+
+static void handle_plain(struct client *client, const struct command_info *info,
+                         const struct command *command)
+{
+    client->last_command = info;
+    counters_command(client->host->counters, info->id);
+    route_single(client, client_begin(client, info, command), command,
+                 command->argv[info->single_key]);
+}
+
 bool session_handle(struct client *client, const struct command *command)
 {
     const struct command_info *info =
         command_find(client->host->table, command->argv, command->argc);
-    bool is_plain = info == NULL || info->handler == HANDLER_ROUTE; /* nearly all */
-    bool must_wait = client->first != NULL && !is_plain &&
+    if (is_plain(client, info, command)) {
+        handle_plain(client, info, command);
+        return true;
+    }
+    bool is_routed = info == NULL || info->handler == HANDLER_ROUTE;
+    bool must_wait = client->first != NULL && !is_routed &&
                      (must_come_alone(client, info, command) || subscription_delays(client, info));
     if (must_wait || session_waits_for_pause(client, info)) {
         return false;
@@ -407,10 +442,9 @@ static bool may_pass(const struct client *client, const struct command_info *inf
                      const struct command *command)
 {
     struct router *router = client->host->router;
-    bool is_simple = info != NULL && info->handler == HANDLER_ROUTE && info->form == FORM_ANY &&
-                     info->nsubcommands == 0 && info->single_key > 0 &&
-                     info->single_key < command->argc && client->transaction == NULL &&
-                     !client->is_watching && client->subscriptions == NULL;
+    bool is_simple = info != NULL && info->is_plain && info->single_key < command->argc &&
+                     client->transaction == NULL && !client->is_watching &&
+                     client->subscriptions == NULL;
     if (!is_simple || command->argv[info->single_key].data == NULL ||
         may_need_more_rights(client, command, info->specs)) {
         return false;
@@ -436,7 +470,7 @@ enum begun session_handle_begun(struct client *client, const struct command *com
         return BEGUN_PASSES; /* to nobody */
     }
     counters_command(client->host->counters, info->id);
-    if (find_route(client, request, command, false)) {
+    if (session_find_slot(client, request, command)) {
         upload_begin(client->host->router, request, command->raw);
     }
     return BEGUN_PASSES;

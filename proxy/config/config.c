@@ -55,6 +55,7 @@ static const struct option_spec specs[] = {
     {"tcp-keepalive", OPTION_DURATION, FIELD(keepalive_ms), "60s", 0, 86400000, OPTION_RELOADABLE,
      "probe the machine of a silent client after so long; 0: never", NULL},
     SHARD_LOGIN_OPTIONS(FIELD(shard_login))
+    SENTINEL_LOGIN_OPTIONS(FIELD(sentinel_login))
     {"shard-timeout", OPTION_DURATION, FIELD(shard_timeout_ms), "5s", 10, 3600000, OPTION_RELOADABLE,
      "a shard that does not answer for so long: its requests get -UNKNOWN", NULL},
     {"connect-timeout", OPTION_DURATION, FIELD(connect_timeout_ms), "1s", 10, 60000, OPTION_RELOADABLE,

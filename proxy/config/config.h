@@ -12,7 +12,7 @@ struct proxy_config {
     char *store, *listen, *admin, *id, *log_level, *dual_write_ack, *output_limits;
     char *read_from;
     char *password, *acl_file; /* null: none */
-    struct shard_login shard_login;
+    struct login shard_login, sentinel_login;
     bool trusts_scripts, is_protected;
     char *tls_listen, *tls_cert_file, *tls_key_file, *tls_ca_cert_file;
     char *tls_ciphers, *tls_ciphersuites, *tls_auth_clients;

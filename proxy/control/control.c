@@ -13,6 +13,7 @@
 #define TICK_MS       20
 #define RENEW_US      ((uint64_t)STORE_LEASE_MS * 1000 / 5)
 #define ASK_AGAIN_US  1000000u
+#define LOOK_UP_US    2000000u
 #define UNDO_AGAIN_US 250000u
 
 /* --- adopting -------------------------------------------------------------------------------- */
@@ -40,7 +41,14 @@ static const struct endpoint *known_endpoint(const struct control *control,
     return NULL;
 }
 
-/* A name server may be slow: only what is new is looked up. */
+static void name_for_tls(struct endpoint *endpoint, const struct topology_shard *shard)
+{
+    (void)snprintf(endpoint->tls_host, sizeof(endpoint->tls_host), "%s",
+                   shard->is_tls ? shard->host : "");
+}
+
+/* A name server may be slow: only what is new is looked up, and again later what does not answer.
+ */
 static void resolve_all(struct control *control, const struct topology *older)
 {
     const struct topology *topology = control->snapshot->topology;
@@ -53,8 +61,8 @@ static void resolve_all(struct control *control, const struct topology *older)
             endpoints[i] = *known;
         } else if (!endpoint_resolve(&endpoints[i], shard->host, shard->port, &err)) {
             log_error("shard has no address shard=%s why=\"%s\"", shard->name, err.text);
-        } else if (shard->is_tls) {
-            (void)snprintf(endpoints[i].tls_host, sizeof(endpoints[i].tls_host), "%s", shard->host);
+        } else {
+            name_for_tls(&endpoints[i], shard);
         }
     }
     mem_free(control->endpoints);
@@ -200,6 +208,15 @@ static void adopt_holds(struct control *control)
     control->nholds = nholds;
 }
 
+static void tell_workers(struct control *control)
+{
+    size_t size = control->snapshot->topology->nshards * sizeof(*control->endpoints);
+    for (unsigned i = 0; i < control->nworkers; i++) {
+        worker_adopt(control->workers[i], snapshot_ref(control->snapshot),
+                     mem_dup(control->endpoints, size));
+    }
+}
+
 static void adopt(struct control *control, struct topology *topology)
 {
     struct snapshot *snapshot = snapshot_new(topology);
@@ -208,11 +225,7 @@ static void adopt(struct control *control, struct topology *topology)
     resolve_all(control, older != NULL ? older->topology : NULL);
     replica_watch_adopt(control->replica_watch, topology);
     snapshot_unref(older);
-    size_t size = topology->nshards * sizeof(*control->endpoints);
-    for (unsigned i = 0; i < control->nworkers; i++) {
-        worker_adopt(control->workers[i], snapshot_ref(snapshot),
-                     mem_dup(control->endpoints, size));
-    }
+    tell_workers(control);
     adopt_publishers(control);
     adopt_holds(control);
     sentinel_watch_adopt(control->sentinel_watch, topology);
@@ -246,6 +259,50 @@ static void on_news(void *context)
         adopt(control, topology);
     } else {
         topology_free(topology);
+    }
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+/* The name's shards are at another address: the topology is the same. */
+static void deliver_lookup(struct mail *mail, void *receiver)
+{
+    struct lookup *lookup = (struct lookup *)mail;
+    struct control *control = receiver;
+    const struct topology *topology = control->snapshot->topology;
+    bool has_changed = false;
+    for (unsigned i = 0; i < topology->nshards; i++) {
+        const struct topology_shard *shard = &topology->shards[i];
+        if (shard->port != lookup->port || strcmp(shard->host, lookup->host) != 0) {
+            continue;
+        }
+        name_for_tls(&lookup->endpoint, shard);
+        if (!endpoint_equal(&control->endpoints[i], &lookup->endpoint)) {
+            control->endpoints[i] = lookup->endpoint;
+            publisher_set_target(control->publishers[i], i, shard, &control->endpoints[i]);
+            has_changed = true;
+            log_info("shard is at another address shard=%s host=%s", shard->name, shard->host);
+        }
+    }
+    if (has_changed) {
+        tell_workers(control);
+    }
+    mem_free(lookup);
+}
+
+/* A server that was moved keeps its name, and a name server may have been away when we asked. */
+static void look_up_again(struct control *control, uint64_t now)
+{
+    if (now < control->looked_up_us + LOOK_UP_US) {
+        return;
+    }
+    control->looked_up_us = now;
+    for (unsigned i = 0; i < control->npublishers; i++) {
+        const struct topology_shard *shard = &control->snapshot->topology->shards[i];
+        if (!publisher_is_ready(control->publishers[i])) {
+            steward_look_up(control->rescuer, shard->host, shard->port, control->mailbox,
+                            deliver_lookup);
+        }
     }
 }
 
@@ -303,6 +360,7 @@ static void on_tick(void *context)
     learning_survey(control, now);
     replica_watch_tick(control->replica_watch, control->publishers, now);
     undo_long_holds(control, now);
+    look_up_again(control, now);
     renew_lease(control, now);
     lifecycle_tick(control, now);
     timer_start(&control->tick, TICK_MS);

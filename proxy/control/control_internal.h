@@ -46,6 +46,7 @@ struct control {
     struct replica_watch *replica_watch;
     struct snapshot *snapshot;
     struct endpoint *endpoints; /* by shard index */
+    uint64_t looked_up_us;      /* when names were asked for again */
     uint64_t renewed_at_us;
     bool store_failed;
     struct seen_hold *holds; /* one a held migration of the snapshot */

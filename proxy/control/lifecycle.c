@@ -5,9 +5,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "lib/base/assert.h"
 #include "lib/base/log.h"
 #include "lib/base/service.h"
+#include "lib/base/signals.h"
 #include "proxy/control/control_internal.h"
 
 static void stop(struct control *control, unsigned signal)
@@ -71,13 +71,7 @@ static void never_writable(void *context)
 
 void lifecycle_open(struct control *control)
 {
-    sigset_t signals;
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)sigaddset(&signals, SIGINT);
-    (void)sigaddset(&signals, SIGHUP);
-    control->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    ASSERT(control->signal_fd >= 0);
+    control->signal_fd = signals_open();
     io_start(&control->signal_io, control->loop, control->signal_fd, on_signal, never_writable,
              control);
     control->alive_period_us = service_alive_period_us();

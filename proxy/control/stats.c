@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "lib/metrics/exposition.h"
 #include "proxy/control/control_internal.h"
@@ -280,6 +281,9 @@ static void write_migrations(const struct control *control, struct exposition *o
     exposition_metric(out, "sluice_admin_denied_total", METRIC_COUNTER,
                       "Requests to this endpoint without a good token.");
     exposition_sample(out, NO_LABELS, (double)http_server_denials(control->http));
+    exposition_metric(out, "sluice_log_suppressed_total", METRIC_COUNTER,
+                      "Log lines left out because their message stormed.");
+    exposition_sample(out, NO_LABELS, (double)log_suppressed());
     exposition_metric(out, "sluice_store_answers", METRIC_GAUGE, "The store can be read.");
     exposition_sample(out, NO_LABELS, control->store_failed ? 0 : 1);
 }

@@ -17,7 +17,8 @@
 enum job_kind {
     JOB_RENEW,
     JOB_TAKE_OVER,
-    JOB_UNDO_HOLD
+    JOB_UNDO_HOLD,
+    JOB_LOOK_UP
 };
 
 struct job {
@@ -25,6 +26,10 @@ struct job {
     enum job_kind kind;
     char shard[SHARD_NAME_MAX + 1];
     uint64_t migration, entry_epoch;
+    char host[SHARD_HOST_MAX + 1];
+    uint16_t port;
+    struct mailbox *mailbox;
+    void (*deliver)(struct mail *mail, void *receiver);
 };
 
 struct steward {
@@ -100,6 +105,21 @@ static void undo_hold(struct steward *steward, struct job *job)
     }
 }
 
+static void look_up(const struct job *job)
+{
+    struct error err;
+    struct lookup *lookup = mem_zalloc(sizeof(*lookup));
+    if (!endpoint_resolve(&lookup->endpoint, job->host, job->port, &err)) {
+        log_debug("shard has no address host=%s why=\"%s\"", job->host, err.text);
+        mem_free(lookup);
+        return;
+    }
+    memcpy(lookup->host, job->host, sizeof(lookup->host));
+    lookup->port = job->port;
+    lookup->mail.deliver = job->deliver;
+    mailbox_post(job->mailbox, &lookup->mail);
+}
+
 static void do_job(struct steward *steward, struct job *job)
 {
     switch (job->kind) {
@@ -112,6 +132,9 @@ static void do_job(struct steward *steward, struct job *job)
     case JOB_UNDO_HOLD:
         undo_hold(steward, job);
         break;
+    case JOB_LOOK_UP:
+        look_up(job);
+        break;
     }
 }
 
@@ -120,7 +143,7 @@ static void do_job(struct steward *steward, struct job *job)
 static bool is_same(const struct job *a, const struct job *b)
 {
     return a->kind == b->kind && strcmp(a->shard, b->shard) == 0 && a->migration == b->migration &&
-           a->entry_epoch == b->entry_epoch;
+           a->entry_epoch == b->entry_epoch && strcmp(a->host, b->host) == 0 && a->port == b->port;
 }
 
 static void post(struct steward *steward, const struct job *job)
@@ -189,6 +212,14 @@ void steward_take_over(struct steward *steward, const char *shard)
 void steward_undo_hold(struct steward *steward, uint64_t migration, uint64_t entry_epoch)
 {
     struct job job = {.kind = JOB_UNDO_HOLD, .migration = migration, .entry_epoch = entry_epoch};
+    post(steward, &job);
+}
+
+void steward_look_up(struct steward *steward, const char *host, uint16_t port,
+                     struct mailbox *mailbox, void (*deliver)(struct mail *mail, void *receiver))
+{
+    struct job job = {.kind = JOB_LOOK_UP, .port = port, .mailbox = mailbox, .deliver = deliver};
+    (void)snprintf(job.host, sizeof(job.host), "%s", host);
     post(steward, &job);
 }
 

@@ -1,5 +1,6 @@
 #include "proxy/request/request.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -62,6 +63,21 @@ static struct request *request_new(void)
     return request;
 }
 
+/* In pieces that the compiler clears with a few plain stores: for the whole it takes a string
+ * instruction, which is slow to start. */
+static inline void clear(struct request *request)
+{
+    enum {
+        PIECE = 64,
+        CLEARED = offsetof(struct request, reply)
+    };
+
+    static_assert(CLEARED % PIECE == 0, "else the rest is not cleared");
+    for (size_t at = 0; at < CLEARED; at += PIECE) {
+        memset((char *)request + at, 0, PIECE);
+    }
+}
+
 struct request *request_take(struct request_pool *pool)
 {
     struct request *request = pool->free;
@@ -71,7 +87,7 @@ struct request *request_take(struct request_pool *pool)
     } else {
         pool->free = request->next;
         pool->nfree--;
-        memset(request, 0, offsetof(struct request, reply));
+        clear(request);
     }
     request->sink = &request->reply;
     return request;

@@ -43,9 +43,6 @@ struct request {
     struct buffer *sink;   /* null: nobody wants the bytes */
     uint32_t replies_left; /* top-level replies still to come */
     enum outcome outcome;
-    bool is_error;        /* its (first) reply is an error */
-    bool has_begun;       /* bytes of its reply are in the sink */
-    bool is_outdated;     /* lost, and handed over before an adoption changed its shard's routes */
     request_fn *on_reply; /* set by who hands it to a backend; called once, with an outcome */
     uint64_t sent_at_us;
     uint64_t begin_offset; /* in the byte stream of the connection */
@@ -56,10 +53,6 @@ struct request {
     struct unit *unit;                 /* null: one command. Owned: freed by request_give */
     unsigned slot;                     /* or SLOT_NONE: it goes to the shard, whatever is there */
     unsigned shard;                    /* index in the adopted topology, for SLOT_NONE */
-    bool has_written_keys;             /* to be marked and mirrored while its slot has a copy */
-    bool may_lag;                      /* only reads, and a replica's answer would do */
-    uint8_t attempts;                  /* how often it was dispatched */
-    uint8_t protocol;                  /* 3: its reply is RESP3; else RESP2 */
     uint64_t cut_epoch; /* not 0: it has keys of several slots, which had one shard in that epoch */
     void *sender;       /* the router that dispatches it */
     uint64_t arrived_us;
@@ -70,14 +63,25 @@ struct request {
     request_fn *progress;          /* may be null: part of a large reply went into the sink */
     struct request *pipeline_next; /* in the order of the client's commands */
     size_t size_bytes;             /* of the client's command */
-    bool is_complete;
-    bool is_barrier; /* nothing of its client behind it is dispatched until it is answered */
-    struct backend *stalled;      /* is not read until the sink has drained; else null */
-    bool is_read_slowly;          /* its client does not catch up: not stalled again */
-    bool is_muted;                /* the client wants no reply: sink is null */
-    const struct request *origin; /* of a part: the client's request; else null */
+    struct backend *stalled;       /* is not read until the sink has drained; else null */
+    const struct request *origin;  /* of a part: the client's request; else null */
     request_fn *cancel; /* may be null: nobody waits any more, and the shard should not either */
     void *work;         /* of whoever makes the answer from parts */
+
+    /* Facts about the reply, ... */
+    bool is_error;    /* it (the first of them) is an error */
+    bool has_begun;   /* bytes of it are in the sink */
+    bool is_outdated; /* lost, and handed over before an adoption changed its shard's routes */
+    /* ... what is asked, ... */
+    bool has_written_keys; /* to be marked and mirrored while its slot has a copy */
+    bool may_lag;          /* only reads, and a replica's answer would do */
+    uint8_t attempts;      /* how often it was dispatched */
+    uint8_t protocol;      /* 3: its reply is RESP3; else RESP2 */
+    /* ... and who waits for it. */
+    bool is_complete;
+    bool is_barrier;     /* nothing of its client behind it is dispatched until it is answered */
+    bool is_read_slowly; /* its client does not catch up: not stalled again */
+    bool is_muted;       /* the client wants no reply: sink is null */
 
     /* Kept, empty, from one use to the next: request_take clears only what is above. */
     struct buffer reply;

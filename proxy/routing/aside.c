@@ -69,7 +69,7 @@ static void on_logged_in(struct request *login)
 /* A greeting would have done so. What is refused for want of it says so itself. */
 static void log_in(struct line *line)
 {
-    const struct shard_credentials *own = shard_credentials();
+    const struct credentials *own = shard_credentials();
     if (own->password.len == 0) {
         return;
     }

@@ -5,10 +5,12 @@
 
 bool reply_next(struct slice *rest, struct slice *value)
 {
-    struct framer framer = {.values_left = 0};
-    size_t used;
-    if (framer_feed(&framer, rest->data, rest->len, &used) != PARSE_OK) {
-        return false;
+    size_t used = framer_flat(rest->data, rest->len);
+    if (used == 0) {
+        struct framer framer = {.values_left = 0};
+        if (framer_feed(&framer, rest->data, rest->len, &used) != PARSE_OK) {
+            return false;
+        }
     }
     *value = (struct slice){rest->data, used};
     *rest = (struct slice){rest->data + used, rest->len - used};

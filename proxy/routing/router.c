@@ -621,6 +621,7 @@ void router_free(struct router *router)
     fail_all(router, &router->held);
     dual_write_forget_all(router);
     asides_forget_all(router);
+    splits_fini(router);
     private_lanes_end_uploads(router);
     mem_free(router->scripts);
     loop_cancel(router->settings.backend.loop, &router->drain_task);

@@ -8,6 +8,7 @@
 #include "proxy/routing/waiters.h"
 
 struct dual_write;
+struct split;
 struct subscriber;
 struct aside;
 struct replica_reads;
@@ -39,6 +40,8 @@ struct router {
     unsigned nlanes;
     bool has_resp3; /* some lane to a shard has, or had, one of RESP3 beside it */
     struct request_queue held;
+    struct split *splits; /* recycled */
+    unsigned nsplits;
     struct private_lane *private_lanes;         /* all open ones */
     struct private_lane *next_private_lane;     /* of the walk over them; else null */
     unsigned nuploads;                          /* of all clients, whose shard lacks the end */
@@ -68,7 +71,7 @@ static inline uint64_t router_now_us(const struct router *router)
 /* router.c */
 void router_answer_unavailable(struct router *router, struct request *request, const char *why);
 void router_answer_unknown(struct router *router, struct request *request);
-/* It was handed over, and not a byte of it was sent. */
+/* It was handed over, and not a byte of it was sent; or it only reads. */
 void router_redispatch(struct router *router, struct request *request);
 /* Those that have to wait again go behind in the same order. */
 void router_redispatch_all(struct router *router, struct request_queue *queue);
@@ -106,6 +109,9 @@ void subscribers_adopt(struct router *router);
 bool subscribers_have_caught_up(const struct router *router);
 void subscribers_tick(struct router *router);
 void subscribers_expel(struct router *router, const char *shard);
+
+/* split.c */
+void splits_fini(struct router *router);
 
 /* blocking.c */
 void blocking_init(struct router *router);

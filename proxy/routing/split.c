@@ -5,6 +5,7 @@
 #include "lib/resp/writer.h"
 #include "proxy/routing/aggregate.h"
 #include "proxy/routing/reply_cursor.h"
+#include "proxy/routing/router_internal.h"
 
 /* Keys that go together. */
 struct part {
@@ -16,32 +17,78 @@ struct part {
     struct slice rest;            /* merging: what of the part's values is not used yet */
 };
 
-#define SLOT_BIT 0x80000000u
-#define FEW_KEYS 64u /* up to here the parts are searched one by one */
+#define SLOT_BIT    0x80000000u
+#define FEW_KEYS    64u /* up to here the parts are searched one by one */
+#define KEPT_SPLITS 256u
 
+struct key_place {
+    unsigned part;
+    unsigned next; /* key of the same part */
+};
+
+/* Recycled with its arrays, so that commands of a few keys allocate nothing. */
 struct split {
+    struct split *next; /* in router->splits */
     struct router *router;
     struct request *request; /* the client's */
     unsigned nparts, pending;
     struct part *parts;
+    size_t parts_capacity;
     unsigned first,
         step; /* where the groups of a key and what belongs to it stand in the command */
     unsigned nkeys;
-    unsigned *part_of;  /* [nkeys] */
-    unsigned *next_key; /* [nkeys] */
+    struct key_place *keys;
+    size_t keys_capacity;
+    struct shard_answer *answers; /* when all parts are answered: of each */
+    size_t answers_capacity;
 };
+
+static struct split *split_take(struct router *router)
+{
+    struct split *split = router->splits;
+    if (split == NULL) {
+        split = mem_zalloc(sizeof(*split));
+    } else {
+        router->splits = split->next;
+        router->nsplits--;
+    }
+    split->router = router;
+    split->nparts = 0;
+    return split;
+}
 
 static void split_free(struct split *split)
 {
+    mem_free(split->parts);
+    mem_free(split->keys);
+    mem_free(split->answers);
+    mem_free(split);
+}
+
+static void split_give(struct split *split)
+{
+    struct router *router = split->router;
     for (unsigned i = 0; i < split->nparts; i++) {
         if (split->parts[i].request != NULL) {
-            request_give(router_pool(split->router), split->parts[i].request);
+            request_give(router_pool(router), split->parts[i].request);
         }
     }
-    mem_free(split->parts);
-    mem_free(split->part_of);
-    mem_free(split->next_key);
-    mem_free(split);
+    if (split->keys_capacity > FEW_KEYS || router->nsplits >= KEPT_SPLITS) {
+        split_free(split);
+        return;
+    }
+    split->next = router->splits;
+    router->splits = split;
+    router->nsplits++;
+}
+
+void splits_fini(struct router *router)
+{
+    while (router->splits != NULL) {
+        struct split *split = router->splits;
+        router->splits = split->next;
+        split_free(split);
+    }
 }
 
 /* --- merging --------------------------------------------------------------------------------- */
@@ -63,21 +110,23 @@ static void merge_values(struct split *split, struct buffer *out)
     write_array(out, split->nkeys);
     for (unsigned i = 0; i < split->nkeys; i++) {
         struct slice value;
-        bool has_value = reply_next(&split->parts[split->part_of[i]].rest, &value);
+        bool has_value = reply_next(&split->parts[split->keys[i].part].rest, &value);
         ASSERT(has_value); /* the framer has counted them */
         buffer_add(out, value.data, value.len);
     }
 }
 
-/* What the shards answered, one place a part; the caller frees it. */
-static struct shard_answer *answers_of(const struct split *split)
+static void collect_answers(struct split *split)
 {
-    struct shard_answer *answers = mem_alloc(split->nparts * sizeof(*answers));
+    if (split->nparts > split->answers_capacity) {
+        split->answers_capacity = split->parts_capacity;
+        split->answers =
+            mem_realloc(split->answers, split->answers_capacity * sizeof(*split->answers));
+    }
     for (unsigned i = 0; i < split->nparts; i++) {
         const struct part *part = &split->parts[i];
-        answers[i] = (struct shard_answer){reply_of(part), part->request->is_error};
+        split->answers[i] = (struct shard_answer){reply_of(part), part->request->is_error};
     }
-    return answers;
 }
 
 static void merge(struct split *split)
@@ -85,32 +134,35 @@ static void merge(struct split *split)
     struct request *request = split->request;
     struct buffer *out = request_answer(request);
     enum response_policy policy = request->command->response_policy;
-    struct shard_answer *answers = answers_of(split);
-    const struct shard_answer *failure = aggregate_failure(policy, answers, split->nparts);
+    collect_answers(split);
+    const struct shard_answer *failure = aggregate_failure(policy, split->answers, split->nparts);
     if (failure != NULL) {
         request->is_error = true;
         bool is_half_done =
-            aggregate_error(failure, answers, split->nparts, request->has_written_keys, out);
+            aggregate_error(failure, split->answers, split->nparts, request->has_written_keys, out);
         counter_add(&router_counters(split->router)->errors_unknown, is_half_done ? 1 : 0);
     } else if (policy == RESPONSE_DEFAULT) {
         merge_values(split, out);
     } else {
-        aggregate(policy, answers, split->nparts, out);
+        aggregate(policy, split->answers, split->nparts, out);
     }
-    mem_free(answers);
     request->work = NULL;
-    split_free(split);
+    split_give(split);
     router_answer(request);
 }
 
-static void on_part_done(struct request *part)
+static void end_one(struct split *split)
 {
-    struct split *split = part->owner;
     ASSERT(split->pending > 0);
     split->pending--;
     if (split->pending == 0) {
         merge(split);
     }
+}
+
+static void on_part_done(struct request *part)
+{
+    end_one(part->owner);
 }
 
 /* --- cutting --------------------------------------------------------------------------------- */
@@ -121,56 +173,48 @@ static uint32_t id_of(const struct router *router, unsigned slot)
     return entry->migration != NULL ? SLOT_BIT | slot : entry->authority;
 }
 
-/* Where the parts are found while the command is cut. */
-struct cutting {
-    struct split *split;
-    unsigned capacity;      /* of split->parts */
-    unsigned *part_of_slot; /* for many keys: part + 1 by slot, 0: not known yet; else null */
-};
+/* Part + 1 of each slot, 0: not known yet; null where there are few keys. */
+typedef unsigned *slot_map;
 
-static unsigned new_part(struct cutting *cutting, uint32_t id, unsigned slot)
+static unsigned new_part(struct split *split, uint32_t id, unsigned slot)
 {
-    struct split *split = cutting->split;
-    if (split->nparts == cutting->capacity) {
-        cutting->capacity = cutting->capacity == 0 ? 4 : cutting->capacity * 2;
-        split->parts = mem_realloc(split->parts, cutting->capacity * sizeof(*split->parts));
-    }
+    MEM_GROW(split->parts, split->nparts, split->parts_capacity);
     split->parts[split->nparts] = (struct part){.id = id, .slot = slot};
     return split->nparts++;
 }
 
-static unsigned search_part(struct cutting *cutting, unsigned slot)
+static unsigned search_part(struct split *split, slot_map map, unsigned slot)
 {
-    uint32_t id = id_of(cutting->split->router, slot);
+    uint32_t id = id_of(split->router, slot);
     /* A slot that is moved has a part of its own: with a map, this is its first key. */
-    bool is_new = cutting->part_of_slot != NULL && (id & SLOT_BIT) != 0;
-    for (unsigned i = 0; !is_new && i < cutting->split->nparts; i++) {
-        if (cutting->split->parts[i].id == id) {
+    bool is_new = map != NULL && (id & SLOT_BIT) != 0;
+    for (unsigned i = 0; !is_new && i < split->nparts; i++) {
+        if (split->parts[i].id == id) {
             return i;
         }
     }
-    return new_part(cutting, id, slot);
+    return new_part(split, id, slot);
 }
 
-static unsigned find_part(struct cutting *cutting, unsigned slot)
+static unsigned find_part(struct split *split, slot_map map, unsigned slot)
 {
-    if (cutting->part_of_slot == NULL) {
-        return search_part(cutting, slot);
+    if (map == NULL) {
+        return search_part(split, NULL, slot);
     }
-    if (cutting->part_of_slot[slot] == 0) {
-        cutting->part_of_slot[slot] = search_part(cutting, slot) + 1;
+    if (map[slot] == 0) {
+        map[slot] = search_part(split, map, slot) + 1;
     }
-    return cutting->part_of_slot[slot] - 1;
+    return map[slot] - 1;
 }
 
 static void add_key(struct split *split, unsigned key, unsigned part_index)
 {
     struct part *part = &split->parts[part_index];
-    split->part_of[key] = part_index;
+    split->keys[key].part = part_index;
     if (part->count == 0) {
         part->first_key = key;
     } else {
-        split->next_key[part->last_key] = key;
+        split->keys[part->last_key].next = key;
     }
     part->last_key = key;
     part->count++;
@@ -179,22 +223,28 @@ static void add_key(struct split *split, unsigned key, unsigned part_index)
 static void cut(struct split *split, const struct command *command)
 {
     unsigned nslots = router_snapshot(split->router)->slot_mask + 1;
-    struct cutting cutting = {.split = split};
-    split->part_of = mem_alloc(split->nkeys * sizeof(*split->part_of));
-    split->next_key = mem_alloc(split->nkeys * sizeof(*split->next_key));
-    if (split->nkeys > FEW_KEYS) {
-        cutting.part_of_slot = mem_zalloc(nslots * sizeof(*cutting.part_of_slot));
+    slot_map map = split->nkeys > FEW_KEYS ? mem_zalloc(nslots * sizeof(*map)) : NULL;
+    if (split->nkeys > split->keys_capacity) {
+        split->keys_capacity = split->nkeys > FEW_KEYS ? split->nkeys : FEW_KEYS;
+        split->keys = mem_realloc(split->keys, split->keys_capacity * sizeof(*split->keys));
     }
     for (unsigned i = 0; i < split->nkeys; i++) {
         unsigned slot = slot_of_key(command->argv[split->first + i * split->step], nslots);
-        add_key(split, i, find_part(&cutting, slot));
+        add_key(split, i, find_part(split, map, slot));
     }
-    mem_free(cutting.part_of_slot);
+    mem_free(map);
 }
 
+/* As they came, but for the first, and those of an inline command. */
 static void write_words(struct buffer *out, const struct command *command, unsigned from,
                         unsigned end)
 {
+    if (from > 0 && from < end && !command->is_inline) {
+        const struct slice *before = &command->argv[from - 1], *last = &command->argv[end - 1];
+        const char *begin = before->data + before->len + 2; /* CRLF */
+        buffer_add(out, begin, (size_t)(last->data - begin) + last->len + 2);
+        return;
+    }
     for (unsigned i = from; i < end; i++) {
         write_bulk(out, command->argv[i]);
     }
@@ -212,7 +262,7 @@ static void write_part(const struct split *split, unsigned index, const struct c
     for (unsigned i = 0; i < part->count; i++) {
         unsigned from = split->first + key * split->step;
         write_words(bytes, command, from, from + split->step);
-        key = i + 1 < part->count ? split->next_key[key] : key;
+        key = i + 1 < part->count ? split->keys[key].next : key;
     }
     write_words(bytes, command, end, command->argc);
 }
@@ -241,19 +291,15 @@ static void prepare_part(struct split *split, unsigned index, const struct comma
     write_part(split, index, command);
 }
 
+/* The last part to be answered gives the split away, perhaps at once: so it waits for one more. */
 static void dispatch_parts(struct split *split)
 {
-    /* The last part to be answered frees the split, perhaps before this returns. */
-    unsigned nparts = split->nparts;
-    struct router *router = split->router;
-    struct request **requests = mem_alloc(nparts * sizeof(struct request *));
-    for (unsigned i = 0; i < nparts; i++) {
-        requests[i] = split->parts[i].request;
+    split->pending = split->nparts + 1;
+    for (unsigned i = 0; i < split->nparts; i++) {
+        struct request *part = split->parts[i].request;
+        router_dispatch(split->router, part, buffer_slice(&part->bytes));
     }
-    for (unsigned i = 0; i < nparts; i++) {
-        router_dispatch(router, requests[i], buffer_slice(&requests[i]->bytes));
-    }
-    mem_free(requests);
+    end_one(split);
 }
 
 /* All keys with one shard: the command goes as it came. */
@@ -263,7 +309,7 @@ static void dispatch_whole(struct split *split, const struct command *command)
     struct request *request = split->request;
     request->slot = split->parts[0].slot;
     request->cut_epoch = cut_epoch(split, &split->parts[0]);
-    split_free(split);
+    split_give(split);
     router_dispatch(router, request, command->raw);
 }
 
@@ -280,8 +326,7 @@ unsigned split_groups(const struct command_info *info, unsigned argc)
 
 void split_dispatch(struct router *router, struct request *request, const struct command *command)
 {
-    struct split *split = mem_zalloc(sizeof(*split));
-    split->router = router;
+    struct split *split = split_take(router);
     split->request = request;
     split->first = (unsigned)request->command->specs[0].index;
     split->step = (unsigned)request->command->specs[0].step;
@@ -292,7 +337,6 @@ void split_dispatch(struct router *router, struct request *request, const struct
         return;
     }
     request->work = split;
-    split->pending = split->nparts;
     for (unsigned i = 0; i < split->nparts; i++) {
         prepare_part(split, i, command);
     }

@@ -463,6 +463,7 @@ static void set_up_clients(struct worker *worker)
     worker->clients = (struct client_host){.loop = worker->loop,
                                            .router = worker->router,
                                            .counters = worker->counters,
+                                           .latency = {.histogram = &worker->counters->latency},
                                            .table = command_table_builtin(),
                                            .server_version = "7.0.0",
                                            .scratch = worker->scratch,

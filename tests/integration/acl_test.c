@@ -418,7 +418,7 @@ static void users_are_read_again_on_sighup(void **state)
 
     write_users("user default on nopass ~* &* +@all\nuser alice on >secret +nosuch\n");
     process_signal(proxy, SIGHUP);
-    WAIT_UNTIL(says_in_log(proxy, "users left as they were why=\"\"aclfile\""), LOG_MS);
+    WAIT_UNTIL(says_in_log(proxy, "users left as they were why=\"'aclfile'"), LOG_MS);
     expect(alice, "ACL WHOAMI", "alice");
 
     write_users(

@@ -163,11 +163,11 @@ static void a_proxy_leaves_its_settings_when_the_file_is_bad(void **state)
     write_conf("maxclients = 31\nwait-max = soon\n");
     process_signal(program, SIGHUP);
     WAIT_UNTIL(log_has("configuration left as it was"), PATIENCE_MS);
-    assert_true(log_has("program.conf\", line 4: \"wait-max\" must be a duration"));
+    assert_true(log_has("program.conf', line 4: 'wait-max' must be a duration"));
     expect(client, "CONFIG GET maxclients", "[maxclients, 30]");
     write_conf("client-output-buffer-limit = normal much\n");
     process_signal(program, SIGHUP);
-    WAIT_UNTIL(log_has("\"client-output-buffer-limit\": behind \"normal\""), PATIENCE_MS);
+    WAIT_UNTIL(log_has("'client-output-buffer-limit': behind 'normal'"), PATIENCE_MS);
     expect(client, "CONFIG GET maxclients", "[maxclients, 30]");
     assert_false(log_has("configuration reloaded"));
     client_close(client);

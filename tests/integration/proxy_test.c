@@ -409,6 +409,7 @@ static void the_dashboard_and_what_it_reads_are_served(void **state)
         {"/stats", "\"in_flight\""},
         {"/topology", "\"nslots\""},
         {"/metrics", "sluice_request_seconds_bucket{le=\"+Inf\"}"},
+        {"/metrics", "sluice_log_suppressed_total "},
         {"/readyz", "ready"},
     };
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {

@@ -25,7 +25,7 @@
 #define KEYS        60
 
 static struct cluster *cluster;
-static struct redis_server *replica; /* of s1; null without */
+static struct redis_server *replicas[2]; /* of s1 and s2; null without */
 static struct client *client;
 static char *folder; /* stand-ins, and what they ask */
 static char *page;   /* PAGE, zero-terminated */
@@ -143,7 +143,7 @@ static void restart_redis(void)
 /* The replica is reached where the shard was. */
 static void move_address(void)
 {
-    struct client *direct = client_connect(redis_server_port(replica));
+    struct client *direct = client_connect(redis_server_port(replicas[0]));
     char *command = mem_printf("CONFIG SET port %u", cluster_shard_port(cluster, 0));
     expect(direct, command, "+OK");
     mem_free(command);
@@ -201,10 +201,15 @@ static bool is_over(struct process *shell)
 /* --- running -----------------------------------------------------------------------------------
  */
 
+static unsigned replica_port(unsigned shard)
+{
+    return replicas[shard] != NULL ? redis_server_port(replicas[shard]) : 0;
+}
+
 static char **environment_new(void)
 {
     const char *bin = getenv("SLUICE_BIN");
-    char **environment = mem_zalloc(12 * sizeof(*environment));
+    char **environment = mem_zalloc(16 * sizeof(*environment));
     char here[4096];
     assert_non_null(getcwd(here, sizeof(here)));
     bool is_absolute = bin != NULL && bin[0] == '/';
@@ -218,10 +223,13 @@ static char **environment_new(void)
     environment[5] = mem_strdup("SHARD_HOST=127.0.0.1");
     environment[6] = mem_printf("SHARD_PORT=%u", cluster_shard_port(cluster, 0));
     environment[7] = mem_strdup("REPLICA_HOST=127.0.0.1");
-    environment[8] =
-        mem_printf("REPLICA_PORT=%u", replica != NULL ? redis_server_port(replica) : 0);
+    environment[8] = mem_printf("REPLICA_PORT=%u", replica_port(0));
     environment[9] = mem_printf("BACKUP=%s/backup", folder);
     environment[10] = mem_strdup("INTERFACE=lo");
+    environment[11] = mem_printf("SITE1=127.0.0.1:%u", replica_port(0));
+    environment[12] = mem_printf("SITE2=127.0.0.1:%u", replica_port(1));
+    environment[13] = mem_strdup("OLD_HOST=127.0.0.1");
+    environment[14] = mem_printf("OLD_PORT=%u", cluster_shard_port(cluster, 0));
     return environment;
 }
 
@@ -277,8 +285,10 @@ static int stop(void **state)
 {
     (void)state;
     client_close(client);
-    redis_server_stop(replica);
-    replica = NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        redis_server_stop(replicas[i]);
+        replicas[i] = NULL;
+    }
     cluster_stop(cluster);
     mem_free(folder);
     mem_free(page);
@@ -405,22 +415,113 @@ static void a_shard_comes_back_empty(void **state)
     mem_free(get);
 }
 
-static void a_shard_with_a_replica_is_lost(void **state)
+/* Proven: proxies have noticed that the primary took another replication id with its replica. */
+static bool can_fail_over(unsigned shard)
 {
-    (void)state;
+    char words[64];
+    (void)snprintf(words, sizeof(words), "plan failover s%u --to 127.0.0.1:%u", shard + 1,
+                   replica_port(shard));
+    struct output output = cluster_ctl(cluster, words);
+    bool can = output.code == 0 && strstr(output.out, "a replica of the process") != NULL;
+    output_free(&output);
+    return can;
+}
+
+static void start_replica(unsigned shard)
+{
     char port[16];
-    (void)snprintf(port, sizeof(port), "%u", cluster_shard_port(cluster, 0));
-    replica = redis_server_start((const char *const[]){"--replicaof", "127.0.0.1", port, NULL});
-    struct client *primary = client_connect(cluster_shard_port(cluster, 0));
-    struct client *copy = client_connect(redis_server_port(replica));
+    (void)snprintf(port, sizeof(port), "%u", cluster_shard_port(cluster, shard));
+    replicas[shard] =
+        redis_server_start((const char *const[]){"--replicaof", "127.0.0.1", port, NULL});
+    struct client *primary = client_connect(cluster_shard_port(cluster, shard));
+    struct client *copy = client_connect(redis_server_port(replicas[shard]));
     char *size = client_ask(primary, "DBSIZE");
     WAIT_UNTIL(client_gets(copy, "DBSIZE", size), PATIENCE_MS);
+    WAIT_UNTIL(can_fail_over(shard), PATIENCE_MS);
     mem_free(size);
     client_close(primary);
     client_close(copy);
+}
+
+static void a_shard_with_a_replica_is_lost(void **state)
+{
+    (void)state;
+    start_replica(0);
     redis_server_kill(cluster_shard(cluster, 0));
     run("A shard with a replica is lost", 0);
     expect_all();
+    move_slots("0-9");
+}
+
+static void lose_store(void)
+{
+    char *lost = path_in_folder("lost");
+    assert_int_equal(rename(cluster_store(cluster) + strlen("file:"), lost), 0);
+    mem_free(lost);
+}
+
+static bool has_open_formers(void)
+{
+    char *list = cluster_ctl_ok(cluster, "shard list");
+    bool has = strstr(list, "former primary") != NULL;
+    mem_free(list);
+    return has;
+}
+
+static bool sets(unsigned proxy, const char *set)
+{
+    struct client *writer = client_try_connect(cluster_proxy_port(cluster, proxy));
+    bool is_set = writer != NULL && client_gets(writer, set, "+OK");
+    client_close(writer);
+    return is_set;
+}
+
+/* What is written from now on, through old proxies too, is on none of the old servers. */
+static void expect_no_stale_write(void)
+{
+    for (unsigned i = 0; i < KEYS; i++) {
+        char command[64], value[64];
+        (void)snprintf(command, sizeof(command), "SET k%u new%u", i, i);
+        (void)snprintf(value, sizeof(value), "new%u", i);
+        WAIT_UNTIL(sets(1, command), PATIENCE_MS);
+        (void)snprintf(command, sizeof(command), "GET k%u", i);
+        struct client *reader = client_connect(cluster_proxy_port(cluster, 0));
+        expect(reader, command, value);
+        client_close(reader);
+        for (unsigned shard = 0; shard < 2; shard++) {
+            struct client *old = client_connect(cluster_shard_port(cluster, shard));
+            assert_false(client_gets(old, command, value));
+            client_close(old);
+        }
+    }
+}
+
+/* Half of it dies, and the other half hangs: a primary and a proxy that know nothing when they go
+ * on. */
+static void a_whole_site_is_lost(void **state)
+{
+    (void)state;
+    struct process *primary = redis_server_process(cluster_shard(cluster, 0));
+    start_replica(0);
+    start_replica(1);
+    run("The store is lost", 1);
+    process_signal(cluster_proxy(cluster, 1), SIGSTOP);
+    process_signal(primary, SIGSTOP);
+    redis_server_kill(cluster_shard(cluster, 1));
+    process_kill(cluster_proxy(cluster, 0));
+    stop_migrator();
+    lose_store();
+    run("A whole site is lost", 0);
+    run("A whole site is lost", 1);
+    WAIT_UNTIL(has_all(0), PATIENCE_MS);
+
+    process_signal(primary, SIGCONT);
+    redis_server_restart(cluster_shard(cluster, 1), false);
+    WAIT_UNTIL(!has_open_formers(), PATIENCE_MS);
+    process_signal(cluster_proxy(cluster, 1), SIGCONT);
+    expect_all();
+    expect_no_stale_write();
+    run("A whole site is lost", 2);
     move_slots("0-9");
 }
 
@@ -429,9 +530,7 @@ static void the_store_is_lost(void **state)
     (void)state;
     move_slots("0-9");
     run("The store is lost", 1);
-    char *lost = path_in_folder("lost");
-    assert_int_equal(rename(cluster_store(cluster) + strlen("file:"), lost), 0);
-    mem_free(lost);
+    lose_store();
     expect_all();
     run("The store is lost", 0);
     expect_all();
@@ -448,6 +547,7 @@ static const struct CMUnitTest runbooks[] = {
     TEST(a_shard_comes_back_empty),
     TEST(a_shard_with_a_replica_is_lost),
     TEST(the_store_is_lost),
+    TEST(a_whole_site_is_lost),
 };
 
 static void no_runbook_of_the_page_is_left_out(void **state)

@@ -121,7 +121,7 @@ static void a_shard_moves_to_its_replica_under_load_and_loses_nothing(void **sta
     uint64_t before = base();
     fail_over(0, "nothing: writes were held");
     assert_true(base() > before);
-    assert_int_equal(count_formers(), 0);
+    WAIT_UNTIL(count_formers() == 0, LONG_MS);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     char *words = mem_printf("switch %s --wait", id);
     mem_free(cluster_ctl_ok(cluster, words));

@@ -21,8 +21,9 @@
 #define KEYS        300
 #define PATIENCE_MS 20000
 
-static char *folder;
+static char *folder, *users; /* users: the ACL file */
 static struct cluster *cluster;
+static struct redis_server *replica; /* of s1; null: not yet */
 
 /* The users as they are documented, and one for the test. */
 static char *write_users(void)
@@ -44,14 +45,13 @@ static int set_up(void **state)
                                         "SLUICE_SHARD_PASSWORD=change-this-proxy-password", NULL};
     (void)state;
     folder = scratch_folder("rights");
-    char *users = write_users();
+    users = write_users();
     const char *redis[] = {"--aclfile", users, NULL};
     /* The migrator's and sluicectl's, who inherit them. */
     assert_int_equal(setenv("SLUICE_SHARD_USER", "sluice-migrator", 1), 0);
     assert_int_equal(setenv("SLUICE_SHARD_PASSWORD", "change-this-migrator-password", 1), 0);
     cluster = cluster_start(&(const struct cluster_options){
         .shards = 2, .has_migrator = true, .redis_options = redis, .proxy_environment = proxy});
-    mem_free(users);
     return 0;
 }
 
@@ -59,7 +59,9 @@ static int tear_down(void **state)
 {
     (void)state;
     cluster_stop(cluster);
+    redis_server_stop(replica);
     process_stop_all();
+    mem_free(users);
     scratch_remove(folder);
     return 0;
 }
@@ -135,11 +137,42 @@ static void a_shard_is_closed_to_who_has_no_password(void **state)
     client_close(client);
 }
 
+/* What sluicectl says of it, with the code 0 or not. */
+static bool failover_says(const char *verb, const char *text)
+{
+    char words[96];
+    (void)snprintf(words, sizeof(words), "%s failover s1 --to 127.0.0.1:%u", verb,
+                   redis_server_port(replica));
+    struct output output = cluster_ctl(cluster, words);
+    bool is_said = strstr(output.out, text) != NULL || strstr(output.err, text) != NULL;
+    output_free(&output);
+    return is_said;
+}
+
+static void an_operator_fails_over_by_the_rights_that_are_documented(void **state)
+{
+    (void)state;
+    char port[8];
+    (void)snprintf(port, sizeof(port), "%u", cluster_shard_port(cluster, 0));
+    replica = redis_server_start((const char *const[]){"--aclfile", users, "--replicaof",
+                                                       "127.0.0.1", port, "--masteruser", "probe",
+                                                       "--masterauth", "probe", NULL});
+    WAIT_UNTIL(failover_says("plan", "a replica of the process"), PATIENCE_MS);
+    assert_true(failover_says("shard", "NOPERM"));
+    assert_int_equal(setenv("SLUICE_SHARD_USER", "sluice-operator", 1), 0);
+    assert_int_equal(setenv("SLUICE_SHARD_PASSWORD", "change-this-operator-password", 1), 0);
+    assert_true(failover_says("shard", "nothing: writes were held"));
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    WAIT_UNTIL(client_gets(client, "SET key:7 after", "+OK"), PATIENCE_MS);
+    client_close(client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_live_migration_needs_no_more_rights_than_are_documented),
         cmocka_unit_test(a_shard_is_closed_to_who_has_no_password),
+        cmocka_unit_test(an_operator_fails_over_by_the_rights_that_are_documented),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -69,13 +69,18 @@ static void ctl(const char *verb, const char *id, const char *options)
     mem_free(words);
 }
 
-static bool leads(uint16_t port)
+static bool metrics_say(uint16_t port, const char *text)
 {
     char *body = NULL;
-    bool ok = http_get(port, "/metrics", &body) == 200 && body != NULL &&
-              strstr(body, "sluice_migrator_leads 1") != NULL;
+    bool ok =
+        http_get(port, "/metrics", &body) == 200 && body != NULL && strstr(body, text) != NULL;
     mem_free(body);
     return ok;
+}
+
+static bool leads(uint16_t port)
+{
+    return metrics_say(port, "sluice_migrator_leads 1");
 }
 
 static void the_reserve_goes_on_within_seconds(void **state)
@@ -91,7 +96,15 @@ static void the_reserve_goes_on_within_seconds(void **state)
     process_signal(cluster_migrator(cluster), SIGSTOP);
     WAIT_UNTIL(leads(second), LONG_MS);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    char *phase =
+        mem_printf("sluice_migration_phase{migration=\"%s\",phase=\"dual-write\"} 1\n", id);
+    WAIT_UNTIL(metrics_say(second, phase), LONG_MS);
+    mem_free(phase);
     ctl("switch", id, "--wait");
+    char *hold = mem_printf("sluice_migration_hold_max_seconds{migration=\"%s\"} 0.", id);
+    WAIT_UNTIL(metrics_say(second, hold), LONG_MS);
+    mem_free(hold);
+    assert_true(metrics_say(second, "sluice_log_suppressed_total "));
     /* It wakes up, and learns that another leads; then that one is killed. */
     process_signal(cluster_migrator(cluster), SIGCONT);
     WAIT_UNTIL(!leads(first), LONG_MS);

@@ -236,8 +236,11 @@ struct cluster *cluster_start(const struct cluster_options *options)
                                             : mem_printf("file:%s/store", cluster->folder);
     ASSERT(!options->has_tls || (!options->has_links && options->redis_options == NULL));
     if (options->has_tls) {
-        cluster->certificates = mem_printf("%s", cluster->folder);
-        certificates_make(cluster->certificates);
+        bool are_made = options->certificates != NULL;
+        cluster->certificates = mem_strdup(are_made ? options->certificates : cluster->folder);
+        if (!are_made) {
+            certificates_make(cluster->certificates);
+        }
     }
     for (unsigned i = 0; i < cluster->nshards; i++) {
         start_shard(cluster, i, options);

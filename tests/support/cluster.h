@@ -20,13 +20,14 @@ struct cluster_options {
     unsigned spares;
     unsigned proxies; /* 0 means 1 */
     bool has_migrator;
-    bool has_tls;      /* on all links but those of the test itself to shards */
-    bool has_reserve;  /* and a second migrator, m2 */
-    const char *store; /* a URL; null: files in the cluster's folder */
-    const char *init;  /* what sluicectl init is told ("s1=sentinel://..."), instead of shards that
-                        * the  cluster starts; or null */
-    bool has_links;    /* a forwarder before each shard, which the topology names */
-    unsigned nslots;   /* 0 means 1024 */
+    bool has_tls;             /* on all links but those of the test itself to shards */
+    const char *certificates; /* for has_tls, a folder where they are already; null: made */
+    bool has_reserve;         /* and a second migrator, m2 */
+    const char *store;        /* a URL; null: files in the cluster's folder */
+    const char *init; /* what sluicectl init is told ("s1=sentinel://..."), instead of shards that
+                       * the  cluster starts; or null */
+    bool has_links;   /* a forwarder before each shard, which the topology names */
+    unsigned nslots;  /* 0 means 1024 */
     const char *const *redis_options;          /* as redis_server_start */
     const char *const *last_shard_environment; /* must stay as long as the cluster */
     const char *const *migrator_environment;

@@ -258,6 +258,7 @@ static void set_up_router(struct router_rig *rig)
         .loop = rig->loop,
         .router = rig->router,
         .counters = &rig->counters,
+        .latency = {.histogram = &rig->counters.latency},
         .acl = acl_of_password(NULL, command_table_builtin()),
         .acl_log = acl_log_new(),
         .table = command_table_builtin(),

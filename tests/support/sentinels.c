@@ -16,7 +16,7 @@
 #define START_MS 90000 /* they look at replicas every 10 s only */
 
 struct member {
-    uint16_t port;
+    uint16_t port, tls_port; /* tls_port 0: none */
     char *folder;
     struct process *process;
     struct client *client;
@@ -24,18 +24,33 @@ struct member {
 
 struct sentinel_group {
     unsigned count;
+    const char *certificates, *password; /* null: none */
     struct member members[SENTINELS_GROUP_MAX];
 };
 
+static char *security_words(const struct sentinel_group *group, const struct member *member)
+{
+    const char *folder = group->certificates;
+    return folder == NULL
+               ? mem_strdup("")
+               : mem_printf("tls-port %u\ntls-replication yes\ntls-cert-file %s/node.crt\n"
+                            "tls-key-file %s/node.key\ntls-ca-cert-file %s/ca.crt\n"
+                            "requirepass %s\nsentinel sentinel-pass %s\n",
+                            member->tls_port, folder, folder, folder, group->password,
+                            group->password);
+}
+
 /* It keeps what it learns in its configuration, so that one has to be there. */
-static void launch(struct member *member)
+static void launch(const struct sentinel_group *group, struct member *member)
 {
     member->folder = scratch_folder("sentinel");
     member->port = scratch_port();
+    member->tls_port = group->certificates != NULL ? scratch_port() : 0;
     char *path = mem_printf("%s/conf", member->folder);
     char *log = mem_printf("%s/log", member->folder);
-    char *text =
-        mem_printf("port %u\nbind 127.0.0.1\ndir %s\n", (unsigned)member->port, member->folder);
+    char *security = security_words(group, member);
+    char *text = mem_printf("port %u\nbind 127.0.0.1\ndir %s\n%s", (unsigned)member->port,
+                            member->folder, security);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     assert_true(fputs(text, file) >= 0);
@@ -43,6 +58,7 @@ static void launch(struct member *member)
     const char *argv[] = {"redis-sentinel", path, NULL};
     member->process = process_start("redis-sentinel", argv, NULL, log);
     mem_free(text);
+    mem_free(security);
     mem_free(log);
     mem_free(path);
 }
@@ -59,18 +75,36 @@ static void connect_member(struct member *member)
     }
 }
 
-struct sentinel_group *sentinel_group_start(unsigned count)
+static void log_in(const struct sentinel_group *group, struct member *member)
+{
+    char *words = mem_printf("AUTH %s", group->password);
+    expect(member->client, words, "+OK");
+    mem_free(words);
+}
+
+struct sentinel_group *sentinel_group_start_secured(unsigned count, const char *certificates,
+                                                    const char *password)
 {
     struct sentinel_group *group = mem_zalloc(sizeof(*group));
     assert_in_range(count, 1, SENTINELS_GROUP_MAX);
     group->count = count;
+    group->certificates = certificates;
+    group->password = password;
     for (unsigned i = 0; i < count; i++) {
-        launch(&group->members[i]);
+        launch(group, &group->members[i]);
     }
     for (unsigned i = 0; i < count; i++) {
         connect_member(&group->members[i]);
+        if (password != NULL) {
+            log_in(group, &group->members[i]);
+        }
     }
     return group;
+}
+
+struct sentinel_group *sentinel_group_start(unsigned count)
+{
+    return sentinel_group_start_secured(count, NULL, NULL);
 }
 
 void sentinel_group_stop(struct sentinel_group *group)
@@ -89,9 +123,11 @@ void sentinel_group_place(const struct sentinel_group *group, const char *name, 
 {
     (void)snprintf(place, size, "sentinel://%s@", name);
     for (unsigned i = 0; i < group->count; i++) {
+        const struct member *member = &group->members[i];
+        bool is_tls = member->tls_port != 0;
         size_t used = strlen(place);
-        (void)snprintf(place + used, size - used, "%s127.0.0.1:%u", i > 0 ? "," : "",
-                       group->members[i].port);
+        (void)snprintf(place + used, size - used, "%s%s127.0.0.1:%u", i > 0 ? "," : "",
+                       is_tls ? "tls:" : "", is_tls ? member->tls_port : member->port);
     }
 }
 

@@ -14,6 +14,11 @@
 struct sentinel_group;
 
 struct sentinel_group *sentinel_group_start(unsigned count) __attribute__((warn_unused_result));
+/* With TLS, by the folder's certificates (certificates.h), to each other, to shards, and at the
+ * port that sentinel_group_place says; and with a password. */
+struct sentinel_group *sentinel_group_start_secured(unsigned count, const char *certificates,
+                                                    const char *password)
+    __attribute__((warn_unused_result));
 /* Ends and frees it; null is allowed. */
 void sentinel_group_stop(struct sentinel_group *group);
 /* "sentinel://NAME@HOST:PORT,..." with all of them. */

@@ -55,6 +55,17 @@ static void a_line_has_time_level_program_and_event(void **state)
     assert_non_null(strstr(heard, "] shard lost name=s1\n"));
 }
 
+static void a_quote_inside_a_value_does_not_end_it(void **state)
+{
+    (void)state;
+    HEAR(log_warn("left as it was why=\"%s\"", "\"level\" must be a \"word\""));
+    assert_non_null(strstr(heard, " why=\"'level' must be a 'word'\"\n"));
+    HEAR(log_warn("lost why=\"%s\" shard=%s more=\"%s\"", "no \"x\" there", "s1", ""));
+    assert_non_null(strstr(heard, " why=\"no 'x' there\" shard=s1 more=\"\"\n"));
+    HEAR(log_warn("lost \"%s\" altogether", "s1"));
+    assert_non_null(strstr(heard, " lost \"s1\" altogether\n"));
+}
+
 static void what_is_below_the_level_is_not_written(void **state)
 {
     (void)state;
@@ -145,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(levels_have_names),
         cmocka_unit_test(a_line_has_time_level_program_and_event),
+        cmocka_unit_test(a_quote_inside_a_value_does_not_end_it),
         cmocka_unit_test(what_is_below_the_level_is_not_written),
         cmocka_unit_test(a_value_cannot_begin_a_line_of_its_own),
         cmocka_unit_test(a_long_line_is_cut_and_ends),

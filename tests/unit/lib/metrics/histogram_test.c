@@ -49,6 +49,23 @@ static void a_bucket_is_at_most_a_sixteenth_wide(void **state)
     }
 }
 
+static void a_run_counts_as_its_values_one_by_one(void **state)
+{
+    static const uint64_t values[] = {7, 7, 7, 0, 0, 90, 7, 90, 90};
+    struct histogram *histogram = *state;
+    struct histogram *single = mem_zalloc(sizeof(*single));
+    struct histogram_run run = {.histogram = histogram};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        histogram_run_record(&run, values[i]);
+        histogram_record(single, values[i]);
+    }
+    assert_memory_not_equal(histogram, single, sizeof(*single)); /* the last ones wait */
+    histogram_run_end(&run);
+    histogram_run_end(&run);
+    assert_memory_equal(histogram, single, sizeof(*single));
+    mem_free(single);
+}
+
 static void an_empty_histogram_answers_zero(void **state)
 {
     struct histogram *histogram = *state;
@@ -160,6 +177,7 @@ int main(void)
         TEST(the_buckets_are_contiguous_and_in_order),
         TEST(the_ends_of_a_bucket_fall_into_it),
         TEST(a_bucket_is_at_most_a_sixteenth_wide),
+        TEST(a_run_counts_as_its_values_one_by_one),
         TEST(an_empty_histogram_answers_zero),
         TEST(one_record_is_every_quantile),
         TEST(a_quantile_is_the_smallest_value_that_enough_records_do_not_exceed),

@@ -90,16 +90,6 @@ static void text(struct buffer *buffer, unsigned protocol)
     write_verbatim(buffer, protocol, SLICE("a\r\nb"));
 }
 
-static void truth(struct buffer *buffer, unsigned protocol)
-{
-    write_bool(buffer, protocol, true);
-}
-
-static void lie(struct buffer *buffer, unsigned protocol)
-{
-    write_bool(buffer, protocol, false);
-}
-
 static void fraction(struct buffer *buffer, unsigned protocol)
 {
     write_double(buffer, protocol, 3.1);
@@ -150,8 +140,6 @@ static void what_is_new_in_resp3_has_its_form_of_resp2(void **state)
         {write_null, "$-1\r\n", "_\r\n"},
         {write_null_array, "*-1\r\n", "_\r\n"},
         {text, "$4\r\na\r\nb\r\n", "=8\r\ntxt:a\r\nb\r\n"},
-        {truth, ":1\r\n", "#t\r\n"},
-        {lie, ":0\r\n", "#f\r\n"},
         {fraction, "$18\r\n3.1000000000000001\r\n", ",3.1000000000000001\r\n"},
         {whole, "$3\r\n-17\r\n", ",-17\r\n"},
         {infinity, "$4\r\n-inf\r\n", ",-inf\r\n"},

@@ -69,7 +69,7 @@ static json_t *ask(const char *url, const char *path, const char *body)
     struct etcd_place place;
     struct error err = {""};
     json_t *answer = NULL;
-    assert_true(etcd_place_init(&place, url, &err));
+    assert_true(curl_library_load(&err) && etcd_place_init(&place, url, &err));
     struct etcd_http *http = etcd_http_new(&place);
     json_t *question = json_loads(body, 0, NULL);
     assert_non_null(question);
@@ -248,6 +248,18 @@ static void a_store_that_does_not_answer_is_given_up_in_time(void **state)
     store_close(store);
 }
 
+static void where_nobody_listens_the_message_says_what_to_look_at(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    char *url = mem_printf("etcd:127.0.0.1:%u", scratch_port());
+    struct store *store = open_at(url);
+    assert_null(store_read(store, NULL, &err));
+    assert_non_null(strstr(err.text, "is etcd running there? --store names it"));
+    store_close(store);
+    mem_free(url);
+}
+
 static void a_key_that_is_not_ours_is_not_taken_for_a_topology(void **state)
 {
     (void)state;
@@ -394,6 +406,7 @@ int main(void)
         cmocka_unit_test(a_watch_whose_past_was_compacted_goes_on),
         cmocka_unit_test(a_write_whose_answer_was_lost_is_settled_by_its_token),
         cmocka_unit_test(a_store_that_does_not_answer_is_given_up_in_time),
+        cmocka_unit_test(where_nobody_listens_the_message_says_what_to_look_at),
         cmocka_unit_test(a_key_that_is_not_ours_is_not_taken_for_a_topology),
         cmocka_unit_test(with_users_a_login_is_needed_and_renewed),
         cmocka_unit_test(certificates_are_shown_and_checked),

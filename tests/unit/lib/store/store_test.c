@@ -129,7 +129,7 @@ static void before_init_everybody_is_told_to_run_it(void **state)
     assert_null(store_read(store, &is_missing, &err));
     assert_true(is_missing);
     assert_non_null(strstr(err.text, "no topology in "));
-    assert_non_null(strstr(err.text, "run `sluicectl init` first"));
+    assert_non_null(strstr(err.text, "run `sluicectl init` first, or name the place that it was"));
     assert_false(store_epoch(store, &epoch, &err));
     assert_int_equal(cas(store, 2, 0), CAS_FAILED);
     assert_false(store_wait(store, 0, 1));

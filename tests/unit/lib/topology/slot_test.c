@@ -37,6 +37,22 @@ static void a_hash_tag_is_cut_out_as_in_redis_cluster(void **state)
     }
 }
 
+static void a_tag_is_found_wherever_it_stands(void **state)
+{
+    static const char neighbours[] = {'z', '|', '\xfb', '\0', '}'};
+    char key[100];
+    (void)state;
+    for (size_t length = 3; length <= sizeof(key); length++) {
+        for (size_t at = 0; at + 3 <= length; at++) {
+            memset(key, neighbours[(length + at) % sizeof(neighbours)], length);
+            assert_true(slice_equal(slot_tag_of_key((struct slice){key, length}),
+                                    (struct slice){key, length}));
+            memcpy(key + at, "{a}", 3);
+            assert_true(slice_equal(slot_tag_of_key((struct slice){key, length}), SLICE("a")));
+        }
+    }
+}
+
 static void a_slot_is_the_low_bits_of_xxh3_of_the_tag(void **state)
 {
     (void)state;
@@ -173,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hash_tag_is_cut_out_as_in_redis_cluster),
+        cmocka_unit_test(a_tag_is_found_wherever_it_stands),
         cmocka_unit_test(a_slot_is_the_low_bits_of_xxh3_of_the_tag),
         cmocka_unit_test(a_digit_stands_for_four_slots),
         cmocka_unit_test(digits_that_are_no_set_are_refused),
