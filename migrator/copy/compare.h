@@ -21,7 +21,7 @@ bool groups_equal_at(const struct state_group *authority, const struct state_gro
                      uint64_t max_skew_ms);
 
 /* Equal, and the copy is not behind: what "verified" means, and the only thing that may clear a
- * mark. Equal alone is not enough: a-b-a with a late mirror (model/REPORT.md, S1). */
+ * mark. Equal alone is not enough: a-b-a with a late mirror (docs/migration.md, "Numbers"). */
 bool groups_verified_at(const struct state_group *authority, const struct state_group *copy,
                         size_t i, uint64_t max_skew_ms);
 

@@ -2,7 +2,7 @@
  * Value of the key = number n of writes executed on it (a fetch-and-increment register);
  * what the PROTOCOL can see of it when it compares copies is only VIS(n)=n&1 (present/absent:
  * odd writes SET, even writes DEL), so A-B-A of values is in the model.
- * BASE = the design with the repairs of report.md. -DX switches break it, see run.sh. */
+ * BASE = the design with the repairs that README.md tells of. -DX switches break it, see cases. */
 #ifndef NP
 #define NP 2     /* proxies */
 #endif
