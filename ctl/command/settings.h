@@ -59,14 +59,14 @@ struct settings {
 #define OPTIONS_PACE \
     CTL_OPTION("keys-per-second", OPTION_NUMBER, keys_per_second, "N", "copy and verify at most so many keys a second"), \
     CTL_OPTION("bytes-per-second", OPTION_SIZE, bytes_per_second, "SIZE", "copy and verify at most so many bytes a second, like 20mb"), \
-    CTL_OPTION("large-key", OPTION_SIZE, large_key_bytes, "SIZE", "keys above it are listed as large and not mirrored by proxies")
+    CTL_OPTION("large-key", OPTION_SIZE, large_key_bytes, "SIZE", "keys above it are listed as large and not mirrored by proxies (64kb)")
 
 #define OPTIONS_MIGRATION \
     CTL_OPTION("manual-switch", OPTION_FLAG, is_manual_switch, NULL, "stay in dual-write until sluicectl switch"), \
     CTL_OPTION("finalize-after", OPTION_TEXT, finalize_after, "DURATION", "finalize so long after the switch; 0: at once (never without it)"), \
-    CTL_RANGED("hold-max", OPTION_DURATION, hold_max_ms, 10, 60000, "DURATION", "a hold that lasts longer is undone"), \
-    CTL_OPTION("cutover-keys", OPTION_NUMBER, cutover_keys, "N", "hold only while fewer keys than this wait to be verified again"), \
-    CTL_RANGED("max-skew", OPTION_DURATION, max_skew_ms, 1, 60000, "DURATION", "refuse when the two shards' clocks differ by more"), \
+    CTL_RANGED("hold-max", OPTION_DURATION, hold_max_ms, 10, 60000, "DURATION", "a hold that lasts longer is undone (1s)"), \
+    CTL_OPTION("cutover-keys", OPTION_NUMBER, cutover_keys, "N", "hold only while fewer keys than this wait to be verified again (100)"), \
+    CTL_RANGED("max-skew", OPTION_DURATION, max_skew_ms, 1, 60000, "DURATION", "refuse when the two shards' clocks differ by more (500ms)"), \
     OPTIONS_PACE
 /* clang-format on */
 
