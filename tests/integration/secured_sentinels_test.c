@@ -78,9 +78,19 @@ static void follow(const struct server *server, const struct server *primary)
     WAIT_UNTIL(info_has(server, "master_link_status:up"), LONG_MS);
 }
 
+/* Redis loses what the replica had not received, and that is not what is tested. */
+static void wait_for_replica(const struct server *primary)
+{
+    struct client *client = client_connect(redis_server_port(primary->redis));
+    expect(client, "PING", "+PONG"); /* all before it is waited for */
+    expect(client, "WAIT 1 60000", ":1");
+    client_close(client);
+}
+
 /* As Sentinels would. */
 static void fail_over(const struct server *from, const struct server *to)
 {
+    wait_for_replica(from);
     redis_server_kill(from->redis);
     tell(to, "REPLICAOF NO ONE");
     for (unsigned i = 0; i < SENTINELS_GROUP_MAX; i++) {
