@@ -11,7 +11,8 @@
 #include "lib/shard/fence.h"
 
 /* The hold on the former primary ends by itself when we die. */
-#define PAUSE_MS          10000ull
+#define PAUSE_MS          30000ull
+#define LATE_MS           5000ull /* before its end: what may pass between deciding and the change */
 #define CATCH_UP_MS       5000ull
 #define POLL_MS           5
 #define FORMER_TIMEOUT_MS 1000
@@ -253,14 +254,26 @@ static bool hold_writes(struct failover *failover, bool accept_loss, struct erro
                      failover->view->to);
 }
 
-static bool promote(struct failover *failover, struct error *err)
+/* When the writes that are held may go on, less what a slow store needs; 0: none are held, or they
+ * may be lost. */
+static uint64_t latest_us(const struct failover *failover, bool accept_loss)
 {
+    return failover->held_until_us == 0 || accept_loss ? 0
+                                                       : failover->held_until_us - LATE_MS * 1000;
+}
+
+static bool promote(struct failover *failover, bool accept_loss, struct error *err)
+{
+    uint64_t latest = latest_us(failover, accept_loss);
     if (failover->view->role != FAILOVER_TO_REPLICA) {
         failover->is_promoted = true;
         return true;
     }
     if (FAIL_POINT("failover.held")) {
         return error_set(err, "fail point failover.held");
+    }
+    if (latest != 0 && clock_now_us() >= latest) {
+        return error_set(err, "it took so long that the primary's writes go on: run it again");
     }
     if (!tell(failover->link, "REPLICAOF NO ONE", err)) {
         return false;
@@ -271,15 +284,15 @@ static bool promote(struct failover *failover, struct error *err)
 
 static bool take(const struct failover *failover, bool accept_loss, struct error *err)
 {
-    return cluster_takeover_at(failover->store, failover->name, failover->to, accept_loss, err) ==
-           TAKEOVER_DONE;
+    return cluster_takeover_at(failover->store, failover->name, failover->to,
+                               latest_us(failover, accept_loss), accept_loss, err) == TAKEOVER_DONE;
 }
 
 static bool move(struct failover *failover, bool accept_loss, struct error *err)
 {
     bool is_moved = check_history(failover, accept_loss, err) &&
-                    hold_writes(failover, accept_loss, err) && promote(failover, err) &&
-                    take(failover, accept_loss, err);
+                    hold_writes(failover, accept_loss, err) &&
+                    promote(failover, accept_loss, err) && take(failover, accept_loss, err);
     if (!is_moved) {
         release_writes(failover);
     }

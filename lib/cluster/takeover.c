@@ -22,6 +22,7 @@ struct takeover {
     struct store *store;
     const char *name;
     const struct topology_shard *to; /* the address that an operator gives; null: none */
+    uint64_t not_after_us;           /* the writes held elsewhere go on then; 0: none are */
     bool operator_accepts;
     struct topology_shard shard; /* as the topology that was read has it */
     struct topology_shard
@@ -258,6 +259,10 @@ static enum change_verdict name_process(struct topology *next, void *context, st
         (void)error_set(err, "shard \"%s\" was removed meanwhile", takeover->name);
         return CHANGE_REFUSED;
     }
+    if (takeover->not_after_us != 0 && clock_now_us() >= takeover->not_after_us) {
+        (void)error_set(err, "it took so long that the primary's writes go on: run it again");
+        return CHANGE_REFUSED;
+    }
     const struct topology_shard *shard = &next->shards[index];
     if (!check_place(takeover, shard, err)) {
         return CHANGE_REFUSED;
@@ -417,10 +422,13 @@ enum takeover_result cluster_takeover(struct store *store, const char *shard_nam
 }
 
 enum takeover_result cluster_takeover_at(struct store *store, const char *shard_name,
-                                         const struct topology_shard *to, bool operator_accepts,
-                                         struct error *err)
+                                         const struct topology_shard *to, uint64_t not_after_us,
+                                         bool operator_accepts, struct error *err)
 {
-    struct takeover request = {
-        .store = store, .name = shard_name, .to = to, .operator_accepts = operator_accepts};
+    struct takeover request = {.store = store,
+                               .name = shard_name,
+                               .to = to,
+                               .not_after_us = not_after_us,
+                               .operator_accepts = operator_accepts};
     return take_repeatedly(&request, err);
 }

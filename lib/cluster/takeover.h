@@ -34,9 +34,11 @@ enum takeover_result cluster_takeover(struct store *store, const char *shard_nam
     __attribute__((warn_unused_result));
 
 /* The same, where an operator names the server that is to be the shard's from now on: host, port
- * and TLS of `to`. The shard has a fixed address then. */
+ * and TLS of `to`. The shard has a fixed address then. `not_after_us` on the monotonic clock, 0:
+ * none: until then the former primary holds its writes; the change is not made later. */
 enum takeover_result cluster_takeover_at(struct store *store, const char *shard_name,
-                                         const struct topology_shard *to, bool operator_accepts,
-                                         struct error *err) __attribute__((warn_unused_result));
+                                         const struct topology_shard *to, uint64_t not_after_us,
+                                         bool operator_accepts, struct error *err)
+    __attribute__((warn_unused_result));
 
 #endif

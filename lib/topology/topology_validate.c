@@ -274,7 +274,7 @@ static bool validate_former(const struct topology *topology, unsigned index, str
         return error_set(err, "\"run_id\" and \"replid\" must be %d hex digits", RUN_ID_LENGTH);
     }
     for (unsigned i = 0; i < topology->nshards; i++) {
-        if (shard_identity_equal(&topology->shards[i].identity, &former->identity)) {
+        if (strcmp(topology->shards[i].identity.run_id, former->identity.run_id) == 0) {
             return error_set(err, "it is shard \"%s\" now", topology->shards[i].name);
         }
     }

@@ -46,6 +46,10 @@ static uint64_t horizon_of(const struct topology *topology, unsigned shard)
         const struct migration *migration = &topology->migrations[i];
         if (migration->source == shard || migration->target == shard) {
             horizon = lesser(horizon, migration->generation);
+            /* The proof of what it took over stands at this generation or a later one. */
+            if (migration->owner_generation > 0) {
+                horizon = lesser(horizon, migration->owner_generation);
+            }
         }
     }
     for (unsigned i = 0; i < topology->ndebts; i++) {

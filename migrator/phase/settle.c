@@ -23,15 +23,31 @@ static bool read_number(struct engine *engine, enum side side, const char *secti
             error_set(err, "shard \"%s\" says %s:%s", engine->view.shards[side].name, field, text));
 }
 
-/* With appendfsync always, what was answered is on the disk. */
-static bool syncs_always(struct engine *engine, enum side side)
+static bool is_set_to(struct engine *engine, enum side side, const char *parameter,
+                      const char *value)
 {
     struct error err;
-    struct shard_reply *reply = shard_commandf(engine->links[side], &err, "CONFIG GET appendfsync");
-    bool always = reply != NULL && shard_reply_count(reply) == 2 &&
-                  slice_equal(shard_reply_text(shard_reply_at(reply, 1)), SLICE("always"));
+    struct shard_reply *reply =
+        shard_commandf(engine->links[side], &err, "CONFIG GET %s", parameter);
+    bool is_so = reply != NULL && shard_reply_count(reply) == 2 &&
+                 slice_equal(shard_reply_text(shard_reply_at(reply, 1)), slice_of(value));
     shard_reply_free(reply);
-    return always;
+    return is_so;
+}
+
+/* It writes its file anew, or a snapshot, and was told not to sync meanwhile. */
+static bool look_at_children(struct engine *engine, enum side side, bool *is_busy,
+                             struct error *err)
+{
+    uint64_t rewrites = 0;
+    uint64_t snapshots = 0;
+    if (!read_number(engine, side, "persistence", "aof_rewrite_in_progress", &rewrites, err) ||
+        !read_number(engine, side, "persistence", "rdb_bgsave_in_progress", &snapshots, err)) {
+        return false;
+    }
+    *is_busy =
+        rewrites + snapshots > 0 && is_set_to(engine, side, "no-appendfsync-on-rewrite", "yes");
+    return true;
 }
 
 /* Without an append-only file nothing can be waited for: what Redis has said of it holds. */
@@ -41,11 +57,24 @@ static bool look_at_disk(struct engine *engine, enum side side, bool *is_synced,
     uint64_t has_file = 0;
     uint64_t pending = 0;
     char status[16];
+    bool is_busy = false;
     *is_synced = true;
     if (!read_number(engine, side, "persistence", "aof_enabled", &has_file, err)) {
         return false;
     }
-    if (has_file == 0 || syncs_always(engine, side)) {
+    if (has_file == 0) {
+        return true;
+    }
+    if (!look_at_children(engine, side, &is_busy, err)) {
+        return false;
+    }
+    if (is_busy) {
+        settling->seen_idle_us = 0;
+        *is_synced = false;
+        return true;
+    }
+    /* What was answered is on the disk then. */
+    if (is_set_to(engine, side, "appendfsync", "always")) {
         return true;
     }
     if (!read_number(engine, side, "persistence", "aof_pending_bio_fsync", &pending, err) ||
@@ -104,7 +133,8 @@ static bool look_at_replicas(struct engine *engine, enum side side, bool *has_ar
         if (!replica_offset(engine, side, i, &offset, err)) {
             return false;
         }
-        if (offset < engine->settling.offset) {
+        if (offset != 0 &&
+            offset < engine->settling.offset) { /* 0: it acknowledges nothing, ever */
             return true;
         }
     }

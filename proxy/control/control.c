@@ -273,7 +273,9 @@ static void deliver_lookup(struct mail *mail, void *receiver)
     bool has_changed = false;
     for (unsigned i = 0; i < topology->nshards; i++) {
         const struct topology_shard *shard = &topology->shards[i];
-        if (shard->port != lookup->port || strcmp(shard->host, lookup->host) != 0) {
+        /* One that answers again by now stays where it is. */
+        if (shard->port != lookup->port || strcmp(shard->host, lookup->host) != 0 ||
+            publisher_is_ready(control->publishers[i])) {
             continue;
         }
         name_for_tls(&lookup->endpoint, shard);

@@ -40,6 +40,7 @@ struct replica_reads {
     struct replica **replicas;
     unsigned nreplicas;
     struct group *groups; /* by shard; null: no list of this epoch has come */
+    uint64_t epoch;       /* of groups: the router may have a newer topology in mid-adoption */
 };
 
 /* --- answers --------------------------------------------------------------------------------- */
@@ -249,8 +250,9 @@ static struct reader *find_reader(struct replica_reads *reads, unsigned shard,
 bool replica_reads_send(struct replica_reads *reads, struct request *request, unsigned shard,
                         struct slice bytes)
 {
-    struct reader *reader =
-        reads->groups != NULL ? find_reader(reads, shard, request->protocol) : NULL;
+    bool is_current =
+        reads->groups != NULL && reads->epoch == reads->router->snapshot->topology->epoch;
+    struct reader *reader = is_current ? find_reader(reads, shard, request->protocol) : NULL;
     if (reader == NULL) {
         return false;
     }
@@ -309,6 +311,7 @@ void replica_reads_take(struct replica_reads *reads, const struct replica_list *
     struct replica **replicas = mem_alloc((list->count + 1) * sizeof(struct replica *));
     mem_free(reads->groups);
     reads->groups = mem_zalloc(nshards * sizeof(*reads->groups));
+    reads->epoch = list->epoch;
     for (unsigned i = 0; i < list->count; i++) {
         const struct replica_place *place = &list->places[i];
         ASSERT(place->shard < nshards);

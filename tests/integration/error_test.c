@@ -102,7 +102,7 @@ static const char *const mistakes[] = {
 /* Bytes that are no RESP; the connection's whole answer is compared. */
 static const char *const broken[] = {
     "*1\r\n$abc\r\n", "*abc\r\n", "*1\r\nGET\r\n", "*1\r\n$-5\r\n", "*2\r\n$3\r\nGET\r\n+x\r\n", "*99999999999\r\n",
-    "*1048577\r\n", "*-99999999999999999999\r\n", "*1\r\n$536870913\r\n", "*1\r\n$99999999999999999999\r\n", "*1\r\n:4\r\nPING\r\n",
+    "*2147483648\r\n", "*-99999999999999999999\r\n", "*1\r\n$536870913\r\n", "*1\r\n$99999999999999999999\r\n", "*1\r\n:4\r\nPING\r\n",
     "GET \"unbalanced\r\n", "GET 'unbalanced\r\n", "GET \"a\"b\r\n", "GET 'a'b\r\n", "*1\r\n\r\n", "*1\r\n$\r\n", "*\r\n",
     "*1\r\n$ 4\r\nPING\r\n", "* 1\r\n$4\r\nPING\r\n", "*+1\r\n$4\r\nPING\r\n", "*1\r\n$+4\r\nPING\r\n", "*01\r\n", "PING\r\n*1\r\n$x\r\n",
     "*0\r\n*-1\r\n\r\n\r\nPING\r\n*1\r\n$x\r\n", "\"PING\"\r\n*x\r\n", "\"\\x50ING\"\r\n*x\r\n", "set k \"a\\n\\x00b\"\r\nget k\r\n*x\r\n", "get '' \r\n*x\r\n", "ping  \t x\r\n*x\r\n",

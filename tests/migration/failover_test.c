@@ -57,6 +57,20 @@ static void start_replica(unsigned shard)
     WAIT_UNTIL(is_proven_replica(shard), LONG_MS);
 }
 
+/* Some keys of either shard. */
+static bool serves_all(unsigned proxy)
+{
+    struct client *client = client_connect(cluster_proxy_port(cluster, proxy));
+    bool is_served = true;
+    for (unsigned i = 0; is_served && i < 20; i++) {
+        char set[32];
+        (void)snprintf(set, sizeof(set), "SET early:%u 1", i);
+        is_served = client_gets(client, set, "+OK");
+    }
+    client_close(client);
+    return is_served;
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -65,6 +79,7 @@ static int start(void **state)
         .shards = 2, .proxies = 2, .has_migrator = true, .redis_options = redis});
     start_replica(0);
     start_replica(1);
+    WAIT_UNTIL(serves_all(0) && serves_all(1), LONG_MS); /* the primaries were named anew */
     bank = bank_run_start(cluster, ACCOUNTS, RATE);
     return 0;
 }

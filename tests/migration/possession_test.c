@@ -149,6 +149,7 @@ static void who_lost_what_it_took_over_is_not_believed(void **state)
     copy_files(after, files);
     redis_server_restart(owner, false);
     WAIT_UNTIL(all_keys_are_there(), LONG_MS);
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     char *words = mem_printf("finalize %s --wait", id);
     mem_free(cluster_ctl_ok(cluster, words));
     assert_true(all_keys_are_there());

@@ -4,9 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/memory.h"
 #include "lib/cluster/bootstrap.h"
 #include "lib/cluster/takeover.h"
@@ -344,12 +346,34 @@ static void many_at_once_are_harmless(void **state)
     }
 }
 
+/* A failover holds the primary's writes only so long. */
+static void nobody_is_named_once_held_writes_may_go_on(void **state)
+{
+    (void)state;
+    struct error err;
+    struct topology *before = test_store_read(&test);
+    struct topology_shard to = before->shards[0];
+    shard_server_restart(servers[0]);
+    assert_int_equal(cluster_takeover_at(test.store, "s1", &to, clock_now_us(), false, &err),
+                     TAKEOVER_FAILED);
+    assert_non_null(strstr(err.text, "run it again"));
+    struct topology *after = test_store_read(&test);
+    assert_int_equal(after->epoch, before->epoch);
+    topology_free(before);
+    topology_free(after);
+    assert_int_equal(
+        cluster_takeover_at(test.store, "s1", &to, clock_now_us() + 60000000, false, &err),
+        TAKEOVER_DONE);
+    expect_in_order(0);
+}
+
 int main(void)
 {
 #define WITH_AOF(test)    cmocka_unit_test_setup_teardown(test, start_with_aof, stop)
 #define WITHOUT_AOF(test) cmocka_unit_test_setup_teardown(test, start_without_aof, stop)
 #define CACHE(test)       cmocka_unit_test_setup_teardown(test, start_cache, stop)
     const struct CMUnitTest tests[] = {
+        WITH_AOF(nobody_is_named_once_held_writes_may_go_on),
         WITHOUT_AOF(nothing_is_done_where_all_is_in_order),
         WITH_AOF(a_restart_with_its_aof_is_taken_over),
         WITHOUT_AOF(a_shard_that_came_back_empty_waits_for_an_operator),
