@@ -59,16 +59,7 @@ static int close_clients(void **state)
 
 static uint64_t metric(const char *name)
 {
-    char *body = NULL;
-    assert_int_equal(http_get(cluster_proxy_admin_port(duel_cluster(duel), 0), "/metrics", &body),
-                     200);
-    char *line = mem_printf("\n%s ", name);
-    const char *found = strstr(body, line);
-    assert_non_null(found);
-    uint64_t value = strtoull(found + strlen(line), NULL, 10);
-    mem_free(line);
-    mem_free(body);
-    return value;
+    return http_metric(cluster_proxy_admin_port(duel_cluster(duel), 0), name);
 }
 
 /* --- as Redis ---------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
 #include "lib/base/number.h"
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
+#include "tests/support/http.h"
 #include "tests/support/raw.h"
 #include "tests/support/vitals.h"
 #include "tests/support/wait.h"
@@ -555,14 +556,23 @@ static void a_pause_of_writes_holds_the_last_byte_back(void **state)
     client_close(client);
 }
 
+static uint64_t unavailable(void)
+{
+    return http_metric(cluster_proxy_admin_port(cluster, 0),
+                       "sluice_errors_total{kind=\"unavailable\"}");
+}
+
+/* Before the rest comes: what has been handed to the kernel may have been executed. */
 static void a_shard_that_dies_in_the_middle_has_not_executed_it(void **state)
 {
     struct sender sender;
     struct client *client = connect_client();
     struct redis_server *shard = cluster_shard(cluster, shard_of("s"));
     (void)state;
+    uint64_t before = unavailable();
     send_half(&sender, "s");
     redis_server_kill(shard);
+    WAIT_UNTIL(unavailable() > before, WAIT_MS);
     send_other_half(&sender);
     expect_reply(&sender, "-UNAVAILABLE ");
     redis_server_restart(shard, false);

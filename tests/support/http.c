@@ -1,8 +1,14 @@
 #include "tests/support/http.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "lib/base/buffer.h"
 #include "lib/base/memory.h"
@@ -37,4 +43,17 @@ int http_get(uint16_t port, const char *path, char **body)
     buffer_fini(&answer);
     (void)close(fd);
     return status;
+}
+
+uint64_t http_metric(uint16_t port, const char *name)
+{
+    char *body = NULL;
+    assert_int_equal(http_get(port, "/metrics", &body), 200);
+    char *line = mem_printf("\n%s ", name);
+    const char *found = strstr(body, line);
+    assert_non_null(found);
+    uint64_t value = strtoull(found + strlen(line), NULL, 10);
+    mem_free(line);
+    mem_free(body);
+    return value;
 }
