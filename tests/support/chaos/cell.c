@@ -26,7 +26,7 @@
 #define DEAD_MS      400 /* how long a process that was killed stays away */
 #define TAIL_MS      300 /* clients go on after the end, so that a late wound shows */
 #define STATUS_MS    20
-#define WAKE_MS      20000
+#define WAKE_MS      60000
 #define SHARDS       2
 #define SOURCE       0
 #define TARGET       1
