@@ -226,14 +226,6 @@ static void a_client_killed_with_work_under_way_leaves_nothing_behind(void **sta
 
 /* --- CLIENT PAUSE ----------------------------------------------------------------------------- */
 
-/* Milliseconds that the command takes. */
-static uint64_t time_of(struct client *asked, const char *command, const char *reply)
-{
-    uint64_t start_us = clock_now_us();
-    expect(asked, command, reply);
-    return (clock_now_us() - start_us) / 1000;
-}
-
 static void client_pause_holds_writes_back_and_lets_reads_pass(void **state)
 {
     (void)state;
