@@ -44,7 +44,6 @@ struct cell {
     char *id;
     bool is_struck, is_healed; /* the fault has begun, has ended */
     uint64_t struck_us, heal_at_us, healed_us;
-    bool was_told; /* to roll back */
     bool is_closed, has_debts;
     char phase[24];
 };
