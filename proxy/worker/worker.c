@@ -506,6 +506,9 @@ static void close_listeners(struct worker *worker)
 static void *run(void *context)
 {
     struct worker *worker = context;
+    char name[16]; /* the kernel's limit; for top and its like */
+    (void)snprintf(name, sizeof(name), "worker %u", worker->settings.index);
+    (void)pthread_setname_np(pthread_self(), name);
     timer_start(&worker->tick, TICK_MS);
     loop_run(worker->loop);
     return NULL;
