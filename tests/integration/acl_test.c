@@ -477,7 +477,7 @@ static void expect_refused(const char *const *arguments, int code, const char *w
     for (unsigned i = 0; arguments[i] != NULL; i++) {
         argv[5 + i] = arguments[i];
     }
-    struct output output = process_run(argv, NULL, 10000);
+    struct output output = process_run(argv, NULL, 60000);
     if (output.code != code || strstr(output.err, why) == NULL) {
         fail_msg("code %d: %s", output.code, output.err);
     }

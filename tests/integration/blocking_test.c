@@ -20,7 +20,7 @@
 #include "tests/support/wait.h"
 
 #define WAITERS 200
-#define WAIT_MS 30000
+#define WAIT_MS 60000
 
 static struct duel *duel;
 

@@ -18,7 +18,7 @@
 #include "tests/support/wait.h"
 
 #define COMMANDS 1000
-#define WAIT_MS  30000
+#define WAIT_MS  60000
 #define BYTES    256
 
 static struct duel *duel;
