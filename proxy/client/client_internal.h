@@ -29,6 +29,7 @@ struct client {
     unsigned pending;             /* requests in it */
     size_t pending_bytes;         /* of their commands */
     size_t parked_bytes;          /* of whole replies that wait for those before them */
+    size_t unread_max;            /* bytes of replies; it is not read while it leaves as many */
     uint64_t id;
     uint64_t connected_us;
     unsigned char protocol;      /* 2 or 3: of the replies it gets */
@@ -68,6 +69,8 @@ void client_drain(struct client *client);
 void client_cut_off(struct client *client);
 /* The first request of the pipeline writes to `out` from now on, behind what it has so far. */
 void client_begin_head(struct client *client);
+/* What it may cost: less while it is a stranger, who has to log in first. */
+void client_bound(struct client *client, bool is_stranger);
 /* Replies from now on; the request that came last is answered as well. */
 void client_unmute(struct client *client);
 /* Where a push is to be appended: pushes go out between two replies. It is sent soon. */
