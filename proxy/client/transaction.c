@@ -249,7 +249,7 @@ void transaction_queue(struct client *client, struct request *request,
                        const struct command *command)
 {
     struct transaction *transaction = client->transaction;
-    if (request->command->nsubcommands > 0) {
+    if (request->command->nsubcommands > 0 && command->argc > 1) {
         bool is_written = command_error_unknown_subcommand(request_answer(request), command->argv);
         ASSERT(is_written);
         transaction_spoil(client);

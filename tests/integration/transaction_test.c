@@ -128,6 +128,18 @@ static void commands_without_keys_may_be_inside(void **state)
          "A: WATCH {k}a", "B: INCR {k}a", "A: MULTI", "A: PING", "A: EXEC");
 }
 
+/* It alone has subcommands and needs none. */
+static void command_without_a_subcommand_may_be_inside(void **state)
+{
+    (void)state;
+    struct client *client = client_connect(duel_proxy_port(duel));
+    expect(client, "MULTI", "+OK");
+    expect(client, "COMMAND", "+QUEUED");
+    expect(client, "COMMAND COUNT", "+QUEUED");
+    expect_prefix(client, "EXEC", "[[[");
+    client_close(client);
+}
+
 /* What no shard is asked for is answered in its place. */
 static void the_proxys_own_commands_have_their_place_in_the_array(void **state)
 {
@@ -549,6 +561,7 @@ int main(void)
         TEST(an_empty_transaction_is_an_empty_array),
         TEST(inline_commands_are_queued_like_others),
         TEST(commands_without_keys_may_be_inside),
+        TEST(command_without_a_subcommand_may_be_inside),
         TEST(the_proxys_own_commands_have_their_place_in_the_array),
         TEST(a_failed_watch_spares_the_proxys_own_commands),
         TEST(mixed_transactions_stay_in_the_order_of_their_client),
