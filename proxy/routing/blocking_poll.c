@@ -27,6 +27,7 @@ static void on_tried(struct request *attempt)
     struct blocking *blocking = attempt->owner;
     struct slice reply = reply_of(attempt);
     blocking_end_exchange(blocking);
+    blocking->has_looked = true;
     if (blocking->request == NULL) {
         blocking_free(blocking);
     } else if (!reply_is_null(reply)) {
@@ -196,6 +197,7 @@ static void on_looked(struct request *look)
         return;
     }
     blocking->has_run = blocking->has_run || has_all;
+    blocking->has_looked = blocking->has_looked || key == ALL_KEYS;
     /* In a hold it would wait to take something, perhaps for a client that has gone meanwhile. */
     if (key != ALL_KEYS && !snapshot_entry(blocking->router->snapshot, blocking->slot)->is_held) {
         try_key(blocking, key);
@@ -239,9 +241,9 @@ static void look(struct blocking *blocking)
     buffer_fini(&bytes);
 }
 
-static bool is_first_everywhere(const struct blocking *blocking)
+bool blocking_is_first(const struct blocking *blocking)
 {
-    for (unsigned key = 0; key < blocking->form.nkeys; key++) {
+    for (unsigned key = 0; blocking->places != NULL && key < blocking->form.nkeys; key++) {
         if (!is_first(blocking, key)) {
             return false;
         }
@@ -256,7 +258,7 @@ void blocking_poll(struct blocking *blocking)
         blocking_try(blocking);
     } else if (!makes_consumer) {
         look(blocking);
-    } else if (is_first_everywhere(blocking)) {
+    } else if (blocking_is_first(blocking)) {
         blocking_try(blocking);
     }
 }
