@@ -146,6 +146,9 @@ bool engine_barrier_busy(struct engine *engine, enum side side,
                          bool (*while_waiting)(void *context), enum step_result *result)
     __attribute__((warn_unused_result));
 void engine_note_barrier(struct engine *engine);
+/* Gives the live proxies time to hear of the view's epoch, before a hold asks them to be quick. */
+bool engine_roll_call(struct engine *engine, enum side side, enum step_result *result)
+    __attribute__((warn_unused_result));
 
 /* --- journal -----------------------------------------------------------------------------------
  */

@@ -61,7 +61,9 @@ bool phase_prepare_hold(struct engine *engine, enum migration_request request, e
                         enum phase to, enum step_result *result)
 {
     struct drain drain = {.remaining = 0};
-    if (!phase_clocks_agree(engine, 0, result) || !remember_request(engine, request, result)) {
+    if (!phase_clocks_agree(engine, 0, result) ||
+        !engine_roll_call(engine, view_authority(&engine->view), result) ||
+        !remember_request(engine, request, result)) {
         return false;
     }
     engine_stage(engine, hold, to);

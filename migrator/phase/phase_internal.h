@@ -80,8 +80,8 @@ bool phase_make_reverse(struct engine *engine, enum step_result *result)
 bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *result)
     __attribute__((warn_unused_result));
 /* What can be done before clients wait, right before the CAS into the hold: looks at the clocks,
- * journals that the operator's request is being carried out, writes the document that ends the
- * hold, and drains once more. */
+ * waits for proxies that have fallen behind, journals that the operator's request is being carried
+ * out, writes the document that ends the hold, and drains once more. */
 bool phase_prepare_hold(struct engine *engine, enum migration_request request, enum phase hold,
                         enum phase to, enum step_result *result)
     __attribute__((warn_unused_result));
