@@ -476,7 +476,8 @@ void blocking_dispatch(struct router *router, struct request *request,
     blocking_set_command(blocking, buffer_slice(&bytes));
     buffer_fini(&bytes);
     take_places(blocking);
-    if (!wait_command_timeout(&blocking->form, blocking->argv, &timeout_us)) {
+    blocking->has_timeout = wait_command_timeout(&blocking->form, blocking->argv, &timeout_us);
+    if (!blocking->has_timeout) {
         blocking_try(blocking); /* the shard's own error */
         return;
     }

@@ -31,8 +31,9 @@ struct blocking {
     uint64_t woken_at_us; /* when it was last sent */
     bool is_woken;        /* CLIENT UNBLOCK was sent: an empty answer is not the client's */
     bool is_promoted;     /* in the router's list of those */
-    bool has_run;    /* some shard has had the whole command: consumers are made, types checked */
-    bool has_looked; /* it has been asked for what is there: it may end with nothing */
+    bool has_run;     /* some shard has had the whole command: consumers are made, types checked */
+    bool has_looked;  /* it has been asked for what is there: it may end with nothing */
+    bool has_timeout; /* else its words are wrong, and the shard says so */
     struct unblocking unblocking; /* by another client; told is null: by none */
     bool was_unblocked;
     uint64_t deadline_us;

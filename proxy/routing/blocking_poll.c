@@ -41,13 +41,13 @@ static void on_tried(struct request *attempt)
 static void try_key(struct blocking *blocking, unsigned key)
 {
     struct request *attempt = blocking_take_exchange(blocking, BLOCKING_TRYING);
-    bool takes = !blocking_only_reads(blocking);
+    bool is_unit = !blocking_only_reads(blocking) || !blocking->has_timeout;
     const struct wait_variant variant = {
-        .key = key, .timeout_us = WAIT_FOR_EVER, .is_without_wait = !takes};
+        .key = key, .timeout_us = WAIT_FOR_EVER, .is_without_wait = !is_unit};
     attempt->done = on_tried;
     attempt->protocol = blocking->protocol;
     attempt->has_written_keys = blocking->has_written_keys;
-    if (takes) {
+    if (is_unit) {
         attempt->unit = unit_new(1, blocking->command);
     }
     wait_command_write(&blocking->form, blocking->argv, blocking->argc, &variant, &attempt->bytes);
