@@ -173,7 +173,8 @@ static void reading_streams_badly_is_refused_as_redis_does(void **state)
     (void)state;
     DUEL(duel, "A: SET {v}x text", "A: XADD {v}s 1-1 f v", "A: XREAD BLOCK 0 STREAMS {v}x $",
          "A: XREAD BLOCK 0 STREAMS {v}x 0", "A: XREAD BLOCK x STREAMS {v}s $",
-         "A: XREAD BLOCK -1 STREAMS {v}s $", "A: XREAD BLOCK 0 STREAMS {v}s {v}t $",
+         "A: XREAD BLOCK -1 STREAMS {v}s $", "A: XREAD BLOCK x STREAMS {v}x 0",
+         "A: XREAD BLOCK -1 STREAMS {v}s 0", "A: XREAD BLOCK 0 STREAMS {v}s {v}t $",
          "A: XREAD BLOCK 0 STREAMS {v}s bad", "A: XREAD BLOCK 0 COUNT x STREAMS {v}s $",
          "A: XREAD BLOCK 0 NOACK STREAMS {v}s $", "A: XREAD BLOCK 0 STREAMS {v}s >",
          "A: XREADGROUP GROUP none c BLOCK 0 STREAMS {v}s >",

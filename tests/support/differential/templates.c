@@ -142,7 +142,7 @@ const char *const differential_templates[] = {
     "EVAL %s1 -1", "EVAL %s1 2 %k", "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 %k", "FCALL nosuch 1 %k",
     "EVALSHA %h1 1 %k", "EVALSHA %h3 1 %k", "EVALSHA %h4 1 %k %v", "EVALSHA_RO %h1 1 %k", "EVALSHA_RO %h3 1 %k",
     "EVALSHA %h8 1 %k", "!SCRIPT LOAD %s1", "!SCRIPT LOAD %s4", "!SCRIPT LOAD %s8", "!SCRIPT EXISTS %h1 %h3 %h8",
-    "!SCRIPT EXISTS %v", "!SCRIPT FLUSH NOSUCH", "EVAL %s1 0", "EVAL %s6 0", "EVAL_RO %s6 0",
+    "!SCRIPT EXISTS %v", "!=SCRIPT FLUSH NOSUCH", "EVAL %s1 0", "EVAL %s6 0", "EVAL_RO %s6 0",
     /* functions */
     "!FUNCTION LOAD REPLACE %l", "!FUNCTION LOAD %l", "!FUNCTION LOAD %v", "!-FUNCTION DELETE differential",
     "!FUNCTION DELETE nosuch", "!FUNCTION LIST LIBRARYNAME nosuch", "FUNCTION NOSUCH", "FCALL note 1 %k %v",
