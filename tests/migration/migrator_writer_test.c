@@ -145,8 +145,8 @@ static void a_hung_proxy_does_not_stop_a_migration(void **state)
 {
     struct migration_rig *rig = *state;
     rig_load_all_types(rig, TYPES);
-    rig->options.barrier_timeout_ms = 2000;
-    rig->options.hold_max_ms = 10000;
+    rig->options.barrier_timeout_ms = 1000;
+    rig->options.hold_max_ms = 5000;
     rig_open_migration(rig);
     struct proxy_stand_in *alive = proxy_stand_in_start(rig, "alive", 1);
     struct proxy_stand_in *hung = proxy_stand_in_start(rig, "hung", 2);
