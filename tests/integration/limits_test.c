@@ -214,8 +214,8 @@ static void a_slow_reader_is_cut_off_at_the_hard_limit(void **state)
     struct client *client = connect_client();
     put_large(client, "large", 100 * MEGABYTE);
     int deaf = connect_deaf();
-    assert_true(raw_send(deaf, SLICE("GET large\r\n")));
     WAIT_UNTIL(!is_cut_off(client), PATIENCE_MS);
+    assert_true(raw_send(deaf, SLICE("GET large\r\n")));
     WAIT_UNTIL(is_cut_off(client), PATIENCE_MS);
     assert_true(proxy_memory_kb("VmHWM:") < 64 * 1024);
     expect(client, "PING", "+PONG");
@@ -351,7 +351,7 @@ static void a_shard_that_hangs_is_given_up_though_others_write_to_it(void **stat
         .shards = 1, .proxy_arguments = (const char *const[]){"--shard-timeout", "500ms", NULL}};
     cluster = cluster_start(&options);
     struct client *client = connect_client();
-    expect(client, "SET small x", "+OK");
+    WAIT_UNTIL(client_gets(client, "SET small x", "+OK"), PATIENCE_MS);
     process_signal(redis_server_process(cluster_shard(cluster, 0)), SIGSTOP);
     int fd = raw_connect(proxy_port());
     struct buffer pending, answer;

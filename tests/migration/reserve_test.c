@@ -89,8 +89,7 @@ static void the_reserve_goes_on_within_seconds(void **state)
     uint16_t first = cluster_migrator_admin_port(cluster);
     uint16_t second = cluster_reserve_admin_port(cluster);
     struct bank_run *bank = bank_run_start(cluster, ACCOUNTS, RATE);
-    assert_true(leads(first));
-    assert_false(leads(second));
+    WAIT_UNTIL(leads(first) && !leads(second), LONG_MS);
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --manual-switch");
     WAIT_UNTIL(migration_is_in(cluster, id, "dual-write"), LONG_MS);
     process_signal(cluster_migrator(cluster), SIGSTOP);

@@ -226,6 +226,26 @@ static uint64_t milliseconds_or(uint64_t ms, uint64_t otherwise_ms)
     return (ms > 0 ? ms : otherwise_ms) * 1000;
 }
 
+static struct router_tuning tuning_of(const struct rig_options *options)
+{
+    return (struct router_tuning){
+        .shard_timeout_us = milliseconds_or(options->timeout_ms, PATIENCE_MS),
+        .connect_timeout_us = PATIENCE_MS * 1000,
+        .wait_max_us = milliseconds_or(options->wait_ms, 2000),
+        .store_timeout_us = options->store_timeout_ms * 1000,
+        .mirror_timeout_us = milliseconds_or(options->mirror_timeout_ms, 2000),
+        .queue_max = options->queue_max > 0 ? options->queue_max : UINT64_MAX,
+        .ack = ACK_BOTH,
+        .replica_lag_max_us = options->replica_lag_max_ms * 1000};
+}
+
+void rig_set_timeout_ms(struct router_rig *rig, uint64_t timeout_ms)
+{
+    rig->options.timeout_ms = timeout_ms;
+    struct router_tuning tuning = tuning_of(&rig->options);
+    router_tune(rig->router, &tuning);
+}
+
 static void set_up_router(struct router_rig *rig)
 {
     const struct rig_options *options = &rig->options;
@@ -236,14 +256,7 @@ static void set_up_router(struct router_rig *rig)
                     .peer = "rig:0123456789abcdef",
                     .scratch = rig->scratch,
                     .scratch_size = sizeof(rig->scratch)},
-        .tuning = {.shard_timeout_us = milliseconds_or(options->timeout_ms, 5000),
-                   .connect_timeout_us = 2000000,
-                   .wait_max_us = milliseconds_or(options->wait_ms, 2000),
-                   .store_timeout_us = options->store_timeout_ms * 1000,
-                   .mirror_timeout_us = milliseconds_or(options->mirror_timeout_ms, 2000),
-                   .queue_max = options->queue_max > 0 ? options->queue_max : UINT64_MAX,
-                   .ack = ACK_BOTH,
-                   .replica_lag_max_us = options->replica_lag_max_ms * 1000},
+        .tuning = tuning_of(options),
     };
     struct router_events events = {on_fenced, on_unfenced, on_given_up, on_drained, rig};
     rig->router = router_new(&settings, &events);

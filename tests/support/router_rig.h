@@ -20,7 +20,7 @@ struct rig_options {
     unsigned shards;                              /* 0: 2 */
     unsigned protocol;                            /* 3: clients say HELLO 3; 0: they say nothing */
     const char *const *redis_options;             /* as redis_server_start, for all */
-    uint64_t timeout_ms, wait_ms;                 /* of a shard; for a shard. 0: 5 s, 2 s */
+    uint64_t timeout_ms, wait_ms;                 /* of a shard; for a shard. 0: 60 s, 2 s */
     uint64_t mirror_timeout_ms, store_timeout_ms; /* 0: 2 s, 0 */
     uint64_t queue_max;                           /* requests under way to a shard; 0: no limit */
     uint64_t replica_lag_max_ms;                  /* 0: no replica is read */
@@ -57,6 +57,9 @@ void router_rig_start(struct router_rig *rig, const struct rig_options *options)
 void router_rig_stop(struct router_rig *rig);
 /* About a millisecond of the loop, then the ticks. */
 void rig_turn(struct router_rig *rig);
+
+/* Of a shard, from now on, and of what is under way. */
+void rig_set_timeout_ms(struct router_rig *rig, uint64_t timeout_ms);
 
 /* Turns until it is true; fails the test when it is not in time. */
 #define RIG_UNTIL(rig, condition, ms)                                                     \

@@ -1,12 +1,15 @@
 #include "tests/support/scratch.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/assert.h"
@@ -16,7 +19,7 @@
 #include "tests/support/bug_report.h"
 
 #define FOLDERS_MAX 256
-#define PORT_TRIES  200
+#define PORT_TRIES  10000
 
 /* The folders of this program, so that they go even when a test fails half-way. */
 static char *folders[FOLDERS_MAX];
@@ -95,19 +98,90 @@ void scratch_remove(char *folder)
     mem_free(folder);
 }
 
+/* --- ports -----------------------------------------------------------------------------------
+ *
+ * A port that the kernel gives to whoever binds or connects without naming one could be taken
+ * between our choice and the server's start, and between its end and its restart. So ours are
+ * outside of that range, and each test program locks those that it has chosen, one byte for each,
+ * in a file that all test programs of the machine share. The kernel unlocks them when it ends. */
+
+#define PORTS_FILE "/tmp/sluice-test-ports"
+#define PORT_FIRST 10240u /* well-known ones are below */
+#define PORTS_MIN  4096u
+
+struct ports {
+    int lock;
+    pid_t owner; /* a fork has to have a lock of its own */
+    unsigned first, count;
+};
+
+/* Of any user: it is made for all, and in such a folder only whoever made it may name O_CREAT. */
+static int open_ports_file(void)
+{
+    int fd = open(PORTS_FILE, O_RDWR | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        mode_t mask = umask(0);
+        fd = open(PORTS_FILE, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        (void)umask(mask);
+    }
+    return fd >= 0 || errno != EEXIST ? fd : open(PORTS_FILE, O_RDWR | O_CLOEXEC);
+}
+
+/* The larger part of what the kernel does not give away by itself. */
+static void choose_range(struct ports *ports)
+{
+    unsigned low = 32768, high = 60999;
+    FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    if (file != NULL) {
+        int nread = fscanf(file, "%u %u", &low, &high);
+        ASSERT(nread == 2 && low <= high && high <= UINT16_MAX);
+        (void)fclose(file);
+    }
+    unsigned below = low > PORT_FIRST ? low - PORT_FIRST : 0, above = UINT16_MAX - high;
+    ports->first = below >= above ? PORT_FIRST : high + 1;
+    ports->count = below >= above ? below : above;
+    if (ports->count < PORTS_MIN) { /* it gives nearly all of them away: no better than others */
+        ports->first = PORT_FIRST;
+        ports->count = UINT16_MAX - PORT_FIRST;
+    }
+}
+
+static struct ports *open_ports(void)
+{
+    static struct ports ports;
+    if (ports.owner != getpid()) {
+        choose_range(&ports);
+        ports.owner = getpid();
+        ports.lock = open_ports_file();
+        ASSERT(ports.lock >= 0);
+    }
+    return &ports;
+}
+
+static bool lock_port(const struct ports *ports, uint16_t port)
+{
+    struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = port, .l_len = 1};
+    return fcntl(ports->lock, F_OFD_SETLK, &byte) == 0;
+}
+
+/* Nobody else's server is there, nor connections to a former one. */
+static bool is_port_free(uint16_t port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT(fd >= 0);
+    bool is_free = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+    (void)close(fd);
+    return is_free;
+}
+
 uint16_t scratch_port(void)
 {
+    const struct ports *ports = open_ports();
     for (int i = 0; i < PORT_TRIES; i++) {
-        struct sockaddr_in address = {.sin_family = AF_INET};
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t length = sizeof(address);
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        ASSERT(fd >= 0);
-        bool is_bound = bind(fd, (struct sockaddr *)&address, length) == 0 &&
-                        getsockname(fd, (struct sockaddr *)&address, &length) == 0;
-        (void)close(fd);
-        uint16_t port = ntohs(address.sin_port);
-        if (is_bound && !port_was_given[port]) {
+        uint16_t port = (uint16_t)(ports->first + random_system() % ports->count);
+        if (!port_was_given[port] && lock_port(ports, port) && is_port_free(port)) {
             port_was_given[port] = true;
             return port;
         }
@@ -115,6 +189,8 @@ uint16_t scratch_port(void)
     ASSERT(!"a free port");
     return 0;
 }
+
+/* --- seed ------------------------------------------------------------------------------------ */
 
 uint64_t scratch_seed(void)
 {

@@ -14,7 +14,9 @@ char *scratch_folder(const char *name) __attribute__((warn_unused_result));
 /* Remove it now; null is allowed. Consumes the path. */
 void scratch_remove(char *folder);
 
-/* A port of 127.0.0.1 that was free a moment ago, and that this program was not given before. */
+/* A port of 127.0.0.1 where nobody listens, and which is this program's until it ends: no other
+ * test program is given it, nor is it one that the kernel gives away, so that a server may go and
+ * come back. Never the same twice. */
 uint16_t scratch_port(void);
 
 /* SLUICE_SEED of the environment, else a random one; printed once, so that a failure can be

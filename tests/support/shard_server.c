@@ -1,6 +1,5 @@
 #include "tests/support/shard_server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -9,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +16,7 @@
 #include "lib/base/buffer.h"
 #include "lib/base/clock.h"
 #include "lib/base/memory.h"
+#include "tests/support/scratch.h"
 
 #define START_MS  60000
 #define WORDS_MAX 64
@@ -28,18 +27,6 @@ struct shard_server {
     bool has_aof;
     pid_t pid; /* 0: not running */
 };
-
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-    (void)close(fd);
-    return ntohs(address.sin_port);
-}
 
 static void become_server(const struct shard_server *server)
 {
@@ -99,7 +86,7 @@ struct shard_server *shard_server_start(bool has_aof)
     (void)snprintf(server->folder, sizeof(server->folder), "/tmp/sluice-shard-XXXXXX");
     assert_non_null(mkdtemp(server->folder));
     server->has_aof = has_aof;
-    server->port = free_port();
+    server->port = scratch_port();
     launch(server);
     return server;
 }

@@ -271,7 +271,7 @@ static void answers_behind_a_slow_shard_are_bounded(void **state)
     vitals_begin_peak();
     uint64_t before = vitals_peak_bytes();
     ask_often(client, rig_key(&rig, 1, 0), 500);
-    RIG_UNTIL(&rig, counter_read(&rig.counters.slow_readers) == 1, 4000);
+    RIG_UNTIL(&rig, counter_read(&rig.counters.slow_readers) == 1, PATIENCE_MS);
     assert_true(vitals_peak_bytes() - before < KEPT_MAX);
     signal_shard(0, SIGCONT);
     (void)close(client);

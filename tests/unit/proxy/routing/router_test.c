@@ -13,6 +13,7 @@
 #include "tests/support/router_rig.h"
 
 #define PATIENCE_MS 60000
+#define HASTY_MS    300
 
 static struct router_rig rig;
 
@@ -30,13 +31,13 @@ static int start(void **state)
 static int start_three(void **state)
 {
     return start_with(&(struct rig_options){
-        .shards = 3, .timeout_ms = 1000, .wait_ms = 10000, .protocol = rig_protocol_of(state)});
+        .shards = 3, .wait_ms = PATIENCE_MS, .protocol = rig_protocol_of(state)});
 }
 
-static int start_hasty(void **state)
+static int start_patient(void **state)
 {
-    return start_with(&(struct rig_options){
-        .timeout_ms = 1000, .wait_ms = 10000, .protocol = rig_protocol_of(state)});
+    return start_with(
+        &(struct rig_options){.wait_ms = PATIENCE_MS, .protocol = rig_protocol_of(state)});
 }
 
 static int stop(void **state)
@@ -85,9 +86,11 @@ static void make_shard_wait(int fd, unsigned shard)
 {
     unsigned before = rig.ngiven_up;
     signal_shard(shard, SIGSTOP);
+    rig_set_timeout_ms(&rig, HASTY_MS);
     rig_send(&rig, fd, "GET %s", rig_key(&rig, shard, 9));
     RIG_UNTIL(&rig, rig.ngiven_up > before, PATIENCE_MS);
     rig_expect(&rig, fd, "-UNKNOWN ");
+    rig_set_timeout_ms(&rig, PATIENCE_MS); /* a slow machine makes no difference to the others */
 }
 
 /* --- draining ------------------------------------------------------------------------------ */
@@ -148,7 +151,7 @@ static void the_reply_of_a_mirror_drains_too(void **state)
     assert_int_equal(rig.drained[1], before);
     signal_shard(1, SIGCONT);
     rig_expect(&rig, fd, "+OK\r\n");
-    RIG_UNTIL(&rig, rig.drained[1] == rig.topology->epoch, 1000);
+    RIG_UNTIL(&rig, rig.drained[1] == rig.topology->epoch, PATIENCE_MS);
     assert_int_equal(rig.drained[0], rig.topology->epoch);
     (void)close(fd);
 }
@@ -166,7 +169,7 @@ static void the_reply_of_a_state_that_was_read_drains_too(void **state)
     rig_enter_phase(&rig, PHASE_HOLD);
     signal_shard(1, SIGCONT);
     rig_expect(&rig, fd, ":1\r\n");
-    RIG_UNTIL(&rig, rig_is_ready(&rig), 1000);
+    RIG_UNTIL(&rig, rig_is_ready(&rig), PATIENCE_MS);
     (void)close(fd);
 }
 
@@ -257,8 +260,8 @@ static void a_hold_that_nobody_ends_is_told_unavailable(void **state)
     int fd = rig_connect(&rig);
     rig_begin_dual_write(&rig, 0, 1);
     rig_enter_phase(&rig, PHASE_HOLD);
-    rig_send(&rig, fd, "SET %s v", rig_key(&rig, 0, 0));
     uint64_t began_us = clock_now_us();
+    rig_send(&rig, fd, "SET %s v", rig_key(&rig, 0, 0));
     char byte;
     while (recv(fd, &byte, 1, MSG_PEEK) < 0 && !deadline_is_over(began_us + 3000000)) {
         struct topology *next = rig_next(&rig);
@@ -377,17 +380,6 @@ static void what_waits_for_a_removed_shard_is_answered(void **state)
     (void)close(fd);
 }
 
-/* From now on a slow machine makes no difference. */
-static void be_patient(void)
-{
-    const struct router_tuning patient = {.shard_timeout_us = PATIENCE_MS * 1000,
-                                          .connect_timeout_us = PATIENCE_MS * 1000,
-                                          .wait_max_us = PATIENCE_MS * 1000,
-                                          .mirror_timeout_us = PATIENCE_MS * 1000,
-                                          .queue_max = UINT64_MAX};
-    router_tune(rig.router, &patient);
-}
-
 /* The first shard goes, and the others move up. */
 static void what_waits_for_a_shard_goes_to_that_shard_when_another_is_removed(void **state)
 {
@@ -403,7 +395,6 @@ static void what_waits_for_a_shard_goes_to_that_shard_when_another_is_removed(vo
         expect(rig.direct[i], "SET old 1", "+OK");
     }
     make_shard_wait(fd, 1);
-    be_patient();
     rig_send(&rig, fd, "FLUSHALL");
     for (unsigned i = 0; i < 3; i += 2) {
         RIG_UNTIL(&rig, client_gets(rig.direct[i], "EXISTS old", ":0"), PATIENCE_MS);
@@ -438,10 +429,7 @@ static void waiting_ends_after_wait_max(void **state)
 {
     (void)state;
     int fd = rig_connect(&rig);
-    signal_shard(0, SIGSTOP);
-    rig_send(&rig, fd, "GET %s", rig_key(&rig, 0, 9));
-    RIG_UNTIL(&rig, rig.ngiven_up > 0, PATIENCE_MS);
-    rig_expect(&rig, fd, "-UNKNOWN ");
+    make_shard_wait(fd, 0);
     rig_send(&rig, fd, "SET %s v", rig_key(&rig, 0, 0));
     rig_expect(&rig, fd, "-UNAVAILABLE ");
     signal_shard(0, SIGCONT);
@@ -456,19 +444,19 @@ int main(void)
         RIG_IN_BOTH(a_shard_whose_slots_did_not_change_drains_at_once, start, stop),
         RIG_IN_BOTH(the_reply_of_a_mirror_drains_too, start, stop),
         RIG_IN_BOTH(the_reply_of_a_state_that_was_read_drains_too, start, stop),
-        RIG_IN_BOTH(a_given_up_connection_counts_until_it_is_killed, start_hasty, stop),
+        RIG_IN_BOTH(a_given_up_connection_counts_until_it_is_killed, start_patient, stop),
         RIG_IN_BOTH(held_requests_go_to_the_new_authority_in_order, start, stop),
         RIG_IN_BOTH(an_undone_hold_releases_to_the_old_authority, start, stop),
         RIG_IN_BOTH(a_hold_that_nobody_ends_is_told_unavailable, start, stop),
-        RIG_IN_BOTH(what_waits_for_a_shard_that_loses_the_slot_goes_to_the_new_owner, start_hasty,
+        RIG_IN_BOTH(what_waits_for_a_shard_that_loses_the_slot_goes_to_the_new_owner, start_patient,
                     stop),
-        RIG_IN_BOTH(keys_that_waited_together_are_parted_by_the_new_topology, start_hasty, stop),
-        RIG_IN_BOTH(keys_that_waited_together_are_marked_when_a_migration_began, start_hasty, stop),
+        RIG_IN_BOTH(keys_that_waited_together_are_parted_by_the_new_topology, start_patient, stop),
+        RIG_IN_BOTH(keys_that_waited_together_are_marked_when_a_migration_began, start_patient, stop),
         RIG_IN_BOTH(what_waits_for_a_removed_shard_is_answered, start_three, stop),
         RIG_IN_BOTH(what_waits_for_a_shard_goes_to_that_shard_when_another_is_removed, start_three,
                     stop),
         RIG_IN_BOTH(a_dead_shard_is_told_and_its_unsent_requests_are_not_unknown, start, stop),
-        RIG_IN_BOTH(waiting_ends_after_wait_max, start_hasty, stop),
+        RIG_IN_BOTH(waiting_ends_after_wait_max, start, stop),
     };
     return cmocka_run_group_tests_name("router", tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ static int fd;
 static int start(void **state)
 {
     (void)state;
-    router_rig_start(&rig, &(struct rig_options){.shards = 2, .timeout_ms = 1000});
+    router_rig_start(&rig, &(struct rig_options){.shards = 2});
     fd = rig_connect(&rig);
     return 0;
 }
@@ -166,6 +166,7 @@ static void a_part_of_unknown_outcome_makes_the_whole_unknown(void **state)
     redis_server_kill(rig.servers[0]);
     RIG_UNTIL(&rig, counter_read(&rig.counters.shards[0].failures) >= 2, PATIENCE_MS);
     signal_shard(1, SIGSTOP);
+    rig_set_timeout_ms(&rig, 1000);
     rig_send(&rig, fd, "MSET %s 1 %s 2", a(), c()); /* unavailable, and unknown */
     rig_expect(&rig, fd, "-UNKNOWN ");
     signal_shard(1, SIGCONT);

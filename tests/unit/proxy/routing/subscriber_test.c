@@ -146,11 +146,11 @@ static void a_new_shard_that_hangs_does_not_hold_an_epoch_up(void **state)
     take_third_out();
     signal_shard(2, SIGSTOP);
     uint64_t before = rig.drained[0];
-    uint64_t epoch = put_back(&third);
     uint64_t began_us = clock_now_us();
+    uint64_t epoch = put_back(&third);
     rig_turn(&rig);
     assert_int_equal(rig.drained[0], before);
-    RIG_UNTIL(&rig, rig.drained[0] == epoch, 1000);
+    RIG_UNTIL(&rig, rig.drained[0] == epoch, PATIENCE_MS);
     assert_true(clock_now_us() - began_us >= 150000);
     signal_shard(2, SIGCONT);
     RIG_UNTIL(&rig, hears(2), PATIENCE_MS);

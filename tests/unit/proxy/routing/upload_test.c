@@ -76,15 +76,6 @@ static void expect_direct(unsigned shard, const char *words, const char *key, co
     mem_free(command);
 }
 
-/* From now on a shard that gets no further for so long is given up. */
-static void set_timeout_ms(uint64_t timeout_ms)
-{
-    router_tune(rig.router, &(struct router_tuning){.shard_timeout_us = timeout_ms * 1000,
-                                                    .connect_timeout_us = PATIENCE_MS * 1000,
-                                                    .wait_max_us = PATIENCE_MS * 1000,
-                                                    .queue_max = UINT64_MAX});
-}
-
 static void turn_a_while(void)
 {
     for (int i = 0; i < 30; i++) {
@@ -298,10 +289,10 @@ static void a_client_that_is_slow_is_no_fault_of_the_shard(void **state)
     (void)state;
     const char *key = rig_key(&rig, 0, 0);
     int fd = begin(key);
-    set_timeout_ms(100);
+    rig_set_timeout_ms(&rig, 100);
     uint64_t until_us = loop_now_us(rig.loop) + 500000;
     RIG_UNTIL(&rig, loop_now_us(rig.loop) > until_us, PATIENCE_MS);
-    set_timeout_ms(PATIENCE_MS);
+    rig_set_timeout_ms(&rig, PATIENCE_MS);
     end(fd);
     rig_expect(&rig, fd, "+OK\r\n");
     (void)close(fd);
@@ -313,7 +304,7 @@ static void a_shard_that_takes_no_more_of_it_is_given_up(void **state)
     const char *key = rig_key(&rig, 0, 0);
     int fd = begin(key);
     signal_shard(0, SIGSTOP);
-    set_timeout_ms(300);
+    rig_set_timeout_ms(&rig, 300);
     end(fd);
     rig_expect(&rig, fd, "-UN"); /* AVAILABLE, or KNOWN: if all of it fitted into the sockets */
     signal_shard(0, SIGCONT);

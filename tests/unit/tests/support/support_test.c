@@ -142,6 +142,7 @@ static void a_report_in_the_log_of_a_program_fails_its_test(void **state)
 {
     (void)state;
     char *folder = scratch_folder("reports");
+    char *parent = getenv("TMPDIR") != NULL ? mem_strdup(getenv("TMPDIR")) : NULL;
     assert_int_equal(setenv("TMPDIR", folder, 1), 0);
     const char *reports[] = {
         "echo '==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x1'; exit 1",
@@ -153,11 +154,12 @@ static void a_report_in_the_log_of_a_program_fails_its_test(void **state)
         assert_int_equal(signal_of_test_that_runs(reports[i]), SIGABRT);
     }
     assert_int_equal(signal_of_test_that_runs("echo 'ERROR: something that is no bug'; exit 1"), 0);
+    assert_int_equal(parent != NULL ? setenv("TMPDIR", parent, 1) : unsetenv("TMPDIR"), 0);
     const char *removal[] = {"rm", "-rf", folder, NULL}; /* scratch_remove would find them, too */
     struct output output = process_run(removal, NULL, 60000);
     assert_int_equal(output.code, 0);
     output_free(&output);
-    assert_int_equal(unsetenv("TMPDIR"), 0);
+    mem_free(parent);
     mem_free(folder);
 }
 
@@ -174,6 +176,42 @@ static void the_length_of_a_reply_counts_only_whole_ones(void **state)
             assert_int_equal(raw_reply_length((struct slice){text.data, part}), 0);
         }
     }
+}
+
+/* Two programs, each with so many of some ten thousands that they would meet by chance. */
+static void a_port_is_given_to_one_program_only(void **state)
+{
+    enum {
+        PORTS = 1000
+    };
+
+    static bool is_ours[UINT16_MAX + 1];
+    uint16_t theirs[PORTS];
+    int fds[2];
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    pid_t other = fork();
+    if (other == 0) {
+        for (unsigned i = 0; i < PORTS; i++) {
+            theirs[i] = scratch_port();
+        }
+        ssize_t sent = write(fds[1], theirs, sizeof(theirs));
+        for (; sent == sizeof(theirs);) {
+            (void)pause();
+        }
+        _exit(1);
+    }
+    assert_int_equal(read(fds[0], theirs, sizeof(theirs)), sizeof(theirs));
+    for (unsigned i = 0; i < PORTS; i++) {
+        is_ours[scratch_port()] = true;
+    }
+    for (unsigned i = 0; i < PORTS; i++) {
+        assert_false(is_ours[theirs[i]]);
+    }
+    assert_int_equal(kill(other, SIGKILL), 0);
+    assert_int_equal(waitpid(other, NULL, 0), other);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
 }
 
 static void ports_and_folders_are_not_given_twice(void **state)
@@ -199,6 +237,7 @@ int main(void)
         cmocka_unit_test(children_die_with_the_test_that_started_them),
         cmocka_unit_test_teardown(a_report_in_the_log_of_a_program_fails_its_test, clean_up),
         cmocka_unit_test(the_length_of_a_reply_counts_only_whole_ones),
+        cmocka_unit_test(a_port_is_given_to_one_program_only),
         cmocka_unit_test(ports_and_folders_are_not_given_twice),
     };
     return cmocka_run_group_tests_name("tests/support", tests, NULL, NULL);
