@@ -60,8 +60,9 @@ static struct traffic_result play(const struct scene *scene, bool is_off)
 {
     char setting[128];
     const char *const environment[] = {setting, NULL};
-    (void)snprintf(setting, sizeof(setting), "SLUICE_FAIL=hold.before-switched-cas=pause:200%s%s%s",
-                   is_off ? "," : "", is_off ? scene->rule : "", is_off ? "=error" : "");
+    (void)snprintf(setting, sizeof(setting),
+                   "SLUICE_FAIL=hold.before-switched-cas=pause:1000%s%s%s", is_off ? "," : "",
+                   is_off ? scene->rule : "", is_off ? "=error" : "");
     const struct cluster_options options = {.shards = 2,
                                             .proxies = 2,
                                             .has_migrator = true,

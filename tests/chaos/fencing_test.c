@@ -115,7 +115,7 @@ static struct client *write_and_sleep(void)
     assert_int_equal(redisAppendCommand(client_context(client), "INCR %s", key), REDIS_OK);
     int is_done = 0;
     assert_int_equal(redisBufferWrite(client_context(client), &is_done), REDIS_OK);
-    WAIT_UNTIL(forwarder_kept(cluster_link(cluster, 0), "p2") > 0, LONG_MS);
+    WAIT_UNTIL(forwarder_has_kept(cluster_link(cluster, 0), "p2", key), LONG_MS);
     process_signal(cluster_proxy(cluster, SLEEPER), SIGSTOP);
     return client;
 }

@@ -489,13 +489,25 @@ static void exit_codes_tell_failure_from_wrong_usage(void **state)
     check(fixture, "status", 2, "SLUICE_STORE");
 }
 
-/* The third server becomes the first one's replica. */
+static bool is_following(struct fixture *fixture)
+{
+    redisContext *context = redisConnect("127.0.0.1", redis_server_port(fixture->servers[2]));
+    redisReply *reply = redisCommand(context, "INFO replication");
+    assert_non_null(reply);
+    bool is_up = strstr(reply->str, "master_link_status:up") != NULL;
+    freeReplyObject(reply);
+    redisFree(context);
+    return is_up;
+}
+
+/* The third server becomes the first one's replica; the first takes another replication id then. */
 static void follow(struct fixture *fixture)
 {
     char words[64];
     (void)snprintf(words, sizeof(words), "REPLICAOF 127.0.0.1 %u",
                    redis_server_port(fixture->servers[0]));
     redis(fixture, 2, words);
+    WAIT_UNTIL(is_following(fixture), TIMEOUT_MS);
 }
 
 static bool plan_says(struct fixture *fixture, const char *words, const char *part)

@@ -30,18 +30,31 @@
 
 static struct cluster *cluster;
 
-static int start(void **state)
+static int start_with(const char *const *arguments)
 {
-    static const char *const arguments[] = {"--shard-timeout", "1s", "--wait-max", "1s",
-                                            "--threads",       "2",  NULL};
     static const char *const environment[] = {VITALS_ENVIRONMENT, NULL};
     const struct cluster_options options = {.shards = 2,
                                             .has_links = true,
                                             .proxy_arguments = arguments,
                                             .proxy_environment = environment};
-    (void)state;
     cluster = cluster_start(&options);
     return 0;
+}
+
+static int start(void **state)
+{
+    static const char *const arguments[] = {"--shard-timeout", "1s", "--wait-max", "1s",
+                                            "--threads",       "2",  NULL};
+    (void)state;
+    return start_with(arguments);
+}
+
+static int start_patient(void **state)
+{
+    static const char *const arguments[] = {"--shard-timeout", "60s", "--wait-max", "60s",
+                                            "--threads",       "2",   NULL};
+    (void)state;
+    return start_with(arguments);
 }
 
 static int stop(void **state)
@@ -184,7 +197,7 @@ static void a_shard_that_comes_back_slowly_is_not_stormed(void **state)
     redis_server_kill(cluster_shard(cluster, 0));
     doorman.fd = listen_at(cluster_shard_port(cluster, 0));
     assert_int_equal(pthread_create(&thread, NULL, keep_door, &doorman), 0);
-    uint64_t until_us = deadline_after_ms(STORM_MS);
+    uint64_t began_us = clock_now_us(), until_us = deadline_after_ms(STORM_MS);
     for (unsigned i = 0; !deadline_is_over(until_us); i++) { /* clients do not give up meanwhile */
         char *words = mem_printf("GET k%u", i);
         mem_free(client_ask(client, words));
@@ -194,10 +207,11 @@ static void a_shard_that_comes_back_slowly_is_not_stormed(void **state)
     atomic_store(&doorman.is_over, true);
     (void)pthread_join(thread, NULL);
     (void)close(doorman.fd);
+    uint64_t taken_ms = (clock_now_us() - began_us) / 1000; /* of a slow machine, longer */
     redis_server_restart(cluster_shard(cluster, 0), false);
-    print_message("%u connections in %u ms\n", atomic_load(&doorman.count), STORM_MS);
+    print_message("%u connections in %u ms\n", atomic_load(&doorman.count), (unsigned)taken_ms);
     assert_true(atomic_load(&doorman.count) > 0);
-    assert_true(atomic_load(&doorman.count) < CONNECTS_MAX);
+    assert_true(atomic_load(&doorman.count) < CONNECTS_MAX * taken_ms / STORM_MS);
     for (unsigned i = 0; i < 16; i++) {
         char *words = mem_printf("SET k%u 1", i);
         WAIT_UNTIL(client_gets(client, words, "+OK"), LATE_MS);
@@ -277,7 +291,8 @@ int main(void)
         TEST(an_unknown_command_gets_an_error_on_an_open_connection),
         TEST(a_shard_that_comes_back_slowly_is_not_stormed),
         TEST(a_shard_that_fell_silent_keeps_no_client_waiting),
-        TEST(memory_is_given_back_after_large_values),
+        cmocka_unit_test_setup_teardown(memory_is_given_back_after_large_values, start_patient,
+                                        stop),
     };
     return cmocka_run_group_tests_name("field", tests, NULL, NULL);
 }

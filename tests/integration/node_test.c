@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -12,40 +13,29 @@
 #include "tests/support/wait.h"
 
 #define PROGRAM_MS   120000
-#define INSTALL_MS   300000
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct cluster *cluster;
-static bool has_npm;
-static bool has_node_20; /* which the newest libraries need; Debian 12 has 18 */
+static bool has_libraries;
+static bool has_node_20; /* which the newest of them need; Debian 12 has 18 */
 
+/* Nothing is installed here: a registry that cannot be reached is no fault of Sluice. */
 static int start(void **state)
 {
-    const char *const version[] = {"npm", "--version", NULL};
-    const char *const install[] = {"scripts/node-clients", NULL};
     (void)state;
-    struct output npm = process_run(version, NULL, INSTALL_MS);
-    has_npm = npm.code == 0;
-    output_free(&npm);
-    if (!has_npm) {
-        (void)fprintf(stderr, "*** npm is not installed: the client libraries of Node.js are NOT "
-                              "TESTED. Run scripts/install-deps.\n");
+    has_libraries = access("build/node/package-lock.json", R_OK) == 0;
+    if (!has_libraries) {
+        (void)fprintf(stderr, "*** the client libraries of Node.js are not installed, and NOT "
+                              "TESTED. Run scripts/node-clients.\n");
         return 0;
     }
     const char *const is_node_20[] = {
         "node", "-e", "process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)", NULL};
-    struct output node = process_run(is_node_20, NULL, INSTALL_MS);
+    struct output node = process_run(is_node_20, NULL, PROGRAM_MS);
     has_node_20 = node.code == 0;
     output_free(&node);
-    struct output output = process_run(install, NULL, INSTALL_MS);
-    int failed = output.code;
-    if (failed != 0) {
-        (void)fprintf(stderr, "scripts/node-clients: code %d\n%s%s", output.code, output.out,
-                      output.err);
-    }
-    output_free(&output);
     cluster = cluster_start(&(const struct cluster_options){.shards = 3, .has_migrator = true});
-    return failed;
+    return 0;
 }
 
 static int stop(void **state)
@@ -83,7 +73,7 @@ static void expect_success(struct process *program)
 
 static void run_program(const char *name, const char *library)
 {
-    if (!has_npm || (library != NULL && !has_node_20)) {
+    if (!has_libraries || (library != NULL && !has_node_20)) {
         skip();
     }
     expect_success(start_program(name, "2", library));
@@ -124,12 +114,12 @@ static void bullmq_works(void **state)
 static void libraries_work_while_slots_move(void **state)
 {
     static const char *const names[] = {"ioredis", "node_redis", "bullmq"};
-    static const char *const moves[] = {"split s1 --to s2 --share 0.9 --wait",
-                                        "split s2 --to s3 --share 0.9 --wait",
-                                        "split s3 --to s1 --share 0.9 --wait"};
+    static const char *const moves[] = {"split s1 --to s2 --share 0.9 --hold-max 30s --wait",
+                                        "split s2 --to s3 --share 0.9 --hold-max 30s --wait",
+                                        "split s3 --to s1 --share 0.9 --hold-max 30s --wait"};
     struct process *programs[COUNT(names)];
     (void)state;
-    if (!has_npm) {
+    if (!has_libraries) {
         skip();
     }
     for (unsigned i = 0; i < COUNT(names); i++) {

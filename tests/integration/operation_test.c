@@ -188,7 +188,9 @@ static void new_time_outs_hold_for_connections_that_are_open(void **state)
     write_conf("shard-timeout = 100ms\n");
     process_signal(program, SIGHUP);
     assert_true(raw_read_reply(fd, &pending, &answer));
-    assert_true(slice_starts_with(buffer_slice(&answer), SLICE("-UNKNOWN ")));
+    /* Or the thread that watches the shard was faster, and has closed the way to it. */
+    assert_true(slice_starts_with(buffer_slice(&answer), SLICE("-UNKNOWN ")) ||
+                slice_starts_with(buffer_slice(&answer), SLICE("-UNAVAILABLE ")));
     process_signal(redis_server_process(cluster_shard(cluster, 0)), SIGCONT);
     buffer_fini(&answer);
     buffer_fini(&pending);

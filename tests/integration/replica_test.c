@@ -46,7 +46,8 @@ static char key[32]; /* of s1 */
 static void write_conf(const char *policy, unsigned lag_max_ms)
 {
     struct error err;
-    char *text = mem_printf("read-from = %s\nreplica-lag-max = %ums\n", policy, lag_max_ms);
+    char *text =
+        mem_printf("read-from = %s\nreplica-lag-max = %ums\nwait-max = 60s\n", policy, lag_max_ms);
     assert_true(file_write(conf, slice_of(text), &err));
     mem_free(text);
 }

@@ -16,7 +16,7 @@ static struct duel *duel;
 
 static int start(void **state)
 {
-    static const char *const arguments[] = {"--shard-timeout", "2s", NULL};
+    static const char *const arguments[] = {"--shard-timeout", "60s", NULL};
     (void)state;
     duel = duel_start(arguments);
     return 0;

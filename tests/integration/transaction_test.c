@@ -25,6 +25,14 @@ static struct duel *duel;
 
 static int start(void **state)
 {
+    static const char *const arguments[] = {"--shard-timeout", "60s", NULL};
+    (void)state;
+    duel = duel_start(arguments);
+    return 0;
+}
+
+static int start_hasty(void **state)
+{
     static const char *const arguments[] = {"--shard-timeout", "2s", NULL};
     (void)state;
     duel = duel_start(arguments);
@@ -631,9 +639,12 @@ int main(void)
         TEST(a_client_that_closed_its_half_gets_its_answers),
         TEST(a_shard_that_dies_before_exec_fails_it_loudly),
         TEST(a_watch_on_a_shard_that_died_stops_exec),
+    };
+    const struct CMUnitTest hasty_tests[] = {
         TEST(a_watching_client_is_not_left_waiting_by_a_shard_that_hangs),
     };
     int failed = cmocka_run_group_tests_name("transaction", tests, start, stop);
+    failed += cmocka_run_group_tests_name("transaction in RESP3", tests, start_in_resp3, stop);
     return failed +
-           cmocka_run_group_tests_name("transaction in RESP3", tests, start_in_resp3, stop);
+           cmocka_run_group_tests_name("hasty transaction", hasty_tests, start_hasty, stop);
 }

@@ -671,7 +671,7 @@ static void an_idle_client_is_closed(void **state)
     struct buffer rest;
     (void)state;
     const struct cluster_options options = {
-        .shards = 1, .proxy_arguments = (const char *const[]){"--timeout", "1s", NULL}};
+        .shards = 1, .proxy_arguments = (const char *const[]){"--timeout", "3s", NULL}};
     cluster = cluster_start(&options);
     sender_open(&idle);
     send_begin(&idle, "SET i @", LARGE_BYTES);

@@ -18,6 +18,7 @@
 #include "tests/support/workload.h"
 
 #define LONG_MS 60000
+#define HOUR_MS 3600000
 #define KEYS    40
 #define NSLOTS  64
 
@@ -148,7 +149,7 @@ static void a_target_an_hour_ahead_keeps_a_migration_planned(void **state)
     (void)state;
     struct place place;
     uint64_t base_ms = clock_wall_ms() + 600000;
-    start(&place, 3600000);
+    start(&place, HOUR_MS);
     load(&place, base_ms);
     char *id = open_migration(&place);
     WAIT_UNTIL(status_tells(&place, "set the clocks right"), LONG_MS);
@@ -165,7 +166,7 @@ static void a_target_an_hour_ahead_keeps_a_migration_planned(void **state)
 static void expect_no_switch_while(struct place *place, int64_t ahead_ms)
 {
     char *id = open_migration(place);
-    uint64_t base_ms = clock_wall_ms() + 60000;
+    uint64_t base_ms = clock_wall_ms() + HOUR_MS / 2;
     WAIT_UNTIL(migration_is_verified(place->cluster, id), LONG_MS);
     set_clock(place, ahead_ms);
     load(place, base_ms); /* the mirrors of these expire at once where the clock is ahead */
@@ -187,8 +188,8 @@ static void a_clock_that_jumps_during_the_copy_lets_no_slot_switch(void **state)
     (void)state;
     struct place place;
     start(&place, 0);
-    expect_no_switch_while(&place, 90000);
-    expect_no_switch_while(&place, -90000);
+    expect_no_switch_while(&place, HOUR_MS);
+    expect_no_switch_while(&place, -HOUR_MS);
     stop(&place);
 }
 

@@ -196,7 +196,9 @@ static struct client *client, *plain, *source, *target;
 
 static int start(void **state)
 {
-    const struct cluster_options options = {.shards = 1, .spares = 1, .has_migrator = true};
+    static const char *const arguments[] = {"--mirror-timeout", "60s", NULL}; /* none is late */
+    const struct cluster_options options = {
+        .shards = 1, .spares = 1, .has_migrator = true, .proxy_arguments = arguments};
     (void)state;
     cluster = cluster_start(&options);
     plain_server = redis_server_start(NULL);

@@ -131,7 +131,7 @@ static unsigned count_formers(void)
 static void a_shard_moves_to_its_replica_under_load_and_loses_nothing(void **state)
 {
     (void)state;
-    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch");
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch --hold-max 1s");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     uint64_t before = base();
     fail_over(0, "nothing: writes were held");

@@ -104,8 +104,8 @@ static bool live_through(const char *point, bool is_finalized)
 {
     bool was_killed = false;
     char *id = migration_open_by_ctl(
-        cluster, is_finalized ? "split s1 --to s3 --share 0.3 --finalize-after 0"
-                              : "split s1 --to s3 --share 0.3");
+        cluster, is_finalized ? "split s1 --to s3 --share 0.3 --hold-max 1s --finalize-after 0"
+                              : "split s1 --to s3 --share 0.3 --hold-max 1s");
     if (!is_finalized) {
         was_killed = drive(id, "switched");
         ctl("rollback", id);

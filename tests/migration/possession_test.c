@@ -135,7 +135,7 @@ static void who_lost_what_it_took_over_is_not_believed(void **state)
     char *after = mem_printf("%s/after", cluster_folder(cluster));
     write_keys();
     copy_files(files, before);
-    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --share 1");
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --share 1 --hold-max 1s");
     WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
     redis_server_kill(owner);
     copy_files(files, after);
@@ -208,7 +208,8 @@ static void a_purge_waits_for_replicas_and_disk_of_the_owner_and_says_so(void **
     write_keys();
     begin_endless_rewrite();
     process_signal(redis_server_process(replica), SIGSTOP);
-    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --share 1 --finalize-after 0");
+    char *id = migration_open_by_ctl(cluster,
+                                     "split s1 --to s2 --share 1 --finalize-after 0 --hold-max 1s");
     WAIT_UNTIL(migration_is_in(cluster, id, "finalizing"), LONG_MS);
     uint64_t end_us = deadline_after_ms(A_WHILE_MS);
     while (!deadline_is_over(end_us)) {
@@ -239,7 +240,8 @@ static void a_purge_waits_for_the_disk(void **state)
     mem_free(ask_shard(OWNER, "CONFIG SET appendfsync everysec"));
     mem_free(ask_shard(FORMER_OWNER, "CONFIG SET appendfsync everysec"));
     write_keys();
-    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --share 1 --finalize-after 0");
+    char *id = migration_open_by_ctl(cluster,
+                                     "split s1 --to s2 --share 1 --finalize-after 0 --hold-max 1s");
     WAIT_UNTIL(migration_is_in(cluster, id, "closed"), LONG_MS);
     assert_false(shard_has(FORMER_OWNER, moved));
     assert_true(all_keys_are_there());

@@ -408,6 +408,28 @@ uint64_t forwarder_kept(struct forwarder *forwarder, const char *peer)
     return kept;
 }
 
+static bool has_kept(const struct pipe *pipe, const char *text)
+{
+    for (const struct piece *piece = pipe->first; piece != NULL; piece = piece->next) {
+        if (memmem(piece->data, piece->size, text, strlen(text)) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool forwarder_has_kept(struct forwarder *forwarder, const char *peer, const char *text)
+{
+    bool has_it = false;
+    (void)pthread_mutex_lock(&forwarder->lock);
+    for (unsigned i = 0; i < forwarder->npairs && !has_it; i++) {
+        has_it = strcmp(forwarder->pairs[i]->peer, peer) == 0 &&
+                 has_kept(&forwarder->pairs[i]->requests, text);
+    }
+    (void)pthread_mutex_unlock(&forwarder->lock);
+    return has_it;
+}
+
 void forwarder_stop(struct forwarder *forwarder)
 {
     if (forwarder == NULL) {

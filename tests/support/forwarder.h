@@ -33,6 +33,8 @@ void forwarder_heal(struct forwarder *forwarder);
 unsigned forwarder_reset(struct forwarder *forwarder, const char *peer);
 /* Bytes of the peer's requests that are on the wire: sent, and not delivered. */
 uint64_t forwarder_kept(struct forwarder *forwarder, const char *peer);
+/* Whether a short text of the peer's requests is on the wire, as one of its writes had it. */
+bool forwarder_has_kept(struct forwarder *forwarder, const char *peer, const char *text);
 /* Closes all and frees it; null is allowed. */
 void forwarder_stop(struct forwarder *forwarder);
 

@@ -58,9 +58,13 @@ bool migration_is_verified(struct cluster *cluster, const char *id)
     return is_verified;
 }
 
+/* A hold that a slow machine stretches is no error that clients see. */
 char *migration_open_by_ctl(struct cluster *cluster, const char *words)
 {
-    char *text = cluster_ctl_ok(cluster, words);
+    bool has_hold_max = strstr(words, "--hold-max") != NULL;
+    char *patient = mem_printf("%s%s", words, has_hold_max ? "" : " --hold-max 30s");
+    char *text = cluster_ctl_ok(cluster, patient);
+    mem_free(patient);
     char *id = mem_strndup(text, strcspn(text, "\n"));
     mem_free(text);
     return id;

@@ -1,6 +1,7 @@
 #include "tests/support/raw.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -61,7 +62,7 @@ bool raw_read_to_end(int fd, struct buffer *bytes)
     do {
         got = read_some(fd, bytes);
     } while (got > 0);
-    return got == 0;
+    return got == 0 || errno == ECONNRESET;
 }
 
 static size_t line_length(struct slice bytes)

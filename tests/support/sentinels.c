@@ -147,7 +147,7 @@ static void monitor(struct member *member, const char *name, uint16_t port, unsi
     (void)snprintf(words, sizeof(words), "SENTINEL MONITOR %s 127.0.0.1 %u %u", name, port, quorum);
     tell(member, words);
     (void)snprintf(words, sizeof(words),
-                   "SENTINEL SET %s down-after-milliseconds 500 failover-timeout 3000", name);
+                   "SENTINEL SET %s down-after-milliseconds 3000 failover-timeout 6000", name);
     tell(member, words);
 }
 

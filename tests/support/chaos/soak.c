@@ -164,7 +164,7 @@ static void tell(struct soak *soak, const char *verb, const char *id)
 static char *open_one(struct soak *soak, const char *more)
 {
     const char *move = soak->is_away ? "split s2 --to s1 --share 0.34" : "split s1 --to s2";
-    char *words = mem_printf("%s %s %s", move, more,
+    char *words = mem_printf("%s --hold-max 1s %s %s", move, more,
                              soak->result->migrations % 3 == 0 ? "--large-key 500" : "");
     char *id = migration_open_by_ctl(soak->cluster, words);
     mem_free(words);
