@@ -162,7 +162,9 @@ static void start_migrator(struct cluster *cluster, unsigned number, const char 
     add_word(&line, program_path("sluice-migrator"));
     add_word(&line, mem_strdup("--store"));
     add_word(&line, mem_strdup(cluster->store));
-    char *words = mem_printf("--admin 127.0.0.1:%u --id m%u", member->admin_port, number);
+    /* At the full rate: on a busy machine the copying would take many times as long else. */
+    char *words =
+        mem_printf("--admin 127.0.0.1:%u --id m%u --full-rate", member->admin_port, number);
     add_words(&line, words);
     add_shard_tls(&line, cluster);
     char *log = number == 1 ? mem_printf("%s/migrator.log", cluster->folder)
