@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,6 +193,7 @@ static void a_port_is_given_to_one_program_only(void **state)
     assert_int_equal(pipe(fds), 0);
     pid_t other = fork();
     if (other == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* when this test fails, too */
         for (unsigned i = 0; i < PORTS; i++) {
             theirs[i] = scratch_port();
         }
