@@ -439,6 +439,14 @@ static void set_first_shard_back(const char *before)
     mem_free(files);
 }
 
+static bool is_verified(void)
+{
+    char *status = cluster_ctl_ok(cluster, "status");
+    bool is = strstr(status, "    verified; sluicectl switch") != NULL;
+    mem_free(status);
+    return is;
+}
+
 /* Two keys have changed since: one has another value, one is gone. */
 static void a_shard_comes_back_without_slots_that_it_took_over(void **state)
 {
@@ -451,9 +459,11 @@ static void a_shard_comes_back_without_slots_that_it_took_over(void **state)
     char *renew = mem_printf("SET k%u v%u", deleted, deleted);
     char *before = path_in_folder("before");
     char *files = mem_printf("%s/appendonlydir", redis_server_folder(cluster_shard(cluster, 0)));
-    copy_folder(files, before);
-    migration = cluster_ctl_ok(cluster, "split s2 --to s1 --share 1 --wait");
+    migration = cluster_ctl_ok(cluster, "split s2 --to s1 --share 1 --manual-switch");
     migration[strcspn(migration, "\n")] = '\0';
+    WAIT_UNTIL(is_verified(), PATIENCE_MS);
+    copy_folder(files, before);
+    mem_free(cluster_ctl_ok(cluster, "switch --wait"));
     expect(client, set, "+OK");
     expect(client, del, ":1");
     set_first_shard_back(before);
