@@ -262,7 +262,9 @@ bool engine_roll_call(struct engine *engine, enum side side, enum step_result *r
 {
     struct barrier barrier = make_barrier(engine, side);
     struct error err;
-    enum fence_outcome outcome = barrier_roll_call(&barrier, &err);
+    barrier.is_roll_call = true;
+    barrier.spares_the_living = true;
+    enum fence_outcome outcome = barrier_run(&barrier, &err);
     if (outcome != FENCE_OK) {
         *result = engine_failed(engine, side, outcome, &err);
         return false;

@@ -22,7 +22,7 @@
 #include "tests/support/raw.h"
 #include "tests/support/wait.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define MAX_WORDS   16
 #define WAITING     40 /* clients before the shard that stands still */
 #define LOOKS       300

@@ -14,7 +14,7 @@
 #include "tests/support/client.h"
 #include "tests/support/wait.h"
 
-#define LONG_MS 30000
+#define LONG_MS 60000
 
 static struct redis_server *start_server(uint16_t of)
 {

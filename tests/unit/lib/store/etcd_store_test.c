@@ -23,7 +23,7 @@
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
-#define DEADLINE_MS 20000
+#define DEADLINE_MS 60000
 
 static struct store *open_at(const char *url)
 {
