@@ -80,7 +80,7 @@ static void script_commands_answer_what_redis_answers(void **state)
 }
 
 /* All in one write: nothing is answered before the next is there. */
-static void a_flush_keeps_its_place_among_what_its_client_sends(void **state)
+static void loads_and_flushes_keep_their_place(void **state)
 {
     static const char body[] = "return 'flushed'";
     const char *sha = sha_of(body);
@@ -94,8 +94,10 @@ static void a_flush_keeps_its_place_among_what_its_client_sends(void **state)
         buffer_printf(&bytes, "EVAL \"%s\" 1 k%u\r\nEVALSHA %s 1 l%u\r\n", body, i, sha, i);
         buffer_printf(&bytes, "SCRIPT FLUSH\r\nEVAL \"%s\" 1 m%u\r\nSCRIPT EXISTS %s\r\n", body, i,
                       sha);
+        buffer_printf(&bytes, "SCRIPT FLUSH\r\nSCRIPT LOAD \"%s\"\r\nSCRIPT EXISTS %s\r\n", body,
+                      sha);
     }
-    duel_bytes(duel, 'A', buffer_slice(&bytes), 300);
+    duel_bytes(duel, 'A', buffer_slice(&bytes), 390);
     buffer_fini(&bytes);
 }
 
@@ -384,7 +386,7 @@ static int run_duel(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(script_commands_answer_what_redis_answers),
-        cmocka_unit_test(a_flush_keeps_its_place_among_what_its_client_sends),
+        cmocka_unit_test(loads_and_flushes_keep_their_place),
         cmocka_unit_test(wrong_calls_get_the_errors_of_redis),
         cmocka_unit_test(what_eval_ran_evalsha_finds_on_every_shard),
         cmocka_unit_test(scripts_without_keys_run_and_may_not_write),
