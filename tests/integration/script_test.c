@@ -150,6 +150,20 @@ static void scripts_in_a_transaction_are_loaded_before_it(void **state)
          "A: EXEC", line("A: EVALSHA %s 1 {ty}n", sha_of("return 'new body'")));
 }
 
+static void a_script_may_be_loaded_in_a_transaction(void **state)
+{
+    const char *body = "return redis.call('INCRBY', KEYS[1], 7)";
+    const char *sha = sha_of(body);
+    (void)state;
+    DUEL(duel, "A: MULTI", line("A: SCRIPT LOAD \"%s\"", body), line("A: EVALSHA %s 1 {tl}n", sha),
+         "A: SCRIPT LOAD \"return (\"", "A: GET {tl}n", "A: SCRIPT LOAD return(12)", "A: EXEC",
+         line("A: SCRIPT EXISTS %s", sha), line("A: EVALSHA %s 1 {ta}n", sha),
+         line("A: EVALSHA %s 1 {tb}n", sha), line("A: EVALSHA %s 1 {td}n", sha_of("return(12)")),
+         "A: MULTI", "A: SCRIPT LOAD return(13)", "A: EXEC",
+         line("A: EVALSHA %s 1 {ta}n", sha_of("return(13)")), "A: MULTI", "A: SCRIPT LOAD",
+         "A: EXEC");
+}
+
 static void functions_answer_what_redis_answers(void **state)
 {
     static const char library[] =
@@ -391,6 +405,7 @@ static int run_duel(void)
         cmocka_unit_test(what_eval_ran_evalsha_finds_on_every_shard),
         cmocka_unit_test(scripts_without_keys_run_and_may_not_write),
         cmocka_unit_test(scripts_in_a_transaction_are_loaded_before_it),
+        cmocka_unit_test(a_script_may_be_loaded_in_a_transaction),
         cmocka_unit_test(functions_answer_what_redis_answers),
     };
     return cmocka_run_group_tests_name("script, as Redis", tests, start_duel, stop_duel);
