@@ -36,6 +36,8 @@ struct settling {
     uint64_t generation;   /* that the rest is of */
     uint64_t offset;       /* of replication, at its beginning */
     uint64_t seen_idle_us; /* no sync of the append-only file was running; 0: not seen yet */
+    uint64_t since_us;     /* it began */
+    struct error waits_for;
     bool is_over;
 };
 
@@ -100,8 +102,7 @@ bool engine_refresh(struct engine *engine, bool *is_gone, struct error *err)
 /* Whether to go on with what the view says; asked between batches. */
 bool engine_may_go_on(struct engine *engine);
 
-/* --- results -----------------------------------------------------------------------------------
- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 enum step_result engine_wait(struct engine *engine, uint64_t ms);
 enum step_result engine_retry(struct engine *engine, const struct error *why);
@@ -112,8 +113,7 @@ enum step_result engine_failed(struct engine *engine, enum side side, enum fence
 enum step_result engine_copy_failed(struct engine *engine, const struct copy_pair *pair,
                                     enum copy_status status);
 
-/* --- shards ------------------------------------------------------------------------------------
- */
+/* --- shards ----------------------------------------------------------------------------------- */
 
 /* Makes sure of a link to the process that the topology names. True, or *result is what the phase
  * is to return. */
@@ -150,12 +150,14 @@ void engine_note_barrier(struct engine *engine);
 bool engine_roll_call(struct engine *engine, enum side side, enum step_result *result)
     __attribute__((warn_unused_result));
 
-/* --- journal -----------------------------------------------------------------------------------
- */
+/* --- journal ---------------------------------------------------------------------------------- */
 
 /* The phase's record, unless it is there. */
 void engine_note_phase(struct engine *engine, bool even_in_hold);
 struct journal_place engine_place(const struct engine *engine);
+/* What the migration waits for, by itself and for how long nobody knows: for status and the
+ * journal, which are told only when it is another thing. Empty: for nothing any more. */
+void engine_note_waiting(struct engine *engine, const char *text);
 /* Writes progress if `now` or its time has come. */
 void engine_publish_progress(struct engine *engine, bool now);
 /* journal_append with the engine's place; a failure is logged, not returned. */

@@ -266,8 +266,8 @@ static void mute(struct client *client, struct request *request)
     }
 }
 
-struct request *client_begin(struct client *client, const struct command_info *info,
-                             const struct command *command)
+inline struct request *client_begin(struct client *client, const struct command_info *info,
+                                    const struct command *command)
 {
     struct request *request = request_take(router_pool(client->host->router));
     request->command = info;

@@ -13,8 +13,7 @@
 
 #define WAKE_AGAIN_US UINT64_C(200000) /* a waiter that has not ended by then */
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void unlink_from_all(struct blocking *blocking)
 {
@@ -180,8 +179,7 @@ void blocking_end_exchange(struct blocking *blocking)
     blocking->state = BLOCKING_IDLE;
 }
 
-/* --- waiting on the shard ----------------------------------------------------------------------
- */
+/* --- waiting on the shard --------------------------------------------------------------------- */
 
 static void on_waited(struct request *exchange)
 {
@@ -282,8 +280,7 @@ static void wait_on_shard(struct blocking *blocking)
     private_lane_send(blocking->lane, exchange, buffer_slice(&exchange->bytes));
 }
 
-/* --- deciding ----------------------------------------------------------------------------------
- */
+/* --- deciding --------------------------------------------------------------------------------- */
 
 /* Its time is up. What is there already is taken however short the time was: it may have gone by
  * before the shard could be asked. In a slot with a copy it may be there for who came before. */
@@ -388,8 +385,7 @@ static void on_cancel(struct request *request)
     request->done(request);
 }
 
-/* --- beginning ---------------------------------------------------------------------------------
- */
+/* --- beginning -------------------------------------------------------------------------------- */
 
 void blocking_init(struct router *router)
 {

@@ -21,7 +21,7 @@
 #include "tests/support/wait.h"
 
 #define WAITERS 200
-#define WAIT_MS 30000
+#define WAIT_MS 60000
 
 static struct duel *duel;
 
@@ -62,8 +62,7 @@ static int close_clients(void **state)
     return 0;
 }
 
-/* --- as Redis ---------------------------------------------------------------------------------
- */
+/* --- as Redis --------------------------------------------------------------------------------- */
 
 static void what_is_there_is_popped_at_once(void **state)
 {
@@ -132,8 +131,7 @@ static void a_time_out_beyond_all_bounds_waits(void **state)
     DUEL(duel, "A> BLPOP {ee}l 1e10", "blocked 1", "B: RPUSH {ee}l 1", "A<");
 }
 
-/* --- streams ----------------------------------------------------------------------------------
- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 static void what_a_stream_has_is_read_at_once(void **state)
 {
@@ -205,8 +203,7 @@ static void keys_of_two_slots_are_refused(void **state)
     client_close(client);
 }
 
-/* --- order ------------------------------------------------------------------------------------
- */
+/* --- order ------------------------------------------------------------------------------------ */
 
 static void who_came_first_is_served_first(void **state)
 {
@@ -236,8 +233,7 @@ static void what_came_before_a_blocking_command_is_done_before_it(void **state)
     }
 }
 
-/* --- clients that go --------------------------------------------------------------------------
- */
+/* --- clients that go -------------------------------------------------------------------------- */
 
 static void a_client_that_went_away_takes_no_element(void **state)
 {
@@ -328,8 +324,7 @@ static void two_hundred_clients_may_wait(void **state)
     client_close(pusher);
 }
 
-/* --- CLIENT UNBLOCK ----------------------------------------------------------------------------
- */
+/* --- CLIENT UNBLOCK --------------------------------------------------------------------------- */
 
 static void a_waiting_client_can_be_unblocked_by_its_id(void **state)
 {
@@ -373,8 +368,7 @@ static void unblocking_nobody_answers_as_redis_does(void **state)
          "A<");
 }
 
-/* --- servers that go --------------------------------------------------------------------------
- */
+/* --- servers that go -------------------------------------------------------------------------- */
 
 /* A key of shard `shard`; a static text. */
 static const char *key_on(struct client *client, unsigned shard)

@@ -178,8 +178,7 @@ static void the_same_commands_get_the_same_replies_in_resp3(void **state)
     run_in(3);
 }
 
-/* --- while slots move --------------------------------------------------------------------------
- */
+/* --- while slots move ------------------------------------------------------------------------- */
 
 static void ctl(const char *verb, const char *id)
 {

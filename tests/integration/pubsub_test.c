@@ -19,7 +19,7 @@
 #include "tests/support/raw.h"
 #include "tests/support/wait.h"
 
-#define WAIT_MS    30000
+#define WAIT_MS    60000
 #define MIB        ((size_t)1 << 20)
 #define SOCKET_MIB 24 /* more than sockets and shards keep for a reader that does not read */
 
@@ -62,8 +62,7 @@ static uint64_t metric(const char *name)
     return http_metric(cluster_proxy_admin_port(duel_cluster(duel), 0), name);
 }
 
-/* --- as Redis ---------------------------------------------------------------------------------
- */
+/* --- as Redis --------------------------------------------------------------------------------- */
 
 static void messages_come_to_who_subscribed(void **state)
 {
@@ -278,8 +277,7 @@ static void many_channels_are_one_client_s(void **state)
     buffer_fini(&bytes);
 }
 
-/* --- what a proxy has to see to ----------------------------------------------------------------
- */
+/* --- what a proxy has to see to --------------------------------------------------------------- */
 
 /* Sluice's connections in subscribed mode on both shards. */
 static unsigned lines_on_shards(void)

@@ -14,7 +14,7 @@
 #include "tests/support/cluster.h"
 #include "tests/support/wait.h"
 
-#define WAIT_MS 30000
+#define WAIT_MS 60000
 #define SHARDS  2
 
 static struct cluster *cluster;

@@ -17,7 +17,7 @@
 #include "tests/support/duel.h"
 #include "tests/support/wait.h"
 
-#define WAIT_MS 30000
+#define WAIT_MS 60000
 
 static struct duel *duel;
 

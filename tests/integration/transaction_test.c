@@ -18,7 +18,7 @@
 #include "tests/support/wait.h"
 
 #define COMMANDS 1000
-#define WAIT_MS  30000
+#define WAIT_MS  60000
 #define BYTES    256
 
 static struct duel *duel;
@@ -53,8 +53,7 @@ static int close_clients(void **state)
     return 0;
 }
 
-/* --- as Redis ---------------------------------------------------------------------------------
- */
+/* --- as Redis --------------------------------------------------------------------------------- */
 
 static void a_transaction_answers_what_redis_answers(void **state)
 {
@@ -325,8 +324,7 @@ static void blocking_commands_do_not_block_inside(void **state)
          "A: LRANGE {bl}a 0 -1");
 }
 
-/* --- WATCH ------------------------------------------------------------------------------------
- */
+/* --- WATCH ------------------------------------------------------------------------------------ */
 
 static void watch_lets_exec_pass_when_nobody_wrote(void **state)
 {
@@ -396,8 +394,7 @@ static void a_watch_outlives_many_transactions_of_others(void **state)
     DUEL(duel, "A: GET {h}k");
 }
 
-/* --- Sluice's own rules -----------------------------------------------------------------------
- */
+/* --- Sluice's own rules ----------------------------------------------------------------------- */
 
 static void keys_of_two_slots_abort_a_transaction(void **state)
 {
@@ -458,8 +455,7 @@ static void a_client_that_closed_its_half_gets_its_answers(void **state)
     }
 }
 
-/* --- a shard that dies ------------------------------------------------------------------------
- */
+/* --- a shard that dies ------------------------------------------------------------------------ */
 
 /* A tag whose keys are on shard `shard`; a static text. */
 static const char *tag_on(struct client *client, unsigned shard, const char *prefix)

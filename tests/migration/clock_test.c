@@ -17,7 +17,7 @@
 #include "tests/support/wait.h"
 #include "tests/support/workload.h"
 
-#define LONG_MS 30000
+#define LONG_MS 60000
 #define KEYS    40
 #define NSLOTS  64
 

@@ -19,7 +19,7 @@
 #include "tests/support/workload.h"
 
 #define KEYS        300
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 static char *folder, *users; /* users: the ACL file */
 static struct cluster *cluster;

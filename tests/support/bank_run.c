@@ -11,7 +11,7 @@
 #include "tests/support/wait.h"
 #include "tests/support/workload.h"
 
-#define ANSWER_MS 30000
+#define ANSWER_MS 60000
 #define LOAD_MS   60000
 #define END_MS    120000
 #define DOUBT_MS  3000

@@ -20,7 +20,7 @@
 #include "tests/support/wait.h"
 
 #define WORDS_MAX 64
-#define START_MS  30000
+#define START_MS  60000
 #define CTL_MS    180000
 
 struct member {

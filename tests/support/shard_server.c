@@ -19,7 +19,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/memory.h"
 
-#define START_MS  20000
+#define START_MS  60000
 #define WORDS_MAX 64
 
 struct shard_server {

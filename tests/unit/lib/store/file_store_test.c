@@ -25,7 +25,7 @@
 #include "tests/support/sample_topology.h"
 #include "tests/support/scratch.h"
 
-#define DEADLINE_MS 10000
+#define DEADLINE_MS 60000
 
 struct fixture {
     char *folder; /* its "store" is made by store_create */

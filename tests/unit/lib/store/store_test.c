@@ -20,7 +20,7 @@
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
-#define DEADLINE_MS 10000
+#define DEADLINE_MS 60000
 
 struct fixture {
     char *folder; /* of a file store; its "store" is made by store_create */

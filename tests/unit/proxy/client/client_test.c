@@ -16,7 +16,7 @@
 #include "tests/support/router_rig.h"
 #include "tests/support/vitals.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define PIPELINE    10000u
 #define IDLE        2000
 #define MEGABYTE    ((size_t)1 << 20)
@@ -61,8 +61,7 @@ static void signal_shard(unsigned shard, int signal)
     process_signal(redis_server_process(rig.servers[shard]), signal);
 }
 
-/* --- pipelines ----------------------------------------------------------------------------------
- */
+/* --- pipelines -------------------------------------------------------------------------------- */
 
 /* Command i and the reply to it: answered by the proxy, by one shard, by both. */
 static void add_pair(unsigned i, struct buffer *commands, struct buffer *replies)
@@ -183,8 +182,7 @@ static void a_protocol_error_comes_behind_the_answers_before_it(void **state)
     buffer_fini(&got);
 }
 
-/* --- clients that do not behave ------------------------------------------------------------------
- */
+/* --- clients that do not behave --------------------------------------------------------------- */
 
 static void a_half_closed_client_gets_its_answers(void **state)
 {
@@ -314,8 +312,7 @@ static void a_command_without_end_is_cut_off(void **state)
     rig_expect(&rig, fd, "+PONG\r\n");
 }
 
-/* --- many, large --------------------------------------------------------------------------------
- */
+/* --- many, large ------------------------------------------------------------------------------ */
 
 static void two_thousand_idle_connections_disturb_nobody(void **state)
 {

@@ -13,7 +13,7 @@
 #include "proxy/routing/split.h"
 #include "tests/support/router_rig.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define KEYS        400u
 
 static struct router_rig rig;
@@ -132,8 +132,7 @@ static void parts_of_moved_slots_are_dual_writes(void **state)
     expect(rig.direct[1], command, ":0");
 }
 
-/* --- a part fails ------------------------------------------------------------------------------
- */
+/* --- a part fails ----------------------------------------------------------------------------- */
 
 static void a_shards_own_error_is_the_answer(void **state)
 {
@@ -172,8 +171,7 @@ static void a_part_of_unknown_outcome_makes_the_whole_unknown(void **state)
     signal_shard(1, SIGCONT);
 }
 
-/* --- all keys -----------------------------------------------------------------------------------
- */
+/* --- all keys --------------------------------------------------------------------------------- */
 
 static void fill(unsigned count)
 {

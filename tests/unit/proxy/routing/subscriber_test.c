@@ -13,7 +13,7 @@
 #include "proxy/client/client_internal.h"
 #include "tests/support/router_rig.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define LARGE       ((size_t)24 << 20) /* many turns of the loop */
 
 static struct router_rig rig;
@@ -63,8 +63,7 @@ static bool hears(unsigned shard)
     return client_gets(rig.direct[shard], "PUBSUB NUMSUB a", "[a, :1]");
 }
 
-/* --- confirming --------------------------------------------------------------------------------
- */
+/* --- confirming ------------------------------------------------------------------------------- */
 
 static void a_subscription_is_confirmed_when_every_shard_has_it(void **state)
 {
@@ -120,8 +119,7 @@ static void nothing_comes_after_an_unsubscribe(void **state)
     (void)close(fd);
 }
 
-/* --- the topology changes ----------------------------------------------------------------------
- */
+/* --- the topology changes --------------------------------------------------------------------- */
 
 static void an_epoch_with_a_new_shard_is_drained_when_its_subscribers_are_there(void **state)
 {
@@ -187,8 +185,7 @@ static void a_shard_that_lost_its_fence_is_left(void **state)
     (void)close(fd);
 }
 
-/* --- publishing --------------------------------------------------------------------------------
- */
+/* --- publishing ------------------------------------------------------------------------------- */
 
 static bool has_published(unsigned shard)
 {
@@ -223,8 +220,7 @@ static void a_message_goes_to_the_shard_of_its_slot(void **state)
     (void)close(fd);
 }
 
-/* --- refusals and limits -----------------------------------------------------------------------
- */
+/* --- refusals and limits ---------------------------------------------------------------------- */
 
 static void a_shard_that_refuses_tells_the_client(void **state)
 {
@@ -241,8 +237,7 @@ static void a_shard_that_refuses_tells_the_client(void **state)
     (void)close(fd);
 }
 
-/* --- between replies ---------------------------------------------------------------------------
- */
+/* --- between replies -------------------------------------------------------------------------- */
 
 static bool is_in_a_reply(const struct client *client)
 {
