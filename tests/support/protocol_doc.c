@@ -28,7 +28,8 @@ static const char introduction[] =
     "a key that it wrote without naming it could be on the wrong shard, so Redis refuses the write.\n"
     "What a script touches beside its keys is not routed: all of it must have one hash tag. While\n"
     "slots move, a key that `EVAL` or `EVALSHA` writes without naming it is copied all the same;\n"
-    "one that `FCALL` writes so is not, and may be lost: functions must name all keys they write.\n";
+    "one that `FCALL` writes so is not: nothing tells of it, and it is lost when its slot has moved.\n"
+    "Functions must name all keys they write.\n";
 
 static const char protocols[] =
     "\n## RESP2 and RESP3\n"
@@ -130,6 +131,7 @@ static const char *merging(const struct command_info *info)
         [RESPONSE_AGG_MIN] = "the smallest number counts",
         [RESPONSE_AGG_MAX] = "the largest number counts",
         [RESPONSE_AGG_SUM] = "the numbers are added",
+        [RESPONSE_HISTOGRAMS] = "the numbers are added, bucket by bucket",
         [RESPONSE_SPECIAL] = NULL};
     if (info->handler == HANDLER_ALL_SHARDS && info->response_policy == RESPONSE_DEFAULT) {
         return "lists are joined";
