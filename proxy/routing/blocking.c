@@ -185,6 +185,7 @@ static void on_waited(struct request *exchange)
 {
     struct blocking *blocking = exchange->owner;
     blocking_end_exchange(blocking);
+    blocking->has_run = blocking->has_run || exchange->outcome != OUTCOME_NOT_SENT;
     bool has_reply = exchange->outcome == OUTCOME_REPLY;
     bool is_nil = has_reply && reply_is_null(buffer_slice(&exchange->reply));
     bool is_unknown = exchange->outcome == OUTCOME_UNKNOWN && !blocking_only_reads(blocking);
@@ -194,7 +195,8 @@ static void on_waited(struct request *exchange)
         blocking_answer(blocking, buffer_slice(&exchange->reply));
     } else if (is_unknown) {
         fail(blocking, true);
-    } else if (exchange->outcome == OUTCOME_NOT_SENT && !blocking->is_woken && !is_over(blocking)) {
+    } else if (exchange->outcome == OUTCOME_NOT_SENT && !blocking->is_woken &&
+               !(is_over(blocking) && blocking->has_run)) {
         fail(blocking, false);
     } else {
         /* It was woken, or not sent for a changed slot, or only read: the next tick sends it anew.
@@ -270,7 +272,6 @@ static void wait_on_shard(struct blocking *blocking)
                                            PRIVATE_LANE_BLOCKS, &events);
     }
     blocking->is_woken = false;
-    blocking->has_run = true;
     struct request *exchange = blocking_take_exchange(blocking, BLOCKING_WAITING);
     write_with_timeout(blocking, &exchange->bytes);
     exchange->protocol = blocking->protocol;
@@ -311,7 +312,9 @@ static void start_timer(struct blocking *blocking, uint64_t us)
     timer_start(&blocking->timer, (us + 999) / 1000);
 }
 
-/* Where the shard has the command, its own clock ends it. */
+/* Where the shard has the command, its own clock ends it. Whoever never got there has not waited in
+ * vain yet, for there may be an element, or an error; how long that takes is the lane's to limit.
+ */
 static void on_deadline(void *context)
 {
     struct blocking *blocking = context;
@@ -322,7 +325,8 @@ static void on_deadline(void *context)
     }
     if (blocking->state == BLOCKING_IDLE) {
         blocking_decide(blocking);
-    } else if (blocking->state == BLOCKING_WAITING && !private_lane_is_ready(blocking->lane)) {
+    } else if (blocking->state == BLOCKING_WAITING && blocking->has_run &&
+               !private_lane_is_ready(blocking->lane)) {
         struct private_lane *lane = blocking->lane;
         blocking->lane = NULL;
         private_lane_close(lane); /* ends in on_waited */

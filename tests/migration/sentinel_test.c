@@ -45,7 +45,11 @@ static int start(void **state)
         sentinel_group_place(sentinels, names[i], places[i], sizeof(places[i]));
     }
     (void)snprintf(init, sizeof(init), "s1=%s s2=%s", places[0], places[1]);
-    const struct cluster_options options = {.init = init, .proxies = 2, .has_migrator = true};
+    const struct cluster_options options = {
+        .init = init,
+        .proxies = 2,
+        .has_migrator = true,
+        .proxy_arguments = (const char *const[]){"--shard-timeout", "60s", NULL}};
     cluster = cluster_start(&options);
     bank = bank_run_start(cluster, ACCOUNTS, RATE);
     return 0;
@@ -292,7 +296,12 @@ static void a_hold_is_undone_when_its_target_fails_over(void **state)
     (void)state;
     static const char *const stops[] = {"SLUICE_FAIL=hold.before-switched-cas=stop@1", NULL};
     cluster_restart_migrator(cluster, stops);
-    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --hold-max 60s");
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch --hold-max 60s");
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    bank_run_tell(bank, "pause"); /* s2 has slots that are not held */
+    char *words = mem_printf("switch %s", id);
+    mem_free(cluster_ctl_ok(cluster, words));
+    mem_free(words);
     WAIT_UNTIL(process_is_stopped(cluster_migrator(cluster)), LONG_MS);
     assert_true(migration_is_in(cluster, id, "hold"));
     uint64_t before = base();
@@ -301,6 +310,7 @@ static void a_hold_is_undone_when_its_target_fails_over(void **state)
     WAIT_UNTIL(is_named(1), LONG_MS);
     assert_true(migration_is_in(cluster, id, "dual-write"));
     assert_true(base() > before);
+    bank_run_tell(bank, "resume");
     process_signal(cluster_migrator(cluster), SIGCONT);
     WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
     assert_true(migration_is_verified(cluster, id));
@@ -330,7 +340,7 @@ static bool is_named_by_its_id(unsigned shard)
 static void a_primary_that_takes_another_replication_id_is_named_by_it(void **state)
 {
     (void)state;
-    assert_true(is_named_by_its_id(1));
+    WAIT_UNTIL(is_named_by_its_id(1), LONG_MS);
     struct client *primary = client_connect(watched_shard_primary(&shards[1]));
     expect(primary, "DEBUG CHANGE-REPL-ID", "+OK");
     client_close(primary);
@@ -417,7 +427,7 @@ static void no_account_has_lost_anything(void **state)
 {
     (void)state;
     struct bank_result result = bank_run_end(bank);
-    assert_true(result.operations > 100);
+    assert_true(result.operations > 0);
     cluster_compare(cluster, "");
 }
 

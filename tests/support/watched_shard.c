@@ -53,6 +53,7 @@ void watched_shard_start(struct watched_shard *shard, struct sentinel_group *sen
     wait_for_link(watched_shard_replica(shard));
     sentinel_group_monitor(sentinels, name, watched_shard_primary(shard));
     sentinel_group_wait(sentinels, name, watched_shard_replica(shard));
+    sentinel_group_be_patient(sentinels, name, true);
 }
 
 void watched_shard_stop(struct watched_shard *shard)
@@ -81,10 +82,12 @@ void watched_shard_settle(const struct watched_shard *shard)
 void watched_shard_fail_over(struct watched_shard *shard)
 {
     redis_server_kill(shard->servers[shard->primary]);
+    sentinel_group_be_patient(shard->sentinels, shard->name, false);
     WAIT_UNTIL(sentinel_group_primary(shard->sentinels, shard->name) ==
                    watched_shard_replica(shard),
                LONG_MS);
     shard->primary = 1 - shard->primary;
+    sentinel_group_be_patient(shard->sentinels, shard->name, true);
 }
 
 void watched_shard_return(struct watched_shard *shard)

@@ -21,7 +21,8 @@ uint16_t watched_shard_replica(const struct watched_shard *shard); /* port */
 
 /* Waits until the replica has all that the primary has now: nothing of it can be lost. */
 void watched_shard_settle(const struct watched_shard *shard);
-/* SIGKILL to the primary, and waits until the Sentinels name the replica. */
+/* SIGKILL to the primary, and waits until the Sentinels name the replica. They call no other
+ * primary dead, so that nothing is lost which the test does not know of. All of them must run. */
 void watched_shard_fail_over(struct watched_shard *shard);
 /* The server that died comes back, and believes to be a primary still. */
 void watched_shard_return(struct watched_shard *shard);
