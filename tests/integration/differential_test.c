@@ -40,8 +40,6 @@
 #define PROTOCOLS     2
 #define FEW_BATCHES   10
 #define PHASE_BATCHES (commands_wanted() / 200)
-/* However slow the machine: nobody is given up, or cut off by a barrier. */
-#define PATIENTLY " --manual-switch --hold-max 60s"
 
 struct side {
     int fd;
@@ -217,9 +215,9 @@ static void the_same_commands_get_the_same_replies_while_slots_move(void **state
     (void)state;
     generator_forbid_layout(fixture.generator);
     run_some(FEW_BATCHES);
-    move_once("split s1 --to s2 --share 0.8" PATIENTLY, false);
-    move_once("split s2 --to s3 --share 0.7" PATIENTLY, true);
-    move_once("split s2 --to s1 --share 0.6" PATIENTLY, false);
+    move_once("split s1 --to s2 --share 0.8 --manual-switch", false);
+    move_once("split s2 --to s3 --share 0.7 --manual-switch", true);
+    move_once("split s2 --to s1 --share 0.6 --manual-switch", false);
     assert_int_equal(fixture.differences, 0);
     cluster_compare(fixture.cluster, "");
 }
@@ -292,21 +290,20 @@ static int start_over(const struct cluster_options *options)
     return 0;
 }
 
-static const char *const patient[] = {
-    "--shard-timeout", "60s", "--connect-timeout", "60s", "--wait-max", "60s", NULL};
-
 static int start(void **state)
 {
     (void)state;
-    const struct cluster_options options = {.shards = 3, .proxy_arguments = patient};
+    const struct cluster_options options = {.shards = 3, .proxy_arguments = cluster_patient_proxy};
     return start_over(&options);
 }
 
 static int start_to_move(void **state)
 {
     (void)state;
-    const struct cluster_options options = {
-        .shards = 3, .has_migrator = true, .proxy_arguments = patient};
+    const struct cluster_options options = {.shards = 3,
+                                            .has_migrator = true,
+                                            .proxy_arguments = cluster_patient_proxy,
+                                            .migrator_environment = cluster_patient_migrator};
     return start_over(&options);
 }
 

@@ -88,16 +88,6 @@ static bool is_named(unsigned shard)
     return is_it;
 }
 
-/* Of the one open migration. */
-static uint64_t base(void)
-{
-    struct topology *topology = read_topology();
-    assert_int_equal(topology->nmigrations, 1);
-    uint64_t found = topology->migrations[0].base;
-    topology_free(topology);
-    return found;
-}
-
 /* --- killing a primary ----------------------------------------------------------------------- */
 
 /* Nobody writes while it dies, so that nothing can be lost. */
@@ -273,16 +263,16 @@ static void a_migration_begins_a_new_base_whichever_side_fails_over(void **state
     char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch");
     for (unsigned shard = 0; shard < 2; shard++) {
         WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-        uint64_t before = base();
+        uint64_t before = migration_base(cluster, id);
         fail_over(shard);
-        assert_true(base() > before);
+        assert_true(migration_base(cluster, id) > before);
     }
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     ctl("switch", id);
     /* The copy of the rollback window is the source's. */
-    uint64_t before = base();
+    uint64_t before = migration_base(cluster, id);
     fail_over(0);
-    assert_true(base() > before);
+    assert_true(migration_base(cluster, id) > before);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     compare_quietly();
     ctl("rollback", id);
@@ -304,12 +294,12 @@ static void a_hold_is_undone_when_its_target_fails_over(void **state)
     mem_free(words);
     WAIT_UNTIL(process_is_stopped(cluster_migrator(cluster)), LONG_MS);
     assert_true(migration_is_in(cluster, id, "hold"));
-    uint64_t before = base();
+    uint64_t before = migration_base(cluster, id);
     watched_shard_settle(&shards[1]);
     watched_shard_fail_over(&shards[1]);
     WAIT_UNTIL(is_named(1), LONG_MS);
     assert_true(migration_is_in(cluster, id, "dual-write"));
-    assert_true(base() > before);
+    assert_true(migration_base(cluster, id) > before);
     bank_run_tell(bank, "resume");
     process_signal(cluster_migrator(cluster), SIGCONT);
     WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
