@@ -185,8 +185,9 @@ static void on_waited(struct request *exchange)
 {
     struct blocking *blocking = exchange->owner;
     blocking_end_exchange(blocking);
-    blocking->has_run = blocking->has_run || exchange->outcome != OUTCOME_NOT_SENT;
     bool has_reply = exchange->outcome == OUTCOME_REPLY;
+    blocking->has_run = blocking->has_run || has_reply;
+    blocking->has_looked = blocking->has_looked || has_reply;
     bool is_nil = has_reply && reply_is_null(buffer_slice(&exchange->reply));
     bool is_unknown = exchange->outcome == OUTCOME_UNKNOWN && !blocking_only_reads(blocking);
     if (blocking->request == NULL) {
@@ -195,8 +196,7 @@ static void on_waited(struct request *exchange)
         blocking_answer(blocking, buffer_slice(&exchange->reply));
     } else if (is_unknown) {
         fail(blocking, true);
-    } else if (exchange->outcome == OUTCOME_NOT_SENT && !blocking->is_woken &&
-               !(is_over(blocking) && blocking->has_run)) {
+    } else if (exchange->outcome == OUTCOME_NOT_SENT && !blocking->is_woken && !is_over(blocking)) {
         fail(blocking, false);
     } else {
         /* It was woken, or not sent for a changed slot, or only read: the next tick sends it anew.
@@ -282,13 +282,24 @@ static void wait_on_shard(struct blocking *blocking)
 
 /* --- deciding --------------------------------------------------------------------------------- */
 
+/* Its time is up. What is there already is taken however short the time was: it may have gone by
+ * before the shard could be asked. In a slot with a copy it may be there for who came before. */
+static void end_in_time(struct blocking *blocking, const struct slot_entry *entry)
+{
+    if (blocking->has_looked || (entry->is_dual && !blocking_is_first(blocking))) {
+        blocking_answer(blocking, nothing(blocking));
+    } else if (!entry->is_held) {
+        blocking_try(blocking);
+    }
+}
+
 void blocking_decide(struct blocking *blocking)
 {
     const struct slot_entry *entry = snapshot_entry(blocking->router->snapshot, blocking->slot);
     if (blocking->unblocking.told != NULL) {
         answer_unblocked(blocking);
     } else if (is_over(blocking)) {
-        blocking_answer(blocking, nothing(blocking));
+        end_in_time(blocking, entry);
     } else if (entry->is_held) {
         return;
     } else if (blocking->is_open) {
@@ -312,9 +323,7 @@ static void start_timer(struct blocking *blocking, uint64_t us)
     timer_start(&blocking->timer, (us + 999) / 1000);
 }
 
-/* Where the shard has the command, its own clock ends it. Whoever never got there has not waited in
- * vain yet, for there may be an element, or an error; how long that takes is the lane's to limit.
- */
+/* Where the shard has the command, its own clock ends it. */
 static void on_deadline(void *context)
 {
     struct blocking *blocking = context;
@@ -325,8 +334,7 @@ static void on_deadline(void *context)
     }
     if (blocking->state == BLOCKING_IDLE) {
         blocking_decide(blocking);
-    } else if (blocking->state == BLOCKING_WAITING && blocking->has_run &&
-               !private_lane_is_ready(blocking->lane)) {
+    } else if (blocking->state == BLOCKING_WAITING && !private_lane_is_ready(blocking->lane)) {
         struct private_lane *lane = blocking->lane;
         blocking->lane = NULL;
         private_lane_close(lane); /* ends in on_waited */
@@ -464,7 +472,8 @@ void blocking_dispatch(struct router *router, struct request *request,
     blocking_set_command(blocking, buffer_slice(&bytes));
     buffer_fini(&bytes);
     take_places(blocking);
-    if (!wait_command_timeout(&blocking->form, blocking->argv, &timeout_us)) {
+    blocking->has_timeout = wait_command_timeout(&blocking->form, blocking->argv, &timeout_us);
+    if (!blocking->has_timeout) {
         blocking_try(blocking); /* the shard's own error */
         return;
     }
