@@ -58,6 +58,15 @@ bool migration_is_verified(struct cluster *cluster, const char *id)
     return is_verified;
 }
 
+uint64_t migration_base(struct cluster *cluster, const char *id)
+{
+    json_t *migration;
+    json_t *root = read_status(cluster, id, &migration);
+    json_int_t base = json_integer_value(json_object_get(migration, "base"));
+    json_decref(root);
+    return (uint64_t)base;
+}
+
 char *migration_open_by_ctl(struct cluster *cluster, const char *words)
 {
     char *text = cluster_ctl_ok(cluster, words);
