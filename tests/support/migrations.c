@@ -7,12 +7,31 @@
 #include <jansson.h>
 
 #include "lib/base/memory.h"
+#include "tests/support/wait.h"
 #include "tests/support/workload.h"
+
+#define STATUS_MS 60000
+
+/* Asks again while it fails: a store may just be electing its leader. */
+static char *ask_status(struct cluster *cluster)
+{
+    uint64_t deadline_us = deadline_after_ms(STATUS_MS);
+    struct output output;
+    while ((output = cluster_ctl(cluster, "--json status")).code != 0) {
+        if (deadline_is_over(deadline_us)) {
+            fail_msg("sluicectl --json status: code %d\n%s", output.code, output.err);
+        }
+        output_free(&output);
+        clock_sleep_ms(WAIT_POLL_MS);
+    }
+    mem_free(output.err);
+    return output.out;
+}
 
 /* The object of the migration in `sluicectl --json status`; the root is to be given back. */
 static json_t *read_status(struct cluster *cluster, const char *id, json_t **migration)
 {
-    char *text = cluster_ctl_ok(cluster, "--json status");
+    char *text = ask_status(cluster);
     json_t *root = json_loads(text, 0, NULL);
     size_t i;
     json_t *object;
@@ -56,6 +75,15 @@ bool migration_is_verified(struct cluster *cluster, const char *id)
     bool is_verified = json_is_true(json_object_get(migration, "is_verified"));
     json_decref(root);
     return is_verified;
+}
+
+uint64_t migration_base(struct cluster *cluster, const char *id)
+{
+    json_t *migration;
+    json_t *root = read_status(cluster, id, &migration);
+    json_int_t base = json_integer_value(json_object_get(migration, "base"));
+    json_decref(root);
+    return (uint64_t)base;
 }
 
 /* A hold that a slow machine stretches is no error that clients see. */
