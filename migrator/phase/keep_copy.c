@@ -29,7 +29,8 @@ static bool open_guards(struct engine *engine, enum step_result *result)
     return true;
 }
 
-/* --- towards the hold ---------------------------------------------------------------------------- */
+/* --- towards the hold ----------------------------------------------------------------------------
+ */
 
 /* Drains; then answers whether the slots may be held now: the marks have stayed below cutover_keys
  * for a while, and the last undone hold is long enough ago. */
@@ -126,7 +127,8 @@ static enum step_result towards_hold(struct engine *engine, bool is_wanted)
     return result;
 }
 
-/* --- the copy ------------------------------------------------------------------------------------ */
+/* --- the copy ------------------------------------------------------------------------------------
+ */
 
 /* Closes the target to those who do not know of the migration. The source was closed by the barrier
  * of the hold that led here. */
