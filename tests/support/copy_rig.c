@@ -42,10 +42,10 @@ void copy_rig_start(struct copy_rig *rig)
 {
     script_init();
     *rig = (struct copy_rig){.findings = 0};
-    rig->servers[0] = shard_server_start(false);
-    rig->servers[1] = shard_server_start(false);
-    rig->source = shard_server_open(rig->servers[0]);
-    rig->target = shard_server_open(rig->servers[1]);
+    rig->servers[0] = redis_server_start_in_memory();
+    rig->servers[1] = redis_server_start_in_memory();
+    rig->source = ask_open(rig->servers[0]);
+    rig->target = ask_open(rig->servers[1]);
     slot_set_init(&rig->slots, NSLOTS);
     for (unsigned slot = 0; slot < NSLOTS; slot++) {
         slot_set_add(&rig->slots, slot);
@@ -96,8 +96,8 @@ void copy_rig_stop(struct copy_rig *rig)
 {
     shard_close(rig->source);
     shard_close(rig->target);
-    shard_server_stop(rig->servers[0]);
-    shard_server_stop(rig->servers[1]);
+    redis_server_stop(rig->servers[0]);
+    redis_server_stop(rig->servers[1]);
     slot_set_fini(&rig->slots);
 }
 

@@ -4,7 +4,7 @@
 #define TESTS_SUPPORT_COPY_RIG_H
 
 #include "migrator/copy/pair.h"
-#include "tests/support/shard_server.h"
+#include "tests/support/ask.h"
 
 #define COPY_RIG_CLUSTER "0123456789abcdef0123456789abcdef"
 #define COPY_RIG_SEQ     "__sluice:m7:9:f:seq"
@@ -12,7 +12,7 @@
 #define COPY_RIG_VER     "__sluice:m7:9:f:ver"
 
 struct copy_rig {
-    struct shard_server *servers[2];
+    struct redis_server *servers[2];
     struct shard_link *source;
     struct shard_link *target;
     struct slot_set slots;

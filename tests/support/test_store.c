@@ -3,12 +3,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
-#include "tests/support/shard_server.h"
+#include "lib/base/memory.h"
+#include "tests/support/scratch.h"
 
 struct store *test_store_again(const struct test_store *test)
 {
@@ -22,16 +21,16 @@ struct store *test_store_again(const struct test_store *test)
 
 void test_store_init(struct test_store *test)
 {
-    (void)snprintf(test->folder, sizeof(test->folder), "/tmp/sluice-store-XXXXXX");
-    assert_non_null(mkdtemp(test->folder));
-    (void)snprintf(test->url, sizeof(test->url), "file:%s", test->folder);
+    test->folder = scratch_folder("store");
+    test->url = mem_printf("file:%s", test->folder);
     test->store = test_store_again(test);
 }
 
 void test_store_fini(struct test_store *test)
 {
     store_close(test->store);
-    shard_server_remove_folder(test->folder);
+    scratch_remove(test->folder);
+    mem_free(test->url);
 }
 
 struct topology *test_store_read(const struct test_store *test)

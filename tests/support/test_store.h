@@ -5,8 +5,8 @@
 #include "lib/store/store.h"
 
 struct test_store {
-    char folder[64];
-    char url[96];
+    char *folder;
+    char *url;
     struct store *store;
 };
 

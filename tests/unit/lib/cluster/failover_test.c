@@ -18,9 +18,9 @@
 #include "lib/cluster/readdress.h"
 #include "lib/cluster/takeover.h"
 #include "lib/shard/fence.h"
+#include "tests/support/ask.h"
 #include "tests/support/client.h"
 #include "tests/support/process.h"
-#include "tests/support/shard_server.h"
 #include "tests/support/trio.h"
 #include "tests/support/wait.h"
 

@@ -22,7 +22,7 @@ static int start(void **state)
     copy_rig_start(&rig);
     for (unsigned i = 0; i < 2; i++) {
         (void)snprintf(shards[i].host, sizeof(shards[i].host), "127.0.0.1");
-        shards[i].port = (uint16_t)shard_server_port(rig.servers[i]);
+        shards[i].port = (uint16_t)redis_server_port(rig.servers[i]);
     }
     return 0;
 }

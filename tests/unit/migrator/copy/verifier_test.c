@@ -233,7 +233,7 @@ static struct probe *rig_probe(void)
     struct error err;
     for (unsigned i = 0; i < 2; i++) {
         (void)snprintf(shards[i].host, sizeof(shards[i].host), "127.0.0.1");
-        shards[i].port = shard_server_port(rig.servers[i]);
+        shards[i].port = redis_server_port(rig.servers[i]);
     }
     struct probe *probe = probe_start(&shards[0], &shards[1], 5000, &err);
     assert_non_null(probe);
