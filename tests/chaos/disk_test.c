@@ -10,24 +10,19 @@
 #include "tests/support/chaos/cell.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 
 #define HANG_MS 1500
 
-static int clean_up(void **state)
-{
-    (void)state;
-    process_stop_all();
-    return 0;
-}
-
 static struct cell_result expect_well(const char *step, enum cell_fault fault, uint64_t hang_ms)
 {
-    struct cluster *cluster = cell_cluster_start();
     struct cell_result result;
+    cluster = cell_cluster_start();
     cell_run(cluster, step, fault, hang_ms, scratch_seed(), &result);
     assert_true(result.was_passed);
     assert_true(result.is_well);
     cluster_stop(cluster);
+    cluster = NULL;
     return result;
 }
 
@@ -84,14 +79,15 @@ static void a_migrator_that_hangs_past_its_lease_and_wakes_beside_another_does_n
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(a_full_store_stops_the_migration_and_nobody_else, clean_up),
-        cmocka_unit_test_teardown(a_store_that_hangs_in_the_hold_is_outlived, clean_up),
-        cmocka_unit_test_teardown(a_shard_whose_disk_is_full_loses_nothing, clean_up),
+        cmocka_unit_test_teardown(a_full_store_stops_the_migration_and_nobody_else, stage_clear),
+        cmocka_unit_test_teardown(a_store_that_hangs_in_the_hold_is_outlived, stage_clear),
+        cmocka_unit_test_teardown(a_shard_whose_disk_is_full_loses_nothing, stage_clear),
         cmocka_unit_test_teardown(a_shard_that_becomes_a_replica_for_a_while_loses_nothing,
-                                  clean_up),
-        cmocka_unit_test_teardown(two_migrators_at_the_same_migration_do_no_harm, clean_up),
+                                  stage_clear),
+        cmocka_unit_test_teardown(two_migrators_at_the_same_migration_do_no_harm, stage_clear),
         cmocka_unit_test_teardown(
-            a_migrator_that_hangs_past_its_lease_and_wakes_beside_another_does_no_harm, clean_up),
+            a_migrator_that_hangs_past_its_lease_and_wakes_beside_another_does_no_harm,
+            stage_clear),
     };
     return cmocka_run_group_tests_name("disks", tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 #include "tests/support/client.h"
 #include "tests/support/duel.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define DRYRUNS 1500
@@ -32,7 +33,6 @@ static const char first_users[] =
     "-@dangerous -@scripting\n";
 
 static char *folder, *path;
-static struct duel *duel;
 
 static void write_users(const char *text)
 {

@@ -15,6 +15,7 @@
 #include "tests/support/certificates.h"
 #include "tests/support/cluster.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define COMMAND_MS  60000
@@ -22,7 +23,6 @@
 #define NEXT_TOKEN  "next-token-0123456789"
 #define LAST_TOKEN  "migrator-token-0123456789"
 
-static struct cluster *cluster;
 static char *folder;
 static struct process *proxy, *migrator;
 static struct process *namesakes[2]; /* a proxy and a migrator with the same ids, and logs */

@@ -17,12 +17,11 @@
 #include "tests/support/client.h"
 #include "tests/support/duel.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define WAITERS 200
 #define WAIT_MS 30000
-
-static struct duel *duel;
 
 static int start(void **state)
 {
@@ -36,14 +35,6 @@ static int start_in_resp3(void **state)
 {
     (void)start(state);
     duel_set_protocol(duel, 3);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    duel_stop(duel);
-    process_stop_all();
     return 0;
 }
 
@@ -433,7 +424,6 @@ static void expect_loud_error(int fd)
 static void a_shard_that_dies_fails_those_who_wait_and_comes_back(void **state)
 {
     (void)state;
-    struct cluster *cluster = duel_cluster(duel);
     struct client *client = client_connect(duel_proxy_port(duel));
     const char *key = key_on(client, 0);
     int waiters[3];
@@ -441,12 +431,12 @@ static void a_shard_that_dies_fails_those_who_wait_and_comes_back(void **state)
         waiters[i] = send_blpop(key);
     }
     WAIT_UNTIL(blocked_on_shards() == 3, WAIT_MS);
-    redis_server_kill(cluster_shard(cluster, 0));
+    redis_server_kill(cluster_shard(duel_cluster(duel), 0));
     for (unsigned i = 0; i < 3; i++) {
         expect_loud_error(waiters[i]);
     }
     expect_loud_error(send_blpop(key));
-    redis_server_restart(cluster_shard(cluster, 0), false);
+    redis_server_restart(cluster_shard(duel_cluster(duel), 0), false);
     WAIT_UNTIL(pushes(client, key), WAIT_MS);
     char *command = mem_printf("BLPOP %s 0", key);
     char *reply = mem_printf("[%s, x]", key);
@@ -459,8 +449,7 @@ static void a_shard_that_dies_fails_those_who_wait_and_comes_back(void **state)
 static void a_proxy_that_stops_does_not_wait_for_those_who_wait(void **state)
 {
     (void)state;
-    struct cluster *cluster = duel_cluster(duel);
-    struct process *proxy = cluster_proxy(cluster, 0);
+    struct process *proxy = cluster_proxy(duel_cluster(duel), 0);
     int status = 0;
     int first = send_blpop("ending");
     int second = send_blpop("ending");
@@ -472,7 +461,7 @@ static void a_proxy_that_stops_does_not_wait_for_those_who_wait(void **state)
     WAIT_UNTIL(blocked_on_shards() == 0, WAIT_MS);
     (void)close(first);
     (void)close(second);
-    cluster_restart_proxy(cluster, 0);
+    cluster_restart_proxy(duel_cluster(duel), 0);
 }
 
 #define TEST(name) cmocka_unit_test_teardown(name, close_clients)
@@ -504,6 +493,7 @@ int main(void)
         TEST(a_shard_that_dies_fails_those_who_wait_and_comes_back),
         TEST(a_proxy_that_stops_does_not_wait_for_those_who_wait),
     };
-    int failed = cmocka_run_group_tests_name("blocking", tests, start, stop);
-    return failed + cmocka_run_group_tests_name("blocking in RESP3", tests, start_in_resp3, stop);
+    int failed = cmocka_run_group_tests_name("blocking", tests, start, stage_clear);
+    return failed +
+           cmocka_run_group_tests_name("blocking in RESP3", tests, start_in_resp3, stage_clear);
 }

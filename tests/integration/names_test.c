@@ -14,6 +14,7 @@
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define LONG_MS 60000
@@ -22,7 +23,6 @@
 
 static char *folder, *names;
 static struct redis_server *shard;
-static struct cluster *cluster;
 
 static void name_stands_for(const char *address)
 {

@@ -14,6 +14,7 @@
 #include "tests/support/cluster.h"
 #include "tests/support/http.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define PIPELINE     20000
@@ -21,7 +22,6 @@
 #define SCANNED_KEYS 2000
 #define MEGABYTE     (UINT64_C(1024) * 1024)
 
-static struct cluster *cluster;
 static struct client *client;
 
 static int start(void **state)
@@ -35,11 +35,8 @@ static int start(void **state)
 
 static int stop(void **state)
 {
-    (void)state;
     client_close(client);
-    cluster_stop(cluster);
-    process_stop_all();
-    return 0;
+    return stage_clear(state);
 }
 
 static uint16_t proxy_port(void)
@@ -377,14 +374,13 @@ static void a_shard_that_came_back_empty_is_not_served_until_accepted(void **sta
     (void)state;
     const char *lost = key_on(0, 1);
     const char *alive = key_on(1, 2);
-    redis_server_kill(cluster_shard(cluster, 0));
     redis_server_restart(cluster_shard(cluster, 0), true);
     WAIT_UNTIL(is_unserved(lost), 5000);
     for (int i = 0; i < 20; i++) {
         assert_true(is_unserved(lost));
         expect_with("GET %", alive, NULL, "here");
     }
-    mem_free(cluster_ctl_ok(cluster, "shard accept s1"));
+    cluster_tell(cluster, "shard accept s1");
     char *command = words("GET %", lost, NULL);
     WAIT_UNTIL(client_gets(client, command, "(nil)"), 20000);
     mem_free(command);

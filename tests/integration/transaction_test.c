@@ -15,13 +15,12 @@
 #include "tests/support/client.h"
 #include "tests/support/duel.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define COMMANDS 1000
 #define WAIT_MS  30000
 #define BYTES    256
-
-static struct duel *duel;
 
 static int start(void **state)
 {
@@ -35,21 +34,6 @@ static int start_in_resp3(void **state)
 {
     (void)start(state);
     duel_set_protocol(duel, 3);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    duel_stop(duel);
-    process_stop_all();
-    return 0;
-}
-
-static int close_clients(void **state)
-{
-    (void)state;
-    duel_close_clients(duel);
     return 0;
 }
 
@@ -445,16 +429,15 @@ static bool serves(struct client *client, const char *tag)
 static void a_shard_that_dies_before_exec_fails_it_loudly(void **state)
 {
     (void)state;
-    struct cluster *cluster = duel_cluster(duel);
     struct client *client = client_connect(duel_proxy_port(duel));
     const char *tag = tag_on(client, 0, "die");
     expect(client, "MULTI", "+OK");
     ask_with(client, "INCR", tag, "+QUEUED");
     ask_with(client, "INCR", tag, "+QUEUED");
-    redis_server_kill(cluster_shard(cluster, 0));
+    redis_server_kill(cluster_shard(duel_cluster(duel), 0));
     char *reply = client_ask(client, "EXEC");
     assert_true(is_refused(reply));
-    redis_server_restart(cluster_shard(cluster, 0), false);
+    redis_server_restart(cluster_shard(duel_cluster(duel), 0), false);
     WAIT_UNTIL(serves(client, tag), WAIT_MS);
     /* Nothing was sent to a dead shard. */
     ask_with(client, "GET", tag, "(nil)");
@@ -468,12 +451,10 @@ static void a_shard_that_dies_before_exec_fails_it_loudly(void **state)
 static void a_watch_on_a_shard_that_died_stops_exec(void **state)
 {
     (void)state;
-    struct cluster *cluster = duel_cluster(duel);
     struct client *client = client_connect(duel_proxy_port(duel));
     const char *tag = tag_on(client, 0, "wdie");
     ask_with(client, "WATCH", tag, "+OK");
-    redis_server_kill(cluster_shard(cluster, 0));
-    redis_server_restart(cluster_shard(cluster, 0), false);
+    redis_server_restart(cluster_shard(duel_cluster(duel), 0), false);
     WAIT_UNTIL(serves(client, tag), WAIT_MS);
     expect(client, "MULTI", "+OK");
     ask_with(client, "INCR", tag, "+QUEUED");
@@ -535,7 +516,7 @@ static void a_client_may_go_while_its_mixed_exec_is_under_way(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, close_clients)
+#define TEST(name) cmocka_unit_test_teardown(name, stage_close_clients)
 
 int main(void)
 {
@@ -576,7 +557,7 @@ int main(void)
         TEST(a_watch_on_a_shard_that_died_stops_exec),
         TEST(a_watching_client_is_not_left_waiting_by_a_shard_that_hangs),
     };
-    int failed = cmocka_run_group_tests_name("transaction", tests, start, stop);
+    int failed = cmocka_run_group_tests_name("transaction", tests, start, stage_clear);
     return failed +
-           cmocka_run_group_tests_name("transaction in RESP3", tests, start_in_resp3, stop);
+           cmocka_run_group_tests_name("transaction in RESP3", tests, start_in_resp3, stage_clear);
 }

@@ -12,29 +12,18 @@
 
 #include "lib/base/memory.h"
 #include "lib/store/store.h"
+#include "tests/support/bank_run.h"
 #include "tests/support/client.h"
+#include "tests/support/migrations.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define ACCOUNTS 300
 #define RATE     1000
 #define LONG_MS  60000
 
-static struct cluster *cluster;
 static struct redis_server *replicas[2]; /* of s1, s2 */
 static struct bank_run *bank;            /* through all tests */
-
-static struct topology *read_topology(void)
-{
-    struct error err;
-    struct store *store = store_open(cluster_store(cluster), &err);
-    struct topology *topology = store != NULL ? store_read(store, NULL, &err) : NULL;
-    if (topology == NULL) {
-        fail_msg("%s", err.text);
-    }
-    store_close(store);
-    return topology;
-}
 
 /* A primary takes another replication id with its first replica, which has to be named first. */
 static bool is_proven_replica(unsigned shard)
@@ -98,10 +87,8 @@ static int stop(void **state)
 
 static void fail_over(unsigned shard, const char *said)
 {
-    char words[96];
-    (void)snprintf(words, sizeof(words), "shard failover s%u --to 127.0.0.1:%u", shard + 1,
-                   redis_server_port(replicas[shard]));
-    char *out = cluster_ctl_ok(cluster, words);
+    char *out = cluster_ctl_ok(cluster, "shard failover s%u --to 127.0.0.1:%u", shard + 1,
+                               redis_server_port(replicas[shard]));
     if (strstr(out, said) == NULL) {
         fail_msg("\"%s\" is not in %s", said, out);
     }
@@ -110,7 +97,7 @@ static void fail_over(unsigned shard, const char *said)
 
 static uint64_t base(void)
 {
-    struct topology *topology = read_topology();
+    struct topology *topology = cluster_topology(cluster);
     assert_int_equal(topology->nmigrations, 1);
     uint64_t found = topology->migrations[0].base;
     topology_free(topology);
@@ -119,7 +106,7 @@ static uint64_t base(void)
 
 static unsigned count_formers(void)
 {
-    struct topology *topology = read_topology();
+    struct topology *topology = cluster_topology(cluster);
     unsigned count = topology->nformers;
     topology_free(topology);
     return count;
@@ -138,9 +125,7 @@ static void a_shard_moves_to_its_replica_under_load_and_loses_nothing(void **sta
     assert_true(base() > before);
     WAIT_UNTIL(count_formers() == 0, LONG_MS);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    char *words = mem_printf("switch %s --wait", id);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_tell(cluster, "switch %s --wait", id);
     bank_run_tell(bank, "pause");
     cluster_compare(cluster, "");
     bank_run_tell(bank, "resume");

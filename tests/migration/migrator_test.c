@@ -228,7 +228,6 @@ static void a_target_that_comes_back_empty_waits_for_an_operator(void **state)
     rig_open_migration(rig);
     rig_start_migrator(rig, NULL);
     rig_wait_verified(rig, LONG_MS);
-    redis_server_kill(rig->target);
     redis_server_restart(rig->target, true);
     rig_reconnect(rig);
     WAIT_UNTIL(rig_journal_has(rig, "sluicectl shard accept target"), LONG_MS);
@@ -246,7 +245,6 @@ static void nothing_is_removed_while_the_authority_awaits_acceptance(void **stat
     rig_start_migrator(rig, NULL);
     rig_wait_verified(rig, LONG_MS);
     redisReply *before = redisCommand(rig->on_target, "DBSIZE");
-    redis_server_kill(rig->source);
     redis_server_restart(rig->source, true);
     WAIT_UNTIL(rig_journal_has(rig, "sluicectl shard accept source"), LONG_MS);
     rig_enter(rig, PHASE_ABORTING); /* not even by an abort */
@@ -300,7 +298,6 @@ static void a_restart_of_the_target_begins_a_new_base(void **state)
     rig_open_migration(rig);
     rig_start_migrator(rig, NULL);
     rig_wait_verified(rig, LONG_MS);
-    redis_server_kill(rig->target);
     redis_server_restart(rig->target, false);
     WAIT_UNTIL(rig_records(rig, "base") == 2, LONG_MS);
     rig_wait_verified(rig, LONG_MS);
