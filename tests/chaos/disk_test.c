@@ -76,15 +76,16 @@ static void a_migrator_that_hangs_past_its_lease_and_wakes_beside_another_does_n
     (void)expect_well("hold.before-owner-guard", CELL_OVERTAKEN, HANG_MS);
 }
 
+#define TEST(test) cmocka_unit_test_teardown(test, stage_clear)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(a_full_store_stops_the_migration_and_nobody_else, stage_clear),
-        cmocka_unit_test_teardown(a_store_that_hangs_in_the_hold_is_outlived, stage_clear),
-        cmocka_unit_test_teardown(a_shard_whose_disk_is_full_loses_nothing, stage_clear),
-        cmocka_unit_test_teardown(a_shard_that_becomes_a_replica_for_a_while_loses_nothing,
-                                  stage_clear),
-        cmocka_unit_test_teardown(two_migrators_at_the_same_migration_do_no_harm, stage_clear),
+        TEST(a_full_store_stops_the_migration_and_nobody_else),
+        TEST(a_store_that_hangs_in_the_hold_is_outlived),
+        TEST(a_shard_whose_disk_is_full_loses_nothing),
+        TEST(a_shard_that_becomes_a_replica_for_a_while_loses_nothing),
+        TEST(two_migrators_at_the_same_migration_do_no_harm),
         cmocka_unit_test_teardown(
             a_migrator_that_hangs_past_its_lease_and_wakes_beside_another_does_no_harm,
             stage_clear),

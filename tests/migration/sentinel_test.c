@@ -74,16 +74,6 @@ static bool is_named(unsigned shard)
     return is_it;
 }
 
-/* Of the one open migration. */
-static uint64_t base(void)
-{
-    struct topology *topology = cluster_topology(cluster);
-    assert_int_equal(topology->nmigrations, 1);
-    uint64_t found = topology->migrations[0].base;
-    topology_free(topology);
-    return found;
-}
-
 /* --- killing a primary ----------------------------------------------------------------------- */
 
 /* Nobody writes while it dies, so that nothing can be lost. */
@@ -245,16 +235,16 @@ static void a_migration_begins_a_new_base_whichever_side_fails_over(void **state
     char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch");
     for (unsigned shard = 0; shard < 2; shard++) {
         WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-        uint64_t before = base();
+        uint64_t before = migration_base(cluster);
         fail_over(shard);
-        assert_true(base() > before);
+        assert_true(migration_base(cluster) > before);
     }
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     cluster_tell(cluster, "switch %s --wait", id);
     /* The copy of the rollback window is the source's. */
-    uint64_t before = base();
+    uint64_t before = migration_base(cluster);
     fail_over(0);
-    assert_true(base() > before);
+    assert_true(migration_base(cluster) > before);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     compare_quietly(cluster, bank, NULL);
     cluster_tell(cluster, "rollback %s --wait", id);
@@ -271,12 +261,12 @@ static void a_hold_is_undone_when_its_target_fails_over(void **state)
     char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --hold-max 60s");
     WAIT_UNTIL(process_is_stopped(cluster_migrator(cluster)), LONG_MS);
     assert_true(migration_is_in(cluster, id, "hold"));
-    uint64_t before = base();
+    uint64_t before = migration_base(cluster);
     watched_shard_settle(&shards[1]);
     watched_shard_fail_over(&shards[1]);
     WAIT_UNTIL(is_named(1), LONG_MS);
     assert_true(migration_is_in(cluster, id, "dual-write"));
-    assert_true(base() > before);
+    assert_true(migration_base(cluster) > before);
     process_signal(cluster_migrator(cluster), SIGCONT);
     WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
     assert_true(migration_is_verified(cluster, id));

@@ -24,11 +24,15 @@ struct copy_rig {
     uint64_t moved;
 };
 
-/* Servers run as long as the rig; reset empties them, fences them and makes the metadata anew. */
-void copy_rig_start(struct copy_rig *rig);
-void copy_rig_reset(struct copy_rig *rig);
-void copy_rig_stop(struct copy_rig *rig);
+/* The one of a test program. */
+extern struct copy_rig copy_rig;
+
+/* Set-ups for cmocka: start and stop of the group, reset of each test, which empties the servers,
+ * fences them and makes the metadata anew. */
+int copy_rig_start(void **state);
+int copy_rig_stop(void **state);
+int copy_rig_reset(void **state);
 /* A dual write's half on the source: marks `key`, then runs the command. */
-void copy_rig_write(struct copy_rig *rig, const char *key, const char *command);
+void copy_rig_write(const char *key, const char *command);
 
 #endif

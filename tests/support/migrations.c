@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "lib/base/memory.h"
+#include "lib/topology/topology.h"
 
 /* The object of the migration in `sluicectl --json status`; the root is to be given back. */
 static json_t *read_status(struct cluster *cluster, const char *id, json_t **migration)
@@ -57,6 +58,15 @@ bool migration_is_verified(struct cluster *cluster, const char *id)
     bool is_verified = json_is_true(json_object_get(migration, "is_verified"));
     json_decref(root);
     return is_verified;
+}
+
+uint64_t migration_base(struct cluster *cluster)
+{
+    struct topology *topology = cluster_topology(cluster);
+    assert_int_equal(topology->nmigrations, 1);
+    uint64_t base = topology->migrations[0].base;
+    topology_free(topology);
+    return base;
 }
 
 char *migration_open_by_ctl(struct cluster *cluster, const char *words)

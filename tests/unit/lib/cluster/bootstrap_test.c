@@ -331,29 +331,6 @@ static void a_removed_shard_can_be_added_again(void **state)
     expect_fence(2, true);
 }
 
-/* A migration from s1 to the spare s3, in dual-write. */
-static void open_migration(void)
-{
-    struct migration_options options;
-    struct topology *present = test_store_read(&test);
-    struct topology *next = topology_next(present);
-    struct slot_set slots;
-    migration_options_default(&options);
-    slot_set_init(&slots, next->nslots);
-    for (unsigned slot = 0; slot < next->nslots && slot_set_count(&slots) == 0; slot++) {
-        if (next->owner[slot] == 0) {
-            slot_set_add(&slots, slot);
-        }
-    }
-    assert_non_null(migration_open(next, 0, 2, &slots, &options, NULL));
-    struct topology *dual = topology_next(next);
-    migration_enter(dual, &dual->migrations[0], PHASE_DUAL_WRITE);
-    test_store_write(&test, next);
-    test_store_write(&test, dual);
-    slot_set_fini(&slots);
-    topology_free(present);
-}
-
 /* Aborts it and leaves the purge of s3 as a debt. */
 static void leave_a_debt(void)
 {
@@ -371,7 +348,7 @@ static void a_shard_in_a_migration_or_with_a_debt_is_not_removed_unless_forced(v
     struct error err = {{0}};
     init_well(2);
     expect_done(cluster_add_shard(test.store, &shards[2], false, &err), &err);
-    open_migration();
+    (void)test_store_open_migration(&test, 0, 2); /* to the spare s3 */
     tell(2, "FLUSHALL");
     expect_error(cluster_add_shard(test.store, &shards[2], false, &err), &err,
                  "sluicectl shard accept s3");

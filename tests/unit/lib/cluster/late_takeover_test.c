@@ -13,7 +13,6 @@
 #include <cmocka.h>
 
 #include "lib/base/memory.h"
-#include "lib/cluster/bootstrap.h"
 #include "lib/cluster/takeover.h"
 #include "lib/shard/fence.h"
 #include "lib/shard/script.h"
@@ -32,14 +31,13 @@ static struct redis_server *server;
 static int start(void **state)
 {
     (void)state;
-    struct error err = {{0}};
     script_init();
     test_store_init(&test);
     server = redis_server_start_in_memory();
     struct topology_shard shard = {
         .name = "s1", .host = "127.0.0.1", .port = redis_server_port(server), .weight = 100};
-    struct init_options options = {.shards = &shard, .nshards = 1, .nslots = 16};
-    return cluster_init(test.store, &options, &err) ? 0 : -1;
+    test_store_found(&test, &shard, 1);
+    return 0;
 }
 
 static int stop(void **state)

@@ -24,7 +24,6 @@ static struct redis_server *servers[2];
 
 static void init_cluster(bool serve_empty)
 {
-    struct error err = {{0}};
     struct topology_shard shards[2];
     for (unsigned i = 0; i < 2; i++) {
         shards[i] = (struct topology_shard){.host = "127.0.0.1",
@@ -33,10 +32,7 @@ static void init_cluster(bool serve_empty)
                                             .serve_empty = serve_empty};
         (void)snprintf(shards[i].name, sizeof(shards[i].name), "s%u", i + 1);
     }
-    struct init_options options = {.shards = shards, .nshards = 2, .nslots = 16};
-    if (!cluster_init(test.store, &options, &err)) {
-        fail_msg("%s", err.text);
-    }
+    test_store_found(&test, shards, 2);
 }
 
 static int start(bool has_aof, bool serve_empty)
@@ -118,33 +114,6 @@ static void tell(unsigned shard, const char *command)
     shard_close(link);
 }
 
-/* An open migration of some of s1's slots to s2, in dual-write. Returns its base. */
-static uint64_t open_migration(void)
-{
-    struct migration_options options;
-    struct topology *present = test_store_read(&test);
-    struct topology *next = topology_next(present);
-    struct slot_set slots;
-    migration_options_default(&options);
-    slot_set_init(&slots, next->nslots);
-    for (unsigned slot = 0; slot < next->nslots; slot++) {
-        if (next->owner[slot] == 0) {
-            slot_set_add(&slots, slot);
-            break;
-        }
-    }
-    struct migration *migration = migration_open(next, 0, 1, &slots, &options, NULL);
-    assert_non_null(migration);
-    struct topology *dual = topology_next(next);
-    migration_enter(dual, &dual->migrations[0], PHASE_DUAL_WRITE);
-    uint64_t base = dual->migrations[0].base;
-    test_store_write(&test, next);
-    test_store_write(&test, dual);
-    slot_set_fini(&slots);
-    topology_free(present);
-    return base;
-}
-
 static void expect_new_base_since(uint64_t base)
 {
     struct topology *topology = test_store_read(&test);
@@ -166,7 +135,7 @@ static void nothing_is_done_where_all_is_in_order(void **state)
 static void a_restart_with_its_aof_is_taken_over(void **state)
 {
     (void)state;
-    uint64_t base = open_migration();
+    uint64_t base = test_store_open_migration(&test, 0, 1);
     tell(0, "HSET " F " guard:9 9:2 peer:p:1 7:1");
     redis_server_restart(servers[0], false);
     expect_takeover("s1", false, TAKEOVER_DONE);
@@ -206,7 +175,7 @@ static void a_cache_that_came_back_empty_is_served(void **state)
 static void a_lost_fence_begins_a_new_base_though_the_process_is_the_same(void **state)
 {
     (void)state;
-    uint64_t base = open_migration();
+    uint64_t base = test_store_open_migration(&test, 0, 1);
     tell(0, "FLUSHALL");
     expect_takeover("s1", false, TAKEOVER_DONE);
     expect_in_order(0);
@@ -216,7 +185,7 @@ static void a_lost_fence_begins_a_new_base_though_the_process_is_the_same(void *
 static void a_flushed_shard_waits_for_an_operator(void **state)
 {
     (void)state;
-    uint64_t base = open_migration();
+    uint64_t base = test_store_open_migration(&test, 0, 1);
     tell(0, "FLUSHALL");
     expect_refusal(false, "sluicectl shard accept s1");
     expect_takeover("s1", true, TAKEOVER_DONE);

@@ -680,21 +680,20 @@ static void a_marked_write_of_too_many_arguments_is_refused_whole(void **state)
 int main(void)
 {
 #define MADE(test)    cmocka_unit_test_setup(test, made)
+#define FENCED(test)  cmocka_unit_test_setup(test, fenced)
 #define RESTART(test) cmocka_unit_test_setup_teardown(test, made, lone_shard_restart)
     const struct CMUnitTest tests[] = {
         MADE(make_adds_sentinels_and_opens_the_guard),
-        cmocka_unit_test_setup(make_keeps_the_numbers_and_marks_that_came_before_it, fenced),
-        cmocka_unit_test_setup(make_of_an_older_generation_is_stale_and_makes_nothing, fenced),
-        cmocka_unit_test_setup(make_of_a_new_generation_raises_the_guard_even_to_a_lower_state,
-                               fenced),
+        FENCED(make_keeps_the_numbers_and_marks_that_came_before_it),
+        FENCED(make_of_an_older_generation_is_stale_and_makes_nothing),
+        FENCED(make_of_a_new_generation_raises_the_guard_even_to_a_lower_state),
         MADE(make_again_keeps_a_larger_state_of_its_generation),
         MADE(make_without_a_fence_is_unfenced),
         cmocka_unit_test_setup_teardown(make_on_another_process_is_unfenced_though_the_fence_agrees,
                                         fenced, lone_shard_restart),
         MADE(the_guard_only_rises),
         MADE(a_guard_from_before_the_fence_is_stale),
-        cmocka_unit_test_setup(make_of_a_base_from_before_the_fence_is_stale_and_makes_nothing,
-                               fenced),
+        FENCED(make_of_a_base_from_before_the_fence_is_stale_and_makes_nothing),
         MADE(the_owner_guard_needs_the_sentinel_of_ver),
         MADE(the_owner_guard_is_refused_once_keys_were_evicted),
         MADE(guard_without_a_fence_is_unfenced),
