@@ -365,27 +365,6 @@ static void unblocking_nobody_answers_as_redis_does(void **state)
 /* --- servers that go --------------------------------------------------------------------------
  */
 
-/* A key of shard `shard`; a static text. */
-static const char *key_on(struct client *client, unsigned shard)
-{
-    static char key[32];
-    struct client *direct = client_connect(cluster_shard_port(duel_cluster(duel), shard));
-    for (unsigned i = 0;; i++) {
-        char command[64];
-        (void)snprintf(key, sizeof(key), "dying%u", i);
-        (void)snprintf(command, sizeof(command), "RPUSH %s x", key);
-        expect_prefix(client, command, ":");
-        (void)snprintf(command, sizeof(command), "EXISTS %s", key);
-        bool is_here = client_gets(direct, command, ":1");
-        (void)snprintf(command, sizeof(command), "DEL %s", key);
-        expect(client, command, ":1");
-        if (is_here) {
-            client_close(direct);
-            return key;
-        }
-    }
-}
-
 static bool pushes(struct client *client, const char *key)
 {
     char *command = mem_printf("RPUSH %s x", key);
@@ -425,7 +404,7 @@ static void a_shard_that_dies_fails_those_who_wait_and_comes_back(void **state)
 {
     (void)state;
     struct client *client = client_connect(duel_proxy_port(duel));
-    const char *key = key_on(client, 0);
+    const char *key = cluster_key(duel_cluster(duel), 0, "dying", 0);
     int waiters[3];
     for (unsigned i = 0; i < 3; i++) {
         waiters[i] = send_blpop(key);

@@ -46,24 +46,14 @@ static uint16_t proxy_port(void)
 
 /* --- keys of a certain shard ---------------------------------------------------------------- */
 
-/* "kN", N from `number` on, that lives on shard `shard`: found by asking the shards. */
-static const char *key_on(unsigned shard, unsigned number)
+/* On the shard, and set to "here". */
+static const char *key_on(unsigned shard, unsigned n)
 {
-    static char names[8][32];
-    static unsigned next;
-    char *name = names[next++ % 8];
-    struct client *direct = client_connect(cluster_shard_port(cluster, shard));
-    for (unsigned i = number * 100;; i++) {
-        char command[64];
-        (void)snprintf(name, sizeof(names[0]), "k%u", i);
-        (void)snprintf(command, sizeof(command), "SET %s here", name);
-        expect(client, command, "+OK");
-        (void)snprintf(command, sizeof(command), "EXISTS %s", name);
-        if (client_gets(direct, command, ":1")) {
-            client_close(direct);
-            return name;
-        }
-    }
+    const char *key = cluster_key(cluster, shard, "k", n);
+    char *set = mem_printf("SET %s here", key);
+    expect(client, set, "+OK");
+    mem_free(set);
+    return key;
 }
 
 static char *words(const char *format, const char *a, const char *b)

@@ -388,22 +388,12 @@ static void a_client_that_closed_its_half_gets_its_answers(void **state)
 /* --- a shard that dies ------------------------------------------------------------------------
  */
 
-/* A tag whose keys are on shard `shard`; a static text. */
-static const char *tag_on(struct client *client, unsigned shard, const char *prefix)
+/* A tag whose keys are on the first shard; a static text. */
+static const char *dying_tag(const char *prefix)
 {
     static char tag[32];
-    struct client *direct = client_connect(cluster_shard_port(duel_cluster(duel), shard));
-    for (unsigned i = 0;; i++) {
-        char command[64];
-        (void)snprintf(tag, sizeof(tag), "{%s%u}", prefix, i);
-        (void)snprintf(command, sizeof(command), "SET %s here", tag);
-        expect(client, command, "+OK");
-        (void)snprintf(command, sizeof(command), "EXISTS %s", tag);
-        if (client_gets(direct, command, ":1")) {
-            client_close(direct);
-            return tag;
-        }
-    }
+    (void)snprintf(tag, sizeof(tag), "{%s}", cluster_key(duel_cluster(duel), 0, prefix, 0));
+    return tag;
 }
 
 static void ask_with(struct client *client, const char *verb, const char *tag, const char *reply)
@@ -430,7 +420,7 @@ static void a_shard_that_dies_before_exec_fails_it_loudly(void **state)
 {
     (void)state;
     struct client *client = client_connect(duel_proxy_port(duel));
-    const char *tag = tag_on(client, 0, "die");
+    const char *tag = dying_tag("die");
     expect(client, "MULTI", "+OK");
     ask_with(client, "INCR", tag, "+QUEUED");
     ask_with(client, "INCR", tag, "+QUEUED");
@@ -452,7 +442,7 @@ static void a_watch_on_a_shard_that_died_stops_exec(void **state)
 {
     (void)state;
     struct client *client = client_connect(duel_proxy_port(duel));
-    const char *tag = tag_on(client, 0, "wdie");
+    const char *tag = dying_tag("wdie");
     ask_with(client, "WATCH", tag, "+OK");
     redis_server_restart(cluster_shard(duel_cluster(duel), 0), false);
     WAIT_UNTIL(serves(client, tag), WAIT_MS);
@@ -472,7 +462,7 @@ static void a_watching_client_is_not_left_waiting_by_a_shard_that_hangs(void **s
     (void)state;
     struct process *shard = redis_server_process(cluster_shard(duel_cluster(duel), 0));
     struct client *client = client_connect(duel_proxy_port(duel));
-    const char *tag = tag_on(client, 0, "hang");
+    const char *tag = dying_tag("hang");
     ask_with(client, "WATCH", tag, "+OK");
     expect(client, "MULTI", "+OK");
     ask_with(client, "INCR", tag, "+QUEUED");
@@ -494,7 +484,7 @@ static void a_client_may_go_while_its_mixed_exec_is_under_way(void **state)
     (void)state;
     for (unsigned i = 0; i < 4; i++) {
         struct client *client = client_connect(duel_proxy_port(duel));
-        const char *tag = tag_on(client, 0, "gone");
+        const char *tag = dying_tag("gone");
         if (i % 2 == 1) {
             ask_with(client, "WATCH", tag, "+OK");
         }

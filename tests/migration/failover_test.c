@@ -121,24 +121,6 @@ static void a_shard_moves_to_its_replica_under_load_and_loses_nothing(void **sta
     mem_free(id);
 }
 
-/* A key of that shard, by its set; freed with mem_free. */
-static char *find_key(unsigned shard)
-{
-    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
-    struct client *primary = client_connect(cluster_shard_port(cluster, shard));
-    for (unsigned i = 0;; i++) {
-        char set[64], exists[64];
-        (void)snprintf(set, sizeof(set), "SET key:%u 1", i);
-        (void)snprintf(exists, sizeof(exists), "EXISTS key:%u", i);
-        WAIT_UNTIL(client_gets(client, set, "+OK"), LONG_MS);
-        if (client_gets(primary, exists, ":1")) {
-            client_close(client);
-            client_close(primary);
-            return mem_printf("key:%u", i);
-        }
-    }
-}
-
 static bool is_on_replica(unsigned shard, const char *key)
 {
     struct client *client = client_connect(redis_server_port(replicas[shard]));
@@ -165,7 +147,9 @@ static void a_former_primary_that_hangs_is_closed_by_the_migrator(void **state)
     (void)state;
     struct process *primary = redis_server_process(cluster_shard(cluster, 1));
     bank_run_tell(bank, "pause");
-    char *key = find_key(1);
+    const char *key = cluster_key(cluster, 1, "key:", 0);
+    char *first = mem_printf("SET %s 1", key);
+    WAIT_UNTIL(takes(0, first), LONG_MS);
     WAIT_UNTIL(is_on_replica(1, key), LONG_MS);
     process_signal(cluster_proxy(cluster, 1), SIGSTOP);
     process_signal(primary, SIGSTOP);
@@ -184,7 +168,7 @@ static void a_former_primary_that_hangs_is_closed_by_the_migrator(void **state)
     client_close(present);
     mem_free(set);
     mem_free(get);
-    mem_free(key);
+    mem_free(first);
     bank_run_tell(bank, "resume");
 }
 

@@ -14,6 +14,7 @@
 #include "lib/base/slice.h"
 #include "lib/store/store.h"
 #include "lib/topology/document.h"
+#include "lib/topology/slot.h"
 #include "tests/support/certificates.h"
 #include "tests/support/http.h"
 #include "tests/support/scratch.h"
@@ -482,6 +483,21 @@ struct topology *cluster_topology(struct cluster *cluster)
     }
     store_close(store);
     return topology;
+}
+
+const char *cluster_key(struct cluster *cluster, unsigned shard, const char *prefix, unsigned n)
+{
+    static char texts[16][64];
+    static unsigned next;
+    char *text = texts[next++ % 16];
+    struct topology *topology = cluster_topology(cluster);
+    unsigned found = 0;
+    for (unsigned i = 0; found <= n; i++) {
+        (void)snprintf(text, sizeof(texts[0]), "%s%u", prefix, i);
+        found += topology->owner[slot_of_key(slice_of(text), topology->nslots)] == shard;
+    }
+    topology_free(topology);
+    return text;
 }
 
 void cluster_compare(struct cluster *cluster, const char *words)

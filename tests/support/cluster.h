@@ -90,6 +90,9 @@ void cluster_tell(struct cluster *cluster, const char *format, ...)
 void cluster_add_spare(struct cluster *cluster, unsigned i);
 /* As the store has it; fails the test when it has none. */
 struct topology *cluster_topology(struct cluster *cluster) __attribute__((warn_unused_result));
+/* "PREFIX<number>" whose slot is this shard's now; the n-th of them. The text holds for 16 calls.
+ */
+const char *cluster_key(struct cluster *cluster, unsigned shard, const char *prefix, unsigned n);
 
 /* Runs the independent enumerator over all shards (tests/tools/compare) with `words` added; fails
  * the test with what it found unless all is well. */
