@@ -5,8 +5,7 @@
 #include "ctl/command/place.h"
 #include "lib/cluster/failover.h"
 
-/* --- what is said ------------------------------------------------------------------------------
- */
+/* --- what is said ----------------------------------------------------------------------------- */
 
 static const char *server_words(const struct failover_view *view)
 {
@@ -136,8 +135,7 @@ static void tell_view(const struct command_run *run, const char *shard,
     }
 }
 
-/* --- the commands ------------------------------------------------------------------------------
- */
+/* --- the commands ----------------------------------------------------------------------------- */
 
 static bool read_place(const struct command_run *run, struct topology_shard *to, struct error *err)
 {

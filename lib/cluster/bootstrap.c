@@ -83,7 +83,7 @@ static bool check_server(const struct topology *topology, unsigned shard, bool a
     return is_good;
 }
 
-/* --- the first fence -------------------------------------------------------------------------- */
+/* --- the first fence ----------------------------------------------------------------------- */
 
 /* Killed before the last look, as in takeover.c: an init that comes late must not write the fence
  * of a time that is over. The server may also have been a shard before, without a fence since a
@@ -140,8 +140,7 @@ static bool finish_init(struct store *store, const struct topology *topology, st
     return true;
 }
 
-/* --- init ---------------------------------------------------------------------------------------
- */
+/* --- init ------------------------------------------------------------------------------------- */
 
 static unsigned slots_of(const struct init_options *options)
 {
@@ -286,8 +285,7 @@ bool cluster_init(struct store *store, const struct init_options *options, struc
     return done;
 }
 
-/* --- shard add -----------------------------------------------------------------------------------
- */
+/* --- shard add -------------------------------------------------------------------------------- */
 
 struct addition {
     const struct topology_shard *shard;

@@ -205,11 +205,22 @@ static void stop(struct etcd_watch *watch)
     watch->created_due_us = NEVER;
 }
 
+/* The next member, but for that of the store's other watch: with both at one member, its death
+ * would go unnoticed by both. */
+static unsigned next_endpoint(const struct etcd_watch *watch)
+{
+    const struct etcd_store *store = watch->store;
+    const struct etcd_watch *other = watch == store->watch ? store->other : store->watch;
+    unsigned count = store->place.nendpoints;
+    unsigned next = (watch->endpoint + 1) % count;
+    return other != NULL && other->endpoint == next ? (next + 1) % count : next;
+}
+
 /* With another member, a little later: all of them may be down. */
 static void restart_later(struct etcd_watch *watch)
 {
     stop(watch);
-    watch->endpoint = (watch->endpoint + 1) % watch->store->place.nendpoints;
+    watch->endpoint = next_endpoint(watch);
     watch->restart_due_us = clock_now_us() + RESTART_AFTER_US;
 }
 

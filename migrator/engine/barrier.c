@@ -77,6 +77,11 @@ static enum fence_outcome kill_peer(struct barrier *barrier, const struct fence_
     return outcome == FENCE_STALE ? FENCE_OK : outcome;
 }
 
+static bool is_in_time(const struct barrier *barrier, const struct roll *roll)
+{
+    return clock_now_us() - roll->start_us < barrier->timeout_ms * 1000;
+}
+
 /* Whoever is behind and not worth waiting for (any more) is killed; *behind counts all of them. */
 static enum fence_outcome look_after(struct barrier *barrier, const struct fence_peer *peer,
                                      struct roll *roll, unsigned *behind, struct error *err)
@@ -86,8 +91,20 @@ static enum fence_outcome look_after(struct barrier *barrier, const struct fence
     }
     (*behind)++;
     refresh_roll(roll, barrier->store);
-    bool is_in_time = clock_now_us() - roll->start_us < barrier->timeout_ms * 1000;
-    return is_in_time && is_alive(roll, peer->name) ? FENCE_OK : kill_peer(barrier, peer, err);
+    if (!is_alive(roll, peer->name)) {
+        return kill_peer(barrier, peer, err);
+    }
+    if (is_in_time(barrier, roll)) {
+        return FENCE_OK;
+    }
+    if (!barrier->spares_the_living) {
+        return kill_peer(barrier, peer, err);
+    }
+    log_warn("barrier is given up for a slow proxy shard=%s peer=%s published=%llu epoch=%llu",
+             shard_address(barrier->link), peer->name, (unsigned long long)peer->epoch,
+             (unsigned long long)barrier->epoch);
+    barrier->was_interrupted = true;
+    return FENCE_OK;
 }
 
 static bool is_busy(const struct error *err)
@@ -137,13 +154,55 @@ enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
         bool is_over = outcome == FENCE_OK ? behind == 0
                                            : outcome != FENCE_FAILED || !is_busy(err) ||
                                                  shard_is_broken(barrier->link);
-        if (is_over) {
+        if (is_over || barrier->was_interrupted) {
             break;
         }
         if (!barrier->may_go_on(barrier->context) || !pass_time(barrier)) {
             barrier->was_interrupted = true;
             break;
         }
+    }
+    mem_free(roll.members);
+    barrier->took_us = clock_now_us() - roll.start_us;
+    return outcome;
+}
+
+/* --- roll call ------------------------------------------------------------------------------- */
+
+static enum fence_outcome count_late(struct barrier *barrier, struct roll *roll, unsigned *late,
+                                     struct error *err)
+{
+    struct fence_peer *peers = NULL;
+    unsigned count = 0;
+    enum fence_outcome outcome =
+        fence_raise(barrier->link, barrier->identity, 0, &peers, &count, err);
+    *late = 0;
+    for (unsigned i = 0; i < count && outcome == FENCE_OK; i++) {
+        if (peers[i].epoch < barrier->epoch) {
+            refresh_roll(roll, barrier->store);
+            *late += is_alive(roll, peers[i].name) ? 1 : 0;
+        }
+    }
+    mem_free(peers);
+    return outcome;
+}
+
+enum fence_outcome barrier_roll_call(struct barrier *barrier, struct error *err)
+{
+    struct roll roll = {.start_us = clock_now_us()};
+    unsigned late = 0;
+    enum fence_outcome outcome;
+    for (;;) {
+        outcome = count_late(barrier, &roll, &late, err);
+        if (outcome != FENCE_OK || late == 0 || !is_in_time(barrier, &roll) ||
+            !barrier->may_go_on(barrier->context)) {
+            break;
+        }
+        clock_sleep_ms(POLL_MS);
+    }
+    if (outcome == FENCE_OK && late > 0) {
+        log_warn("proxies have not adopted an epoch shard=%s epoch=%llu proxies=%u",
+                 shard_address(barrier->link), (unsigned long long)barrier->epoch, late);
     }
     mem_free(roll.members);
     barrier->took_us = clock_now_us() - roll.start_us;

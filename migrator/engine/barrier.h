@@ -16,6 +16,9 @@ struct barrier {
     struct store *store;                   /* asked who is alive */
     uint64_t epoch;
     uint64_t timeout_ms; /* a live proxy gets so long, others nothing */
+    /* A live proxy that needs longer ends the barrier, not the barrier its connections: as if
+     * may_go_on had said no. */
+    bool spares_the_living;
     bool (*may_go_on)(void *context);
     /* Called instead of sleeping between two looks at the peers; may be null. False: as if
      * may_go_on had said no. It may use the link. */
@@ -30,6 +33,12 @@ struct barrier {
 
 /* FENCE_OK: it stands. With was_interrupted it was given up because may_go_on said no. */
 enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* Waits until all live proxies that the shard knows have published `epoch`, so long as timeout_ms
+ * and may_go_on let it: who hears of this epoch will hear of the next one in time. Raises no fence,
+ * kills nobody and promises nothing. */
+enum fence_outcome barrier_roll_call(struct barrier *barrier, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -100,8 +100,7 @@ bool engine_refresh(struct engine *engine, bool *is_gone, struct error *err)
 /* Whether to go on with what the view says; asked between batches. */
 bool engine_may_go_on(struct engine *engine);
 
-/* --- results -----------------------------------------------------------------------------------
- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 enum step_result engine_wait(struct engine *engine, uint64_t ms);
 enum step_result engine_retry(struct engine *engine, const struct error *why);
@@ -112,8 +111,7 @@ enum step_result engine_failed(struct engine *engine, enum side side, enum fence
 enum step_result engine_copy_failed(struct engine *engine, const struct copy_pair *pair,
                                     enum copy_status status);
 
-/* --- shards ------------------------------------------------------------------------------------
- */
+/* --- shards ----------------------------------------------------------------------------------- */
 
 /* Makes sure of a link to the process that the topology names. True, or *result is what the phase
  * is to return. */
@@ -146,9 +144,11 @@ bool engine_barrier_busy(struct engine *engine, enum side side,
                          bool (*while_waiting)(void *context), enum step_result *result)
     __attribute__((warn_unused_result));
 void engine_note_barrier(struct engine *engine);
+/* Gives the live proxies time to hear of the view's epoch, before a hold asks them to be quick. */
+bool engine_roll_call(struct engine *engine, enum side side, enum step_result *result)
+    __attribute__((warn_unused_result));
 
-/* --- journal -----------------------------------------------------------------------------------
- */
+/* --- journal ---------------------------------------------------------------------------------- */
 
 /* The phase's record, unless it is there. */
 void engine_note_phase(struct engine *engine, bool even_in_hold);

@@ -217,6 +217,12 @@ bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted
     return true;
 }
 
+/* Where no client waits for it, a barrier has the patience to wait for a live proxy. One that hangs
+ * does not count as alive for longer than its lease. */
+#define PATIENCE_MS UINT64_C(10000)
+/* So often in a row a hold is undone, and tried again, for a live proxy that was slow. */
+#define HOLDS_FOR_THE_SLOW 2u
+
 static bool barrier_may_go_on(void *context)
 {
     return engine_may_go_on(context);
@@ -246,19 +252,42 @@ bool engine_barrier(struct engine *engine, enum side side, enum step_result *res
     return engine_barrier_busy(engine, side, NULL, result);
 }
 
+static struct barrier make_barrier(struct engine *engine, enum side side)
+{
+    return (struct barrier){.link = engine->links[side],
+                            .identity = &engine->view.shards[side].identity,
+                            .store = engine->store,
+                            .epoch = engine->view.epoch,
+                            .timeout_ms = PATIENCE_MS,
+                            .may_go_on = barrier_may_go_on,
+                            .context = engine};
+}
+
+bool engine_roll_call(struct engine *engine, enum side side, enum step_result *result)
+{
+    struct barrier barrier = make_barrier(engine, side);
+    struct error err;
+    enum fence_outcome outcome = barrier_roll_call(&barrier, &err);
+    if (outcome != FENCE_OK) {
+        *result = engine_failed(engine, side, outcome, &err);
+        return false;
+    }
+    *result = STEP_ADVANCED;
+    return engine_may_go_on(engine);
+}
+
 bool engine_barrier_busy(struct engine *engine, enum side side,
                          bool (*while_waiting)(void *context), enum step_result *result)
 {
     const struct migration *migration = &engine->view.migration;
     struct barrier *barrier = &engine->barrier;
     struct error err;
-    *barrier = (struct barrier){.link = engine->links[side],
-                                .identity = &engine->view.shards[side].identity,
-                                .store = engine->store,
-                                .timeout_ms = migration->options.barrier_timeout_ms,
-                                .may_go_on = barrier_may_go_on,
-                                .while_waiting = while_waiting,
-                                .context = engine};
+    *barrier = make_barrier(engine, side);
+    barrier->while_waiting = while_waiting;
+    if (phase_is_hold(migration->phase)) {
+        barrier->timeout_ms = migration->options.barrier_timeout_ms;
+        barrier->spares_the_living = engine->holds_undone_in_a_row < HOLDS_FOR_THE_SLOW;
+    }
     /* A new base, or generation, in the same phase is an epoch that proxies must have seen too. */
     barrier->epoch = larger(migration->entry_epoch, larger(migration->base, migration->generation));
     engine->barrier_side = side;

@@ -11,17 +11,41 @@ enum step_result phase_planned(struct engine *engine);
 enum step_result phase_dual_write(struct engine *engine);
 enum step_result phase_hold(struct engine *engine);
 enum step_result phase_switched(struct engine *engine);
-enum step_result phase_hold_back(struct engine *engine);
 enum step_result phase_finalizing(struct engine *engine);
 enum step_result phase_aborting(struct engine *engine);
 
 /* Helpers answer true to go on; false: *result is what the phase is to return. */
 
-/* Between two drains of the marks: on the way to a hold; and while no hold is wanted, when marks
- * may gather, for a drain of many costs the shards less for each, and a key written twice is
- * compared once. */
-#define DRAIN_SOON_MS UINT64_C(10)
-#define DRAIN_IDLE_MS UINT64_C(100)
+/* --- crossing.c: from one owner to the other by a hold, there and back --- */
+enum crossing_step {
+    CROSSING_BEFORE_OPEN,
+    CROSSING_AFTER_OPEN,
+    CROSSING_BEFORE_HOLD,
+    CROSSING_AFTER_HOLD,
+    CROSSING_BEFORE_BARRIER,
+    CROSSING_AFTER_BARRIER,
+    CROSSING_AFTER_DRAIN,
+    CROSSING_AFTER_CHECK, /* of the authority */
+    CROSSING_BEFORE_OWNER,
+    CROSSING_AFTER_OWNER,
+    CROSSING_BEFORE_END,
+    CROSSING_AFTER_END,
+    CROSSING_BEFORE_UNDO,
+    CROSSING_AFTER_UNDO,
+    CROSSING_STEPS
+};
+
+struct crossing {
+    enum migration_request request; /* by which the operator asks for it */
+    enum phase kept_in; /* the copy is kept up in it, and an undone hold returns to it */
+    enum phase hold;
+    enum phase leads_to;
+    enum fail_step steps[CROSSING_STEPS];
+};
+
+/* The one that the present phase prepares or is in. */
+const struct crossing *phase_crossing(const struct engine *engine);
+void phase_pass(const struct crossing *crossing, enum crossing_step step);
 
 /* --- guards.c --- */
 /* To the epoch in which the present phase was entered: closes the shard to proxies that do not know
@@ -66,33 +90,20 @@ enum step_result phase_verify_again(struct engine *engine);
 bool phase_drain(struct engine *engine, struct drain *drain, enum step_result *result)
     __attribute__((warn_unused_result));
 
+/* --- keep_copy.c --- */
+/* Makes, fills, compares and keeps up the copy; enters the hold when that is wanted and the marks
+ * have become few. */
+enum step_result phase_keep_copy(struct engine *engine, bool is_hold_wanted);
+
 /* --- hold.c --- */
+/* From the CAS into a hold, and to its end. */
+void phase_hold_began(struct engine *engine);
+void phase_hold_ended(struct engine *engine, bool was_undone);
 /* The way back is made before the switch: T counts and marks from its first write on. Done before
  * the hold, while no client waits: its names are its own, making resets nothing, and what stands
  * of it when a hold is undone stands for the next one. The guards stay as they are: `switched`
  * opens that of S. Model: REVFIRST, MAKERESETS, NOOWNER, LATEOPEN. */
-bool phase_make_reverse(struct engine *engine, enum step_result *result)
-    __attribute__((warn_unused_result));
-
-/* --- cutover.c: what hold and hold-back have in common --- */
-/* Drains; then answers whether the slots may be held now: the marks have stayed below cutover_keys
- * for a while, and the last undone hold is long enough ago. */
-bool phase_is_quiet(struct engine *engine, bool *is_quiet, enum step_result *result)
-    __attribute__((warn_unused_result));
-/* What can be done before clients wait, right before the CAS into the hold: looks at the clocks,
- * journals that the operator's request is being carried out, writes the document that ends the
- * hold, and drains once more. */
-bool phase_prepare_hold(struct engine *engine, enum migration_request request, enum phase hold,
-                        enum phase to, enum step_result *result)
-    __attribute__((warn_unused_result));
-/* From the CAS into a hold, and to its end. */
-void phase_hold_began(struct engine *engine);
-void phase_hold_ended(struct engine *engine, bool was_undone);
-/* Barrier on the authority, then drain until only the sentinel is left. */
-bool phase_silence(struct engine *engine, enum step_result *result)
-    __attribute__((warn_unused_result));
-/* Checks the authority, then makes the copy an owner. */
-bool phase_copy_becomes_owner(struct engine *engine, enum step_result *result)
+bool phase_way_back_is_made(struct engine *engine, enum step_result *result)
     __attribute__((warn_unused_result));
 
 /* --- purge.c: what finalizing and aborting have in common --- */

@@ -11,7 +11,7 @@ static phase_fn *const phases[] = {
     [PHASE_DUAL_WRITE] = phase_dual_write, /* hold                      aborting                   */
     [PHASE_HOLD]       = phase_hold,       /* switched                  dual-write, aborting       */
     [PHASE_SWITCHED]   = phase_switched,   /* finalizing                hold-back                  */
-    [PHASE_HOLD_BACK]  = phase_hold_back,  /* aborting                  switched                   */
+    [PHASE_HOLD_BACK]  = phase_hold,       /* aborting                  switched                   */
     [PHASE_FINALIZING] = phase_finalizing, /* (closed)                                             */
     [PHASE_ABORTING]   = phase_aborting,   /* (closed)                                             */
 };

@@ -41,8 +41,7 @@ static bool is_running(const struct debts *debts)
     return !atomic_load(debts->is_stopping) && lease_leads(debts->lease);
 }
 
-/* --- those who own the slots now ---------------------------------------------------------------
- */
+/* --- those who own the slots now -------------------------------------------------------------- */
 
 /* A shard that awaits acceptance may have lost its keys, and what the debtor holds may be all that
  * is left of them. */

@@ -53,7 +53,7 @@ static void answer_list(struct client *client, struct buffer *out, const struct 
     buffer_fini(&line);
 }
 
-/* --- ACL GETUSER ------------------------------------------------------------------------------ */
+/* --- ACL GETUSER --------------------------------------------------------------------------- */
 
 static void write_selector(struct buffer *out, const struct acl_user *user, unsigned selector)
 {
@@ -109,8 +109,7 @@ static void answer_getuser(struct client *client, struct buffer *out, const stru
     }
 }
 
-/* --- ACL DRYRUN user command [args] ------------------------------------------------------------
- */
+/* --- ACL DRYRUN user command [args] ----------------------------------------------------------- */
 
 static void write_verdict(struct buffer *out, enum acl_verdict verdict, struct slice object)
 {
@@ -181,8 +180,7 @@ void local_acl(struct client *client, struct buffer *out, const struct command *
                             command);
 }
 
-/* --- ACL LOG [count | RESET] -------------------------------------------------------------------
- */
+/* --- ACL LOG [count | RESET] ------------------------------------------------------------------ */
 
 struct log_question {
     unsigned protocol, most;
@@ -242,8 +240,7 @@ static void ask_log(struct client *client, struct request *request, const struct
     round_begin(client, request, visit_log, answer_log, mem_dup(&question, sizeof(question)));
 }
 
-/* --- ACL LOAD ----------------------------------------------------------------------------------
- */
+/* --- ACL LOAD --------------------------------------------------------------------------------- */
 
 /* The new users came to each worker by mail that was sent before the round. */
 static enum visit visit_loaded(struct round *round, struct client_host *host)

@@ -8,8 +8,7 @@
 #include "lib/resp/writer.h"
 #include "proxy/client/client_internal.h"
 
-/* --- sums over the threads ---------------------------------------------------------------------
- */
+/* --- sums over the threads -------------------------------------------------------------------- */
 
 #define TOTAL(host, field) total((host), offsetof(struct counters, field))
 
@@ -37,8 +36,7 @@ static uint64_t commands_processed(const struct client_host *host)
     return count;
 }
 
-/* --- writing ------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void field_number(struct buffer *text, const char *name, uint64_t value)
 {
@@ -65,8 +63,7 @@ static void field_size(struct buffer *text, const char *name, uint64_t bytes)
                   units[unit]);
 }
 
-/* --- sections -----------------------------------------------------------------------------------
- */
+/* --- sections --------------------------------------------------------------------------------- */
 
 static void write_server(const struct client_host *host, struct buffer *text)
 {
@@ -204,8 +201,7 @@ static void write_sluice(const struct client_host *host, struct buffer *text)
     field_number(text, "sluice_open_migrations", topology->nmigrations);
 }
 
-/* --- which ones ---------------------------------------------------------------------------------
- */
+/* --- which ones ------------------------------------------------------------------------------- */
 
 /* As in Redis: without a section, or with "default", those that are default; "all" and "everything"
  * add the others. */

@@ -37,8 +37,7 @@ struct subscriptions {
     unsigned confirming; /* commands at the front of the pipeline that the shards have to confirm */
 };
 
-/* --- the sets ----------------------------------------------------------------------------------
- */
+/* --- the sets --------------------------------------------------------------------------------- */
 
 static enum kind kind_of(const struct command_info *info)
 {
@@ -87,8 +86,7 @@ static void count_change(const struct client *client, unsigned before, unsigned 
     counter_subtract(&counters->subscriptions, before);
 }
 
-/* --- what a subscribed client may do -----------------------------------------------------------
- */
+/* --- what a subscribed client may do ---------------------------------------------------------- */
 
 bool subscription_is_confirming(const struct client *client)
 {
@@ -146,8 +144,7 @@ void subscription_describe(const struct client *client, struct buffer *text)
     }
 }
 
-/* --- messages ----------------------------------------------------------------------------------
- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 struct message {
     enum kind kind;
@@ -197,8 +194,7 @@ static void on_message(void *context, unsigned shard, struct slice value)
     counter_add(&client->host->counters->messages, 1);
 }
 
-/* --- what the shards are told ------------------------------------------------------------------
- */
+/* --- what the shards are told ----------------------------------------------------------------- */
 
 static void write_names(struct buffer *out, const char *word, const struct buffer *names,
                         unsigned count)
@@ -239,8 +235,7 @@ static void say(const struct subscriptions *subscriptions, const char *word,
     buffer_fini(&command);
 }
 
-/* --- answers -----------------------------------------------------------------------------------
- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void write_change(struct buffer *out, const struct client *client, const char *word,
                          struct slice name, unsigned count)
@@ -306,8 +301,7 @@ static void wait_for_shards(struct subscriptions *subscriptions, struct request 
     }
 }
 
-/* --- commands ----------------------------------------------------------------------------------
- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 static struct subscriptions *begin(struct client *client)
 {

@@ -282,8 +282,7 @@ void transaction_queue(struct client *client, struct request *request,
     answer_queued(request);
 }
 
-/* --- with commands of the proxy's own ---------------------------------------------------------
- */
+/* --- with commands of the proxy's own --------------------------------------------------------- */
 
 /* The unit goes to the shard in a part of the client's request: EXEC's array is put together when
  * the part is answered. */
@@ -361,8 +360,7 @@ static void exec_locals(struct client *client, struct request *request)
     router_answer(request);
 }
 
-/* --- EXEC and DISCARD --------------------------------------------------------------------------
- */
+/* --- EXEC and DISCARD ------------------------------------------------------------------------- */
 
 /* The request takes over what was queued. */
 static void dispatch(struct client *client, struct request *request)

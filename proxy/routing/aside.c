@@ -53,8 +53,7 @@ static void end_line(struct line *line)
     }
 }
 
-/* --- events of the connections ----------------------------------------------------------------
- */
+/* --- events of the connections ---------------------------------------------------------------- */
 
 static void on_answered(struct request *exchange)
 {

@@ -13,8 +13,7 @@
 
 #define WAKE_AGAIN_US UINT64_C(200000) /* a waiter that has not ended by then */
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void unlink_from_all(struct blocking *blocking)
 {
@@ -180,8 +179,7 @@ void blocking_end_exchange(struct blocking *blocking)
     blocking->state = BLOCKING_IDLE;
 }
 
-/* --- waiting on the shard ----------------------------------------------------------------------
- */
+/* --- waiting on the shard --------------------------------------------------------------------- */
 
 static void on_waited(struct request *exchange)
 {
@@ -281,8 +279,7 @@ static void wait_on_shard(struct blocking *blocking)
     private_lane_send(blocking->lane, exchange, buffer_slice(&exchange->bytes));
 }
 
-/* --- deciding ----------------------------------------------------------------------------------
- */
+/* --- deciding --------------------------------------------------------------------------------- */
 
 void blocking_decide(struct blocking *blocking)
 {
@@ -376,8 +373,7 @@ static void on_cancel(struct request *request)
     request->done(request);
 }
 
-/* --- beginning ---------------------------------------------------------------------------------
- */
+/* --- beginning -------------------------------------------------------------------------------- */
 
 void blocking_init(struct router *router)
 {

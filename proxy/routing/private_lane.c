@@ -19,8 +19,7 @@ struct private_lane {
     struct private_lane_events events;
 };
 
-/* --- events of its connection ------------------------------------------------------------------
- */
+/* --- events of its connection ----------------------------------------------------------------- */
 
 static void send_now(struct private_lane *lane, struct request *request, struct slice bytes)
 {
@@ -88,8 +87,7 @@ static void on_given_up(void *context, struct backend *backend, uint64_t connect
     }
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 struct private_lane *private_lane_open(struct router *router, unsigned slot, unsigned char protocol,
                                        enum private_lane_use use,
@@ -186,8 +184,7 @@ void private_lane_send(struct private_lane *lane, struct request *request, struc
     }
 }
 
-/* --- adoption ----------------------------------------------------------------------------------
- */
+/* --- adoption --------------------------------------------------------------------------------- */
 
 /* The slot is still its process's. */
 static bool leads_to_authority(const struct private_lane *lane, const struct snapshot *newer)

@@ -30,8 +30,7 @@ struct subscriber {
     uint64_t settle_until_us;
 };
 
-/* --- settling ----------------------------------------------------------------------------------
- */
+/* --- settling --------------------------------------------------------------------------------- */
 
 /* A shard that is down is told everything when it comes. */
 static bool is_settled(const struct line *line)
@@ -71,8 +70,7 @@ bool subscriber_settle(struct subscriber *subscriber)
     return !subscriber->is_settling;
 }
 
-/* --- what a shard says -------------------------------------------------------------------------
- */
+/* --- what a shard says ------------------------------------------------------------------------ */
 
 static void note_caught_up(struct line *line)
 {
@@ -125,8 +123,7 @@ static void on_value(void *context, struct slice value)
     }
 }
 
-/* --- events of a connection --------------------------------------------------------------------
- */
+/* --- events of a connection ------------------------------------------------------------------- */
 
 static void on_ready(void *context, struct backend *backend)
 {
@@ -158,8 +155,7 @@ static void on_down(void *context, struct backend *backend)
     look_whether_settled(line->subscriber);
 }
 
-/* --- lines -------------------------------------------------------------------------------------
- */
+/* --- lines ------------------------------------------------------------------------------------ */
 
 static struct line *line_new(struct subscriber *subscriber)
 {
@@ -228,8 +224,7 @@ static void point_lines(struct subscriber *subscriber)
     }
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 struct subscriber *subscriber_open(struct router *router, const struct subscriber_events *events,
                                    size_t message_max)
@@ -278,8 +273,7 @@ void subscriber_say(struct subscriber *subscriber, struct slice bytes, unsigned 
     }
 }
 
-/* --- of all clients ----------------------------------------------------------------------------
- */
+/* --- of all clients --------------------------------------------------------------------------- */
 
 void subscribers_adopt(struct router *router)
 {

@@ -76,7 +76,7 @@ static void wait_for_end(const char *id)
     WAIT_UNTIL(migration_is_in(cluster, id, "closed"), LONG_MS);
 }
 
-/* --- the sleeper ------------------------------------------------------------------------------ */
+/* --- the sleeper --------------------------------------------------------------------------- */
 
 enum awakening {
     AFTER_SWITCH,
@@ -205,7 +205,7 @@ static void what_a_sleeper_reads_when_it_wakes_goes_where_it_belongs(void **stat
     mem_free(id);
 }
 
-/* --- the blocked ------------------------------------------------------------------------------ */
+/* --- the blocked --------------------------------------------------------------------------- */
 
 static bool has_blocked_client(void)
 {
@@ -267,8 +267,7 @@ static void a_client_blocked_when_the_fence_falls_pops_nothing_afterwards(void *
     mem_free(id);
 }
 
-/* --- the stranger ------------------------------------------------------------------------------
- */
+/* --- the stranger ----------------------------------------------------------------------------- */
 
 /* A proxy over a copy of the store as it is now: what changes later it will never hear of, and
  * nobody hears of it. */

@@ -81,7 +81,7 @@ static int end_test(void **state)
     return 0;
 }
 
-/* --- as Redis --------------------------------------------------------------------------------- */
+/* --- as Redis ------------------------------------------------------------------------------ */
 
 static void log_ins_succeed_and_fail_as_with_redis(void **state)
 {
@@ -162,8 +162,7 @@ static void users_are_shown_as_by_redis(void **state)
     }
 }
 
-/* --- every command, by dry runs ----------------------------------------------------------------
- */
+/* --- every command, by dry runs --------------------------------------------------------------- */
 
 static const char *const words[] = {"a:1",  "b",       "r:1",    "w:1",    "x:a1",  "y1",
                                     "z",    "1",       "0",      "2",      "STORE", "GET",
@@ -242,8 +241,7 @@ static void commands_that_lack_their_keys_are_judged_as_by_redis(void **state)
          "A: ACL DRYRUN carol EVAL x 2 b", "A: ACL DRYRUN carol BLMPOP 1 0 b LEFT");
 }
 
-/* --- ACL LOAD ---------------------------------------------------------------------------------
- */
+/* --- ACL LOAD --------------------------------------------------------------------------------- */
 
 static const char changed_users[] = "user default on nopass ~* &* +@all -flushall\n"
                                     "user alice on >secret ~* +@all\n"
@@ -274,8 +272,7 @@ static void who_changes_itself_is_answered_and_then_closed_as_by_redis(void **st
     DUEL(duel, "B: ACL LOAD", "B: PING", "C: AUTH ann x");
 }
 
-/* --- of our own --------------------------------------------------------------------------------
- */
+/* --- of our own ------------------------------------------------------------------------------- */
 
 static struct client *connect_client(void)
 {
@@ -386,7 +383,7 @@ static void clients_are_listed_and_killed_by_user(void **state)
     client_close(admin);
 }
 
-/* --- SIGHUP ----------------------------------------------------------------------------------- */
+/* --- SIGHUP -------------------------------------------------------------------------------- */
 
 static bool says_in_log(const struct process *process, const char *text)
 {
@@ -435,7 +432,7 @@ static void users_are_read_again_on_sighup(void **state)
     client_close(other);
 }
 
-/* --- commands that no shard has --------------------------------------------------------------- */
+/* --- commands that no shard has ------------------------------------------------------------ */
 
 /* As before the module is loaded anywhere: the rules are kept, and the users do not change when the
  * shards' commands are learnt. */
@@ -471,7 +468,7 @@ static void rules_about_a_module_wait_for_it(void **state)
     mem_free(log);
 }
 
-/* --- starting --------------------------------------------------------------------------------- */
+/* --- starting ------------------------------------------------------------------------------ */
 
 static void expect_refused(const char *const *arguments, int code, const char *why)
 {

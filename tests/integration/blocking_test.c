@@ -52,8 +52,7 @@ static int close_clients(void **state)
     return 0;
 }
 
-/* --- as Redis ---------------------------------------------------------------------------------
- */
+/* --- as Redis --------------------------------------------------------------------------------- */
 
 static void what_is_there_is_popped_at_once(void **state)
 {
@@ -122,8 +121,7 @@ static void a_time_out_beyond_all_bounds_waits(void **state)
     DUEL(duel, "A> BLPOP {ee}l 1e10", "blocked 1", "B: RPUSH {ee}l 1", "A<");
 }
 
-/* --- streams ----------------------------------------------------------------------------------
- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 static void what_a_stream_has_is_read_at_once(void **state)
 {
@@ -194,8 +192,7 @@ static void keys_of_two_slots_are_refused(void **state)
     client_close(client);
 }
 
-/* --- order ------------------------------------------------------------------------------------
- */
+/* --- order ------------------------------------------------------------------------------------ */
 
 static void who_came_first_is_served_first(void **state)
 {
@@ -225,8 +222,7 @@ static void what_came_before_a_blocking_command_is_done_before_it(void **state)
     }
 }
 
-/* --- clients that go --------------------------------------------------------------------------
- */
+/* --- clients that go -------------------------------------------------------------------------- */
 
 static void a_client_that_went_away_takes_no_element(void **state)
 {
@@ -317,8 +313,7 @@ static void two_hundred_clients_may_wait(void **state)
     client_close(pusher);
 }
 
-/* --- CLIENT UNBLOCK ----------------------------------------------------------------------------
- */
+/* --- CLIENT UNBLOCK --------------------------------------------------------------------------- */
 
 static void a_waiting_client_can_be_unblocked_by_its_id(void **state)
 {
@@ -362,8 +357,7 @@ static void unblocking_nobody_answers_as_redis_does(void **state)
          "A<");
 }
 
-/* --- servers that go --------------------------------------------------------------------------
- */
+/* --- servers that go -------------------------------------------------------------------------- */
 
 static bool pushes(struct client *client, const char *key)
 {

@@ -152,8 +152,7 @@ static uint64_t epoch_of(struct fixture *fixture)
     return epoch;
 }
 
-/* --- shards ------------------------------------------------------------------------------------
- */
+/* --- shards ----------------------------------------------------------------------------------- */
 
 static void before_init_every_command_says_to_run_it(void **state)
 {
@@ -219,8 +218,7 @@ static void a_shard_that_lost_its_fence_is_not_moved_to(void **state)
     check(fixture, "split s1 --to s3", 1, "sluicectl shard accept s3");
 }
 
-/* --- plans -------------------------------------------------------------------------------------
- */
+/* --- plans ------------------------------------------------------------------------------------ */
 
 static void a_plan_counts_and_changes_nothing(void **state)
 {
@@ -275,8 +273,7 @@ static void a_plan_names_large_keys(void **state)
     check(fixture, words, 0, "none in the sample of 1");
 }
 
-/* --- migrations --------------------------------------------------------------------------------
- */
+/* --- migrations ------------------------------------------------------------------------------- */
 
 static void split_prints_the_id_and_status_shows_it_planned(void **state)
 {
@@ -408,8 +405,7 @@ static void whoever_waits_is_told_when_the_last_migrator_goes(void **state)
     store_close(store);
 }
 
-/* --- looking -----------------------------------------------------------------------------------
- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 static void explain_agrees_with_slot_of_key(void **state)
 {

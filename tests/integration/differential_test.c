@@ -176,8 +176,7 @@ static void the_same_commands_get_the_same_replies_in_resp3(void **state)
     run_in(3);
 }
 
-/* --- while slots move --------------------------------------------------------------------------
- */
+/* --- while slots move ------------------------------------------------------------------------- */
 
 static void run_until_phase(const char *id, const char *phase)
 {

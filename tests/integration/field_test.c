@@ -126,8 +126,7 @@ static void an_unknown_command_gets_an_error_on_an_open_connection(void **state)
     shake_hands(unknown);
 }
 
-/* --- a shard that is down, or hangs ------------------------------------------------------------
- */
+/* --- a shard that is down, or hangs ----------------------------------------------------------- */
 
 struct doorman {
     int fd;

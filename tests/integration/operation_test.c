@@ -55,8 +55,7 @@ static int stop(void **state)
     return 0;
 }
 
-/* --- a program with a file of its own ----------------------------------------------------------
- */
+/* --- a program with a file of its own --------------------------------------------------------- */
 
 static void write_conf(const char *text)
 {
@@ -136,8 +135,7 @@ static void expect_end(int code)
     assert_int_equal(WEXITSTATUS(status), code);
 }
 
-/* --- reloading ---------------------------------------------------------------------------------
- */
+/* --- reloading -------------------------------------------------------------------------------- */
 
 static void a_proxy_takes_what_changed_and_keeps_its_clients(void **state)
 {
@@ -214,8 +212,7 @@ static void a_migrator_reloads_and_goes_on(void **state)
     expect_end(0);
 }
 
-/* --- stopping ----------------------------------------------------------------------------------
- */
+/* --- stopping --------------------------------------------------------------------------------- */
 
 /* A proxy that drains, and cannot: its client waits for a shard that stands still. */
 static int make_it_drain(const char *text)
@@ -259,8 +256,7 @@ static void a_second_signal_ends_it_at_once(void **state)
     (void)close(fd);
 }
 
-/* --- the service manager -----------------------------------------------------------------------
- */
+/* --- the service manager ---------------------------------------------------------------------- */
 
 static void open_manager(void)
 {
@@ -313,8 +309,7 @@ static void the_service_manager_is_told_by_both(void **state)
     expect_the_manager_to_be_told();
 }
 
-/* --- a slow shard ------------------------------------------------------------------------------
- */
+/* --- a slow shard ----------------------------------------------------------------------------- */
 
 static int compare_times(const void *a, const void *b)
 {

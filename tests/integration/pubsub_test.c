@@ -46,8 +46,7 @@ static uint64_t metric(const char *name)
     return http_metric(cluster_proxy_admin_port(duel_cluster(duel), 0), name);
 }
 
-/* --- as Redis ---------------------------------------------------------------------------------
- */
+/* --- as Redis --------------------------------------------------------------------------------- */
 
 static void messages_come_to_who_subscribed(void **state)
 {
@@ -262,8 +261,7 @@ static void many_channels_are_one_client_s(void **state)
     buffer_fini(&bytes);
 }
 
-/* --- what a proxy has to see to ----------------------------------------------------------------
- */
+/* --- what a proxy has to see to --------------------------------------------------------------- */
 
 /* Sluice's connections in subscribed mode on both shards. */
 static unsigned lines_on_shards(void)

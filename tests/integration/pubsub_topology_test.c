@@ -78,8 +78,7 @@ static int stop(void **state)
     return stage_clear(state);
 }
 
-/* --- rounds: a message to every channel ---------------------------------------------------------
- */
+/* --- rounds: a message to every channel ------------------------------------------------------- */
 
 static void publish_round(struct client *publisher)
 {
@@ -146,8 +145,7 @@ static void rounds_until(const char *id, const char *phase)
     rounds(AT_ONCE);
 }
 
-/* --- topology ----------------------------------------------------------------------------------
- */
+/* --- topology --------------------------------------------------------------------------------- */
 
 static void every_message_comes_once_in_order(void **state)
 {
@@ -238,8 +236,7 @@ static void subscriptions_outlive_a_shard_that_is_killed(void **state)
     listener_close(late);
 }
 
-/* --- keyspace events ---------------------------------------------------------------------------
- */
+/* --- keyspace events -------------------------------------------------------------------------- */
 
 /* A write through one proxy is heard through the other as its two events. */
 static void write_and_hear(struct listener *events, unsigned i, unsigned value)

@@ -21,8 +21,7 @@ static int start(void **state)
     return 0;
 }
 
-/* --- HELLO and RESET ---------------------------------------------------------------------------
- */
+/* --- HELLO and RESET -------------------------------------------------------------------------- */
 
 static void hello_is_answered_as_redis_answers_it(void **state)
 {
@@ -85,8 +84,7 @@ static void a_name_and_the_protocol_belong_to_one_client(void **state)
          "B: HELLO 3", "B: GET {t}none", "A: HELLO 2", "A: GET {t}none", "B: GET {t}none");
 }
 
-/* --- replies -----------------------------------------------------------------------------------
- */
+/* --- replies ---------------------------------------------------------------------------------- */
 
 static void every_type_of_reply_comes_as_redis_sends_it(void **state)
 {

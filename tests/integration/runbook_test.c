@@ -30,8 +30,7 @@ static struct client *client;
 static char *folder; /* stand-ins, and what they ask */
 static char *page;   /* PAGE, zero-terminated */
 
-/* --- the page ----------------------------------------------------------------------------------
- */
+/* --- the page --------------------------------------------------------------------------------- */
 
 static void read_page(void)
 {
@@ -95,8 +94,7 @@ static char *block_of(const char *heading, unsigned number)
     return block;
 }
 
-/* --- the stand-ins ------------------------------------------------------------------------------
- */
+/* --- the stand-ins ---------------------------------------------------------------------------- */
 
 static char *path_in_folder(const char *name)
 {
@@ -198,8 +196,7 @@ static bool is_over(struct process *shell)
     return !process_is_running(shell);
 }
 
-/* --- running -----------------------------------------------------------------------------------
- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static unsigned replica_port(unsigned shard)
 {
@@ -364,8 +361,7 @@ static bool succeeds(const char *words)
     return ok;
 }
 
-/* --- the runbooks -------------------------------------------------------------------------------
- */
+/* --- the runbooks ----------------------------------------------------------------------------- */
 
 static void a_proxy_is_lost(void **state)
 {

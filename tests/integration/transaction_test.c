@@ -37,8 +37,7 @@ static int start_in_resp3(void **state)
     return 0;
 }
 
-/* --- as Redis ---------------------------------------------------------------------------------
- */
+/* --- as Redis --------------------------------------------------------------------------------- */
 
 static void a_transaction_answers_what_redis_answers(void **state)
 {
@@ -251,8 +250,7 @@ static void blocking_commands_do_not_block_inside(void **state)
          "A: LRANGE {bl}a 0 -1");
 }
 
-/* --- WATCH ------------------------------------------------------------------------------------
- */
+/* --- WATCH ------------------------------------------------------------------------------------ */
 
 static void watch_lets_exec_pass_when_nobody_wrote(void **state)
 {
@@ -322,8 +320,7 @@ static void a_watch_outlives_many_transactions_of_others(void **state)
     DUEL(duel, "A: GET {h}k");
 }
 
-/* --- Sluice's own rules -----------------------------------------------------------------------
- */
+/* --- Sluice's own rules ----------------------------------------------------------------------- */
 
 static void keys_of_two_slots_abort_a_transaction(void **state)
 {
@@ -385,8 +382,7 @@ static void a_client_that_closed_its_half_gets_its_answers(void **state)
     }
 }
 
-/* --- a shard that dies ------------------------------------------------------------------------
- */
+/* --- a shard that dies ------------------------------------------------------------------------ */
 
 /* A tag whose keys are on the first shard; a static text. */
 static const char *dying_tag(const char *prefix)

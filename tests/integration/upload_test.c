@@ -50,8 +50,7 @@ static int start(void **state)
     return 0;
 }
 
-/* --- what is sent ------------------------------------------------------------------------------
- */
+/* --- what is sent ----------------------------------------------------------------------------- */
 
 /* A connection on which large requests are sent in parts. */
 struct sender {
@@ -165,8 +164,7 @@ static struct client *connect_client(void)
     return client_connect(cluster_proxy_port(cluster, 0));
 }
 
-/* --- what the shards have ----------------------------------------------------------------------
- */
+/* --- what the shards have --------------------------------------------------------------------- */
 
 static struct client *connect_shard(unsigned shard)
 {
@@ -270,8 +268,7 @@ static unsigned long proxy_peak_kb(void)
     return value;
 }
 
-/* --- the way through ---------------------------------------------------------------------------
- */
+/* --- the way through -------------------------------------------------------------------------- */
 
 static void a_hundred_megabytes_go_through_in_less_than_four(void **state)
 {
@@ -417,8 +414,7 @@ static void what_the_proxy_must_know_whole_is_kept(void **state)
     sender_close(&sender);
 }
 
-/* --- errors ------------------------------------------------------------------------------------
- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 static void an_error_comes_behind_the_last_byte_and_the_connection_stays(void **state)
 {
@@ -475,8 +471,7 @@ static void broken_bytes_behind_it_end_the_connection_and_nothing_is_executed(vo
     client_close(client);
 }
 
-/* --- somebody goes away in the middle ----------------------------------------------------------
- */
+/* --- somebody goes away in the middle --------------------------------------------------------- */
 
 /* Half of a SET of this key is with its shard. */
 static void send_half(struct sender *sender, const char *key)
@@ -595,8 +590,7 @@ static void a_shard_that_dies_with_the_whole_of_it_may_have_executed_it(void **s
     client_close(client);
 }
 
-/* --- the slot moves ----------------------------------------------------------------------------
- */
+/* --- the slot moves --------------------------------------------------------------------------- */
 
 static void a_client_that_stalls_in_the_middle_holds_no_migration_up(void **state)
 {
@@ -632,8 +626,7 @@ static void a_client_that_stalls_in_the_middle_holds_no_migration_up(void **stat
     client_close(left);
 }
 
-/* --- the proxy stops ---------------------------------------------------------------------------
- */
+/* --- the proxy stops -------------------------------------------------------------------------- */
 
 static void a_proxy_that_stops_does_not_wait_for_the_rest(void **state)
 {
@@ -655,8 +648,7 @@ static void a_proxy_that_stops_does_not_wait_for_the_rest(void **state)
     sender_close(&sender);
 }
 
-/* --- with a time-out ---------------------------------------------------------------------------
- */
+/* --- with a time-out -------------------------------------------------------------------------- */
 
 static void an_idle_client_is_closed(void **state)
 {

@@ -65,7 +65,7 @@ static void expect_with(struct client *to, const char *command, const char *tag,
     mem_free(filled);
 }
 
-/* --- under load ------------------------------------------------------------------------------- */
+/* --- under load ---------------------------------------------------------------------------- */
 
 static void let_queues_work(struct queues *queues)
 {
@@ -96,7 +96,7 @@ static void every_element_is_popped_once_while_slots_move(void **state)
     cluster_compare(cluster, "");
 }
 
-/* --- one by one ------------------------------------------------------------------------------- */
+/* --- one by one ---------------------------------------------------------------------------- */
 
 /* Keys of s1, some of which "split s1 --to s3" moves: a migration that is undone tells which. */
 struct key_choice {
@@ -276,8 +276,7 @@ static void who_came_first_is_served_first_in_a_slot_with_a_copy(void **state)
     mem_free(id);
 }
 
-/* --- in a slot with a copy --------------------------------------------------------------------
- */
+/* --- in a slot with a copy -------------------------------------------------------------------- */
 
 /* A migration whose slots have a copy; its id, freed with mem_free. */
 static char *open_dual(struct key_choice *choice)
@@ -527,7 +526,7 @@ static void a_watch_does_not_outlive_its_slots_entry(void **state)
     cluster_compare(cluster, "");
 }
 
-/* --- marks ------------------------------------------------------------------------------------ */
+/* --- marks --------------------------------------------------------------------------------- */
 
 /* The name of the source's metadata that ends in `suffix`; freed with mem_free. */
 static char *metadata_name(struct client *source, const char *suffix)

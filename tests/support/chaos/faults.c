@@ -247,8 +247,7 @@ static void run_long_script(struct fault_place *place)
     mem_free(words);
 }
 
-/* --- a client that stops reading ---------------------------------------------------------------
- */
+/* --- a client that stops reading -------------------------------------------------------------- */
 
 static void be_deaf(struct fault_place *place)
 {

@@ -33,8 +33,7 @@ struct mover {
     unsigned patience; /* polls before the next decision */
 };
 
-/* --- sluicectl, without the main thread's tools ------------------------------------------------
- */
+/* --- sluicectl, without the main thread's tools ----------------------------------------------- */
 
 /* Its standard output in `text`; the exit code, or -1. */
 static int ctl(struct mover *mover, const char *words, char *text, size_t size)

@@ -95,8 +95,7 @@ static unsigned draw(struct storm *storm, struct active *active)
     return collide ? 1 : count;
 }
 
-/* --- programs that must not end by themselves --------------------------------------------------
- */
+/* --- programs that must not end by themselves ------------------------------------------------- */
 
 static bool has_ended(struct storm *storm, struct process *process)
 {

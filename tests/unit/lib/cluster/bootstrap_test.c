@@ -99,8 +99,7 @@ static void tell(unsigned i, const char *command)
     shard_close(link);
 }
 
-/* --- init --------------------------------------------------------------------------------------
- */
+/* --- init ------------------------------------------------------------------------------------- */
 
 static void init_places_slots_by_the_ring_and_fences_the_shards(void **state)
 {
@@ -246,8 +245,7 @@ static void init_refuses_what_cannot_be_a_shard(void **state)
     expect_no_topology();
 }
 
-/* --- shard add, remove --------------------------------------------------------------------------
- */
+/* --- shard add, remove ------------------------------------------------------------------------ */
 
 static void an_added_shard_owns_nothing_and_is_fenced(void **state)
 {

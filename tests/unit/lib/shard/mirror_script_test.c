@@ -674,8 +674,7 @@ static void a_marked_write_of_too_many_arguments_is_refused_whole(void **state)
     expect_answer(marked_unlink(7895), ":1");
 }
 
-/* --- the list ----------------------------------------------------------------------------------
- */
+/* --- the list --------------------------------------------------------------------------------- */
 
 int main(void)
 {

@@ -16,6 +16,7 @@
 #include "lib/base/memory.h"
 #include "lib/store/etcd_http.h"
 #include "lib/store/etcd_json.h"
+#include "lib/store/etcd_store.h"
 #include "lib/store/store_internal.h"
 #include "tests/support/etcd.h"
 #include "tests/support/sample_topology.h"
@@ -156,6 +157,45 @@ static void a_watch_whose_past_was_compacted_goes_on(void **state)
     assert_int_equal(epoch_of(store), 4);
     store_close(store);
     store_close(other);
+}
+
+static bool is_told(struct store *base, uint64_t epoch)
+{
+    const struct etcd_store *store = (const struct etcd_store *)base;
+    store_watch_clear(base);
+    return etcd_watch_epoch(store->watch) == epoch || etcd_watch_epoch(store->other) == epoch;
+}
+
+/* The watch whose member has died must not join the other one: when that member hangs, neither
+ * would notice. */
+static void two_watches_are_never_with_one_member(void **state)
+{
+    (void)state;
+    char url[256];
+    unsigned port = 0;
+    struct forwarder *wires[3];
+    url_of("apart", url);
+    struct store *writer = create_store(url);
+    assert_int_equal(sscanf(url, "etcd:127.0.0.1:%u", &port), 1);
+    for (unsigned i = 0; i < 3; i++) {
+        wires[i] = forwarder_start((uint16_t)port);
+    }
+    char *all = mem_printf("etcd:127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u/apart",
+                           (unsigned)forwarder_port(wires[0]), (unsigned)forwarder_port(wires[1]),
+                           (unsigned)forwarder_port(wires[2]));
+    struct store *store = open_store(all);
+    assert_int_equal(epoch_of(store), 1);
+    clear_for(store, 200);
+    forwarder_stop(wires[0]);
+    clear_for(store, 1000);
+    forwarder_set(wires[1], NULL, &(struct weather){.cuts_replies = true});
+    assert_int_equal(cas(writer, 2, 1), CAS_DONE);
+    WAIT_UNTIL(is_told(store, 2), DEADLINE_MS);
+    store_close(store);
+    store_close(writer);
+    forwarder_stop(wires[1]);
+    forwarder_stop(wires[2]);
+    mem_free(all);
 }
 
 static void set_answers(bool come)
@@ -368,6 +408,7 @@ int main(void)
         cmocka_unit_test(a_url_names_endpoints_prefix_and_options),
         cmocka_unit_test(a_url_that_makes_no_sense_is_refused),
         cmocka_unit_test(a_watch_whose_past_was_compacted_goes_on),
+        cmocka_unit_test(two_watches_are_never_with_one_member),
         cmocka_unit_test(a_write_whose_answer_was_lost_is_settled_by_its_token),
         cmocka_unit_test(a_store_that_does_not_answer_is_given_up_in_time),
         cmocka_unit_test(where_nobody_listens_the_message_says_what_to_look_at),

@@ -12,7 +12,7 @@
 #include "tests/support/test_store.h"
 
 #define CLUSTER    "0123456789abcdef0123456789abcdef"
-#define TIMEOUT_MS 2000
+#define TIMEOUT_MS 60000
 
 static struct redis_server *server;
 static struct test_store test;
@@ -92,19 +92,29 @@ static bool go_on(void *context)
     return true;
 }
 
-static struct barrier run(uint64_t epoch, struct shard_link **late)
+static struct barrier make(uint64_t epoch, struct shard_link **late)
 {
-    struct barrier barrier = {.link = link_,
-                              .identity = shard_link_identity(link_),
-                              .store = test.store,
-                              .epoch = epoch,
-                              .timeout_ms = TIMEOUT_MS,
-                              .may_go_on = go_on,
-                              .context = late};
+    return (struct barrier){.link = link_,
+                            .identity = shard_link_identity(link_),
+                            .store = test.store,
+                            .epoch = epoch,
+                            .timeout_ms = TIMEOUT_MS,
+                            .may_go_on = go_on,
+                            .context = late};
+}
+
+static void finish(struct barrier *barrier)
+{
     struct error err = {""};
-    enum fence_outcome outcome = barrier_run(&barrier, &err);
+    enum fence_outcome outcome = barrier_run(barrier, &err);
     assert_string_equal(err.text, "");
     assert_int_equal(outcome, FENCE_OK);
+}
+
+static struct barrier run(uint64_t epoch, struct shard_link **late)
+{
+    struct barrier barrier = make(epoch, late);
+    finish(&barrier);
     return barrier;
 }
 
@@ -166,9 +176,11 @@ static void a_live_peer_that_hangs_is_killed_after_the_timeout(void **state)
     (void)state;
     struct shard_link *peer = peer_open("hung:03");
     keep_alive("hung", "03");
-    struct barrier barrier = run(9, NULL);
+    struct barrier barrier = make(9, NULL);
+    barrier.timeout_ms = 50;
+    finish(&barrier);
     assert_int_equal(barrier.killed, 1);
-    assert_true(barrier.took_us >= TIMEOUT_MS * 1000);
+    assert_true(barrier.took_us >= barrier.timeout_ms * 1000);
     assert_null(shard_commandf(peer, NULL, "PING"));
     shard_close(peer);
 }
@@ -185,15 +197,73 @@ static void an_old_incarnation_is_not_alive_because_its_successor_is(void **stat
     shard_close(old);
 }
 
+/* In a hold: undoing it costs a wait, killing costs errors. */
+static void a_live_peer_that_is_slow_can_be_spared(void **state)
+{
+    (void)state;
+    struct shard_link *peer = peer_open("slow:04");
+    keep_alive("slow", "04");
+    struct barrier barrier = make(9, NULL);
+    barrier.timeout_ms = 50;
+    barrier.spares_the_living = true;
+    finish(&barrier);
+    assert_true(barrier.was_interrupted);
+    assert_int_equal(barrier.killed, 0);
+    expect_ask(peer, "PING", "+PONG");
+    shard_close(peer);
+}
+
+static void nobody_spares_the_dead(void **state)
+{
+    (void)state;
+    struct shard_link *peer = peer_open("gone:05");
+    struct barrier barrier = make(9, NULL);
+    barrier.spares_the_living = true;
+    finish(&barrier);
+    assert_false(barrier.was_interrupted);
+    assert_int_equal(barrier.killed, 1);
+    shard_close(peer);
+}
+
+static void call_the_roll(struct barrier *barrier)
+{
+    struct error err = {""};
+    assert_int_equal(barrier_roll_call(barrier, &err), FENCE_OK);
+    assert_string_equal(err.text, "");
+}
+
+static void a_roll_call_waits_for_the_living_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct shard_link *slow = peer_open("slow:02");
+    struct shard_link *gone = peer_open("gone:06");
+    keep_alive("slow", "02");
+    struct barrier barrier = make(9, &slow);
+    call_the_roll(&barrier);
+    assert_int_equal(asked, 20); /* when it published */
+    expect_ask(link_, "HGET " METADATA_FENCE " epoch", "5");
+    expect_ask(gone, "PING", "+PONG");
+    shard_close(slow);
+    shard_close(gone);
+}
+
+static void a_roll_call_ends_although_somebody_does_not_answer(void **state)
+{
+    (void)state;
+    struct shard_link *peer = peer_open("hung:03");
+    keep_alive("hung", "03");
+    struct barrier barrier = make(9, NULL);
+    barrier.timeout_ms = 50;
+    call_the_roll(&barrier);
+    assert_true(barrier.took_us >= barrier.timeout_ms * 1000);
+    expect_ask(peer, "PING", "+PONG");
+    shard_close(peer);
+}
+
 static void an_emptied_shard_is_unfenced(void **state)
 {
     (void)state;
-    struct barrier barrier = {.link = link_,
-                              .identity = shard_link_identity(link_),
-                              .store = test.store,
-                              .epoch = 9,
-                              .timeout_ms = TIMEOUT_MS,
-                              .may_go_on = go_on};
+    struct barrier barrier = make(9, NULL);
     struct error err;
     expect_ask(link_, "FLUSHALL", "+OK");
     assert_int_equal(barrier_run(&barrier, &err), FENCE_UNFENCED);
@@ -211,6 +281,10 @@ int main(void)
         TEST(a_live_peer_that_is_slow_is_waited_for),
         TEST(a_live_peer_that_hangs_is_killed_after_the_timeout),
         TEST(an_old_incarnation_is_not_alive_because_its_successor_is),
+        TEST(a_live_peer_that_is_slow_can_be_spared),
+        TEST(nobody_spares_the_dead),
+        TEST(a_roll_call_waits_for_the_living_and_changes_nothing),
+        TEST(a_roll_call_ends_although_somebody_does_not_answer),
         TEST(an_emptied_shard_is_unfenced),
     };
     return cmocka_run_group_tests(tests, start, stop);

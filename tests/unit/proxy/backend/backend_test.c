@@ -147,8 +147,7 @@ static void point_at(uint16_t port, const struct shard_identity *identity)
     backend_set_target(backend, 0, "s1", &endpoint, identity);
 }
 
-/* --- requests ----------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 struct asked {
     enum outcome outcome;
@@ -422,8 +421,7 @@ static void a_shard_that_does_not_greet_is_left(void **state)
     end_play(&player);
 }
 
-/* --- a real shard -------------------------------------------------------------------------------
- */
+/* --- a real shard ----------------------------------------------------------------------------- */
 
 static struct redis_server *server;
 static struct shard_link *link_;

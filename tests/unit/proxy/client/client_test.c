@@ -56,8 +56,7 @@ static int stop(void **state)
     return 0;
 }
 
-/* --- pipelines ----------------------------------------------------------------------------------
- */
+/* --- pipelines -------------------------------------------------------------------------------- */
 
 /* Command i and the reply to it: answered by the proxy, by one shard, by both. */
 static void add_pair(unsigned i, struct buffer *commands, struct buffer *replies)
@@ -178,8 +177,7 @@ static void a_protocol_error_comes_behind_the_answers_before_it(void **state)
     buffer_fini(&got);
 }
 
-/* --- clients that do not behave ------------------------------------------------------------------
- */
+/* --- clients that do not behave --------------------------------------------------------------- */
 
 static void a_half_closed_client_gets_its_answers(void **state)
 {
@@ -309,8 +307,7 @@ static void a_command_without_end_is_cut_off(void **state)
     rig_expect(&rig, fd, "+PONG\r\n");
 }
 
-/* --- many, large --------------------------------------------------------------------------------
- */
+/* --- many, large ------------------------------------------------------------------------------ */
 
 static void two_thousand_idle_connections_disturb_nobody(void **state)
 {

@@ -72,8 +72,7 @@ static int stop(void **state)
     return 0;
 }
 
-/* --- asking the shards --------------------------------------------------------------------------
- */
+/* --- asking the shards ------------------------------------------------------------------------ */
 
 static redisReply *ask(unsigned shard, const char *command, const char *first, const char *second)
 {
@@ -139,8 +138,7 @@ static void expect_mirrored(const char *key)
     assert_int_equal(ver_of(key), seq_of(key));
 }
 
-/* --- which keys are marked, what the client is told --------------------------------------------
- */
+/* --- which keys are marked, what the client is told ------------------------------------------- */
 
 struct kind {
     const char *setup[3]; /* told to all before */
@@ -368,8 +366,7 @@ static void the_marks_stand_before_the_command(void **state)
     }
 }
 
-/* --- the copy is not well ------------------------------------------------------------------------
- */
+/* --- the copy is not well --------------------------------------------------------------------- */
 
 // field lesson: a big key stalls its shard, and all behind it
 static void a_large_value_is_marked_and_left_to_the_migrator(void **state)

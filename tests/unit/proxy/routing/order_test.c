@@ -141,7 +141,7 @@ static int send_unwritten(const char *first, const char *key)
     return fd;
 }
 
-/* --- a hold ----------------------------------------------------------------------------------- */
+/* --- a hold -------------------------------------------------------------------------------- */
 
 static void stays_before_the_held(const char *first)
 {
@@ -219,8 +219,7 @@ static void what_nothing_follows_is_sent_after_the_hold(void **state)
     (void)close(fd);
 }
 
-/* --- a removed shard ---------------------------------------------------------------------------
- */
+/* --- a removed shard -------------------------------------------------------------------------- */
 
 /* The first goes, and the others move up. */
 static void what_was_for_a_shard_does_not_go_to_the_one_in_its_place(void **state)

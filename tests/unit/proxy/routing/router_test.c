@@ -71,7 +71,7 @@ static void make_shard_wait(int fd, unsigned shard)
     rig_expect(&rig, fd, "-UNKNOWN ");
 }
 
-/* --- draining --------------------------------------------------------------------------------- */
+/* --- draining ------------------------------------------------------------------------------ */
 
 // field lesson: position read before the writes had drained
 static void an_epoch_is_drained_only_when_older_requests_have_ended(void **state)
@@ -178,7 +178,7 @@ static void a_given_up_connection_counts_until_it_is_killed(void **state)
     (void)close(fd);
 }
 
-/* --- holding ---------------------------------------------------------------------------------- */
+/* --- holding ------------------------------------------------------------------------------- */
 
 // field lesson: two connections to one shard reorder one client's commands
 static void held_requests_go_to_the_new_authority_in_order(void **state)
@@ -255,8 +255,7 @@ static void a_hold_that_nobody_ends_is_told_unavailable(void **state)
     (void)close(fd);
 }
 
-/* --- waiting for a shard -----------------------------------------------------------------------
- */
+/* --- waiting for a shard ---------------------------------------------------------------------- */
 
 static void what_waits_for_a_shard_that_loses_the_slot_goes_to_the_new_owner(void **state)
 {

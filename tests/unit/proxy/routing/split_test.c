@@ -127,8 +127,7 @@ static void parts_of_moved_slots_are_dual_writes(void **state)
     expect(rig.direct[1], command, ":0");
 }
 
-/* --- a part fails ------------------------------------------------------------------------------
- */
+/* --- a part fails ----------------------------------------------------------------------------- */
 
 static void a_shards_own_error_is_the_answer(void **state)
 {
@@ -167,8 +166,7 @@ static void a_part_of_unknown_outcome_makes_the_whole_unknown(void **state)
     rig_signal(&rig, 1, SIGCONT);
 }
 
-/* --- all keys -----------------------------------------------------------------------------------
- */
+/* --- all keys --------------------------------------------------------------------------------- */
 
 static void fill(unsigned count)
 {

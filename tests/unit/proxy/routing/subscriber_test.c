@@ -58,8 +58,7 @@ static bool hears(unsigned shard)
     return client_gets(rig.direct[shard], "PUBSUB NUMSUB a", "[a, :1]");
 }
 
-/* --- confirming --------------------------------------------------------------------------------
- */
+/* --- confirming ------------------------------------------------------------------------------- */
 
 static void a_subscription_is_confirmed_when_every_shard_has_it(void **state)
 {
@@ -115,8 +114,7 @@ static void nothing_comes_after_an_unsubscribe(void **state)
     (void)close(fd);
 }
 
-/* --- the topology changes ----------------------------------------------------------------------
- */
+/* --- the topology changes --------------------------------------------------------------------- */
 
 static void an_epoch_with_a_new_shard_is_drained_when_its_subscribers_are_there(void **state)
 {
@@ -182,8 +180,7 @@ static void a_shard_that_lost_its_fence_is_left(void **state)
     (void)close(fd);
 }
 
-/* --- publishing --------------------------------------------------------------------------------
- */
+/* --- publishing ------------------------------------------------------------------------------- */
 
 static bool has_published(unsigned shard)
 {
@@ -218,8 +215,7 @@ static void a_message_goes_to_the_shard_of_its_slot(void **state)
     (void)close(fd);
 }
 
-/* --- refusals and limits -----------------------------------------------------------------------
- */
+/* --- refusals and limits ---------------------------------------------------------------------- */
 
 static void a_shard_that_refuses_tells_the_client(void **state)
 {
@@ -236,8 +232,7 @@ static void a_shard_that_refuses_tells_the_client(void **state)
     (void)close(fd);
 }
 
-/* --- between replies ---------------------------------------------------------------------------
- */
+/* --- between replies -------------------------------------------------------------------------- */
 
 static bool is_in_a_reply(const struct client *client)
 {

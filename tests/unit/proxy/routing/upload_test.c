@@ -156,8 +156,7 @@ static void it_waits_until_what_came_before_it_is_answered(void **state)
     (void)close(fd);
 }
 
-/* --- the topology changes ----------------------------------------------------------------------
- */
+/* --- the topology changes --------------------------------------------------------------------- */
 
 static void a_change_that_leaves_the_slot_where_it_is_does_not_wait_for_it(void **state)
 {
@@ -273,8 +272,7 @@ static void in_a_slot_with_a_copy_it_is_kept_whole(void **state)
     (void)close(fd);
 }
 
-/* --- the shard hangs ---------------------------------------------------------------------------
- */
+/* --- the shard hangs -------------------------------------------------------------------------- */
 
 static void a_client_that_is_slow_is_no_fault_of_the_shard(void **state)
 {
