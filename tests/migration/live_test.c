@@ -201,12 +201,14 @@ static void a_proxy_that_slept_through_the_switch_does_no_harm(void **state)
 static void a_proxy_stopped_in_the_hold_does_no_harm(void **state)
 {
     (void)state;
-    const char *environment[] = {"SLUICE_FAIL=hold.after-barrier=pause:400@1", NULL};
+    const char *environment[] = {"SLUICE_FAIL=hold.after-barrier=stop@1", NULL};
     cluster_restart_migrator(cluster, environment);
     struct bank_run *bank = bank_run_start(cluster, ACCOUNTS, RATE);
-    char *id = migration_open_by_ctl(cluster, "split s1 --to s3");
-    WAIT_UNTIL(migration_is_in(cluster, id, "hold"), LONG_MS);
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --hold-max 60s");
+    WAIT_UNTIL(process_is_stopped(cluster_migrator(cluster)), LONG_MS);
+    assert_true(migration_is_in(cluster, id, "hold"));
     process_signal(cluster_proxy(cluster, 1), SIGSTOP);
+    process_signal(cluster_migrator(cluster), SIGCONT);
     WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
     process_signal(cluster_proxy(cluster, 1), SIGCONT);
     cluster_wait_proxy_ready(cluster, 1);
