@@ -82,9 +82,10 @@ static const struct {
     {"created", "created", false},   {"preflight", "preflight", false},
     {"progress", "progress", false}, {"cutover", "cutover", false},
     {"closed", "closed", false},     {"error", "last_error", false},
-    {"phase", "phases", true},       {"base", "bases", true},
-    {"barrier", "barriers", true},   {"hold", "holds", true},
-    {"backfill", "backfills", true}, {"request", "requests", true},
+    {"waiting", "waiting", false},   {"phase", "phases", true},
+    {"base", "bases", true},         {"barrier", "barriers", true},
+    {"hold", "holds", true},         {"backfill", "backfills", true},
+    {"request", "requests", true},
 };
 
 static void keep(json_t *entry, const char *kind, const json_t *record)
@@ -144,7 +145,7 @@ static bool on_record(void *context, struct slice text)
     /* Parsing is most of the work, and slot reports are long: first see whether it can matter. */
     bool may_matter = reading->only_progress
                           ? contains(text, "\"progress\"") || contains(text, "\"error\"") ||
-                                contains(text, "\"preflight\"")
+                                contains(text, "\"preflight\"") || contains(text, "\"waiting\"")
                           : reading->id[0] == '\0' || contains(text, reading->id);
     json_t *record = may_matter ? json_loadb(text.data, text.len, 0, NULL) : NULL;
     if (record == NULL) {

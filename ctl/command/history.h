@@ -5,6 +5,7 @@
  *   cutover    the last record                           progress   the last record
  *   findings, repairs    counts over all passes          finding_list  the first HISTORY_LIST_MAX
  *   slots      {"<slot>": {slot, source: {keys, bytes, digest}, target: {...}}}
+ *   waiting    the last record; its text is empty when that is over
  *   purged_keys, closed, last_error, errors
  * Absent what never happened. */
 #ifndef CTL_COMMAND_HISTORY_H
@@ -20,7 +21,7 @@ void history_add(json_t *history, const json_t *record);
 json_t *history_read(struct store *store, uint64_t migration, struct error *err);
 
 /* What is read again and again: each time only what was appended since. Zeroed at first; with
- * `only_progress` the progress, preflight and error records. */
+ * `only_progress` the progress, preflight, waiting and error records. */
 struct history_feed {
     bool only_progress;
     json_t *history;   /* as of history_read; owned, json_decref. Null before the first reading */

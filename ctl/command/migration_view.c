@@ -1,5 +1,7 @@
 #include "ctl/command/migration_view.h"
 
+#include <string.h>
+
 /* The way back is open: the copy is verified, and a rollback would lose nothing. */
 static bool has_way_back(const struct migration *migration)
 {
@@ -90,6 +92,14 @@ static void add_epochs(json_t *view, const struct migration *migration)
              migration->phase != PHASE_PLANNED && migration->verified == migration->base);
 }
 
+/* By the migrator's word, in the phase that the migration is still in; empty: for nothing. */
+static const char *what_it_waits_for(const struct migration *migration, const json_t *history)
+{
+    const json_t *waiting = view_member(history, "waiting");
+    bool is_so = strcmp(view_text(waiting, "phase"), phase_name(migration->phase)) == 0;
+    return is_so ? view_text(waiting, "text") : "";
+}
+
 json_t *migration_view(const struct topology *topology, const struct migration *migration,
                        const json_t *history)
 {
@@ -116,6 +126,10 @@ json_t *migration_view(const struct topology *topology, const struct migration *
     const json_t *progress = view_member(history, "progress");
     if (progress != NULL) {
         set_member(view, "progress", json_deep_copy(progress));
+    }
+    const char *waits = what_it_waits_for(migration, history);
+    if (waits[0] != '\0') {
+        set_text(view, "waits", waits);
     }
     const json_t *error = view_member(history, "last_error");
     if (error != NULL) {

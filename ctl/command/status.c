@@ -70,6 +70,9 @@ static void print_migration(const json_t *migration, FILE *out)
                   has_request ? "  requested: " : "", has_request ? request : "",
                   view_flag(migration, "paused") ? "  (paused)" : "");
     (void)fprintf(out, "    %s\n", view_text(migration, "advice"));
+    if (view_text(migration, "waits")[0] != '\0') {
+        (void)fprintf(out, "    %s\n", view_text(migration, "waits"));
+    }
     (void)fprintf(out, "    owner %s, copy %s, way back %s\n", view_text(migration, "authority"),
                   view_text(migration, "copy"),
                   view_flag(migration, "way_back") ? "open" : "closed");

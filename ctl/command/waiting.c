@@ -26,7 +26,7 @@ struct waiting {
     unsigned count;
     size_t capacity;
     struct history_feed feed; /* progress records */
-    char last_error[512];
+    char last_error[512], last_wait[512];
     bool is_alone; /* no migrator is alive, and that has been said */
 };
 
@@ -173,17 +173,25 @@ static void make_view(const struct waiting *waiting, struct progress_view *view)
     }
 }
 
-/* An error that the migrator has met is shown once: it is why nothing goes on. */
-static void note_error(struct waiting *waiting, struct progress *progress,
-                       const struct waited *item)
+/* Once, while it is the same. */
+static void note_once(struct progress *progress, const json_t *record, char *last, size_t size)
 {
-    const json_t *record = view_member(history_of(waiting->feed.history, item->id), "last_error");
     const char *text = view_text(record, "text");
-    if (text[0] != '\0' &&
-        strncmp(text, waiting->last_error, sizeof(waiting->last_error) - 1) != 0) {
-        (void)snprintf(waiting->last_error, sizeof(waiting->last_error), "%s", text);
+    if (text[0] != '\0' && strncmp(text, last, size - 1) != 0) {
+        (void)snprintf(last, size, "%s", text);
         progress_note(progress, "%s: %s", view_text(record, "migration"), text);
     }
+}
+
+/* An error that the migrator has met, or what it waits for: it is why nothing goes on. */
+static void note_reasons(struct waiting *waiting, struct progress *progress,
+                         const struct waited *item)
+{
+    const json_t *history = history_of(waiting->feed.history, item->id);
+    note_once(progress, view_member(history, "last_error"), waiting->last_error,
+              sizeof(waiting->last_error));
+    note_once(progress, view_member(history, "waiting"), waiting->last_wait,
+              sizeof(waiting->last_wait));
 }
 
 static void show(struct waiting *waiting, struct progress *progress, struct store *store)
@@ -191,7 +199,7 @@ static void show(struct waiting *waiting, struct progress *progress, struct stor
     bool is_read = history_read_on(&waiting->feed, store, NULL);
     (void)is_read; /* what it cannot read now, it reads the next time */
     for (unsigned i = 0; i < waiting->count; i++) {
-        note_error(waiting, progress, &waiting->items[i]);
+        note_reasons(waiting, progress, &waiting->items[i]);
     }
     struct progress_view view;
     make_view(waiting, &view);

@@ -44,6 +44,13 @@ void log_set_level(enum log_level level)
     atomic_store_explicit(&log_level, level, memory_order_relaxed);
 }
 
+bool log_pause_is_over(struct log_pause *pause, uint64_t now_us)
+{
+    bool is_over = now_us >= pause->until_us;
+    pause->until_us = is_over ? now_us + WINDOW_US : pause->until_us;
+    return is_over;
+}
+
 uint64_t log_suppressed(void)
 {
     return atomic_load_explicit(&suppressed_total, memory_order_relaxed);

@@ -34,6 +34,15 @@ uint64_t log_suppressed(void);
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* A message that anybody can bring about: one line a second is enough to see what is wrong. Zeroed
+ * at first; of one thread. */
+struct log_pause {
+    uint64_t until_us;
+};
+
+/* Whether the line may be written now; then the pause begins anew. */
+bool log_pause_is_over(struct log_pause *pause, uint64_t now_us);
+
 /* They are called like functions and look like functions.
  * NOLINTBEGIN(readability-identifier-naming) */
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)

@@ -11,8 +11,10 @@
 #include "lib/shard/fence.h"
 
 /* The hold on the former primary ends by itself when we die. */
-#define PAUSE_MS          30000ull
-#define LATE_MS           5000ull /* before its end: what may pass between deciding and the change */
+#define PAUSE_MS 30000ull
+/* Before its end: what may pass between deciding and the change. A store without a leader may take
+ * 5 s for each of two questions; if we are stopped for longer just then, has_all says it. */
+#define LATE_MS           15000ull
 #define CATCH_UP_MS       5000ull
 #define POLL_MS           5
 #define FORMER_TIMEOUT_MS 1000

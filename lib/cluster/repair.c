@@ -35,7 +35,7 @@ static bool has_become_owner(const struct topology *topology, unsigned shard,
 }
 
 /* An open migration of the document, which has ended on the shard meanwhile: its guard was pruned.
- */
+ * A planned one has no guard yet, and whatever begins of it has a later generation. */
 static bool has_ended(const struct migration *migration, unsigned shard, uint64_t pruned,
                       const struct guard_record *guards, unsigned count)
 {
@@ -43,7 +43,8 @@ static bool has_ended(const struct migration *migration, unsigned shard, uint64_
     for (unsigned i = 0; i < count; i++) {
         is_there = is_there || guards[i].migration == migration->id;
     }
-    return migration_copy(migration) == shard && !is_there && migration->generation <= pruned;
+    return migration->phase != PHASE_PLANNED && migration_copy(migration) == shard && !is_there &&
+           migration->generation <= pruned;
 }
 
 /* What a guard that was pruned would have said. */

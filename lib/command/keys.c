@@ -1,6 +1,8 @@
 /* Where a request's keys are, and which of them it writes. Mirrors what Redis does with the same
  * specs (https://redis.io/docs/reference/key-specs); the finders of our own follow how the command
  * itself reads its arguments. */
+#include <ctype.h>
+
 #include "lib/base/number.h"
 #include "lib/command/command.h"
 
@@ -335,11 +337,22 @@ bool command_blocks(const struct command_info *info, const struct slice *argv, u
     return info->finder != FINDER_XREAD || command_xread_options(argv, argc).block < argc;
 }
 
-/* COPY from to [DB n] [REPLACE] */
-static bool copy_names_database(const struct slice *argv, unsigned argc)
+/* What is no number at all gets Redis' error. */
+static bool is_other_database(struct slice text)
 {
-    for (unsigned i = 3; i < argc; i++) {
-        if (word_is(argv, i, "DB")) {
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] != '-' && !isdigit((unsigned char)text.data[i])) {
+            return false;
+        }
+    }
+    return text.len > 0 && !slice_equal(text, SLICE("0"));
+}
+
+/* COPY from to [DB n] [REPLACE] */
+static bool copies_to_other_database(const struct slice *argv, unsigned argc)
+{
+    for (unsigned i = 3; i + 1 < argc; i++) {
+        if (word_is(argv, i, "DB") && is_other_database(argv[i + 1])) {
             return true;
         }
     }
@@ -364,8 +377,8 @@ const char *command_refused_form_of(const struct command_info *info, const struc
 {
     switch (info->form) {
     case FORM_COPY:
-        return copy_names_database(argv, argc)
-                   ? "not supported by this Sluice: COPY with DB; there is only database 0"
+        return copies_to_other_database(argv, argc)
+                   ? "not supported by this Sluice: COPY to another DB; there is only database 0"
                    : NULL;
     case FORM_SORT:
         return sort_reads_other_keys(argv, argc)

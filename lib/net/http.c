@@ -24,7 +24,7 @@ struct route {
     const char *content_type;
     http_handler_fn *handler;
     void *context;
-    bool is_for_all;
+    enum http_audience audience;
 };
 
 struct http_server {
@@ -40,6 +40,8 @@ struct http_server {
     struct connection *connections; /* a list */
     unsigned nconnections;
     uint64_t denials;
+    uint64_t failed_handshakes;
+    struct log_pause handshake_pause; /* between two lines about failed ones */
 };
 
 enum connection_state {
@@ -75,8 +77,9 @@ static void close_connection(struct connection *connection)
     stream_close(&connection->stream);
     buffer_fini(&connection->head);
     buffer_fini(&connection->reply);
-    mem_free(connection);
+    server->failed_handshakes += connection->state == CONNECTION_SHAKING_HANDS ? 1 : 0;
     server->nconnections--;
+    mem_free(connection);
     io_resume_reading(&server->io);
 }
 
@@ -136,15 +139,31 @@ static const struct route *find_route(const struct http_server *server, struct s
     return NULL;
 }
 
+/* `is_trusted`: who asks has shown a token, or need not. */
+static void reply_by(struct connection *connection, const struct route *route, bool is_trusted,
+                     bool is_head)
+{
+    struct buffer body;
+    buffer_init(&body, SIZE_MAX);
+    int status = route->handler(route->context, &body);
+    if (route->audience == HTTP_STATUS_FOR_ALL && !is_trusted) {
+        buffer_clear(&body);
+        buffer_printf(&body, "%s\n", reason_of(status));
+    }
+    start_reply(connection, status, route->content_type, buffer_slice(&body), is_head);
+    buffer_fini(&body);
+}
+
 static void answer(struct connection *connection, const struct http_request *request)
 {
     const struct route *route = find_route(connection->server, request->path);
     bool is_head = slice_equal(request->method, SLICE("HEAD"));
+    bool is_trusted = admin_access_admits(connection->server->access, request->token);
     if (route == NULL) {
         refuse(connection, 404, "there is nothing here\n", is_head);
         return;
     }
-    if (!route->is_for_all && !admin_access_admits(connection->server->access, request->token)) {
+    if (route->audience == HTTP_FOR_TOKENS && !is_trusted) {
         connection->server->denials++;
         refuse(connection, HTTP_UNAUTHORIZED, "this asks for a token: Authorization: Bearer ...\n",
                is_head);
@@ -154,11 +173,7 @@ static void answer(struct connection *connection, const struct http_request *req
         refuse(connection, 405, "only GET and HEAD are allowed\n", false);
         return;
     }
-    struct buffer body;
-    buffer_init(&body, SIZE_MAX);
-    int status = route->handler(route->context, &body);
-    start_reply(connection, status, route->content_type, buffer_slice(&body), is_head);
-    buffer_fini(&body);
+    reply_by(connection, route, is_trusted, is_head);
 }
 
 static void on_head_bytes(struct connection *connection, struct slice bytes)
@@ -178,14 +193,23 @@ static void on_head_bytes(struct connection *connection, struct slice bytes)
     }
 }
 
+/* The connection is closed. */
+static void give_up_handshake(struct connection *connection)
+{
+    struct http_server *server = connection->server;
+    if (log_pause_is_over(&server->handshake_pause, loop_now_us(server->loop))) {
+        log_warn("admin client refused why=\"%s\"", stream_why(&connection->stream));
+    }
+    close_connection(connection);
+}
+
 /* A plain stream is done at once. */
 static void shake_hands(struct connection *connection)
 {
     bool wants_write;
     enum stream_result result = stream_shake_hands(&connection->stream, &wants_write);
     if (result == STREAM_END) {
-        log_warn("admin client refused why=\"%s\"", stream_why(&connection->stream));
-        close_connection(connection);
+        give_up_handshake(connection);
     } else if (result == STREAM_AGAIN && wants_write) {
         io_want_write(&connection->io);
     } else if (result == STREAM_OK) {
@@ -370,23 +394,13 @@ void http_server_limit(struct http_server *server, const struct http_limits *lim
     server->limits = *limits;
 }
 
-static void add_route(struct http_server *server, const struct route *route)
+void http_server_route(struct http_server *server, const char *path, const char *content_type,
+                       enum http_audience audience, http_handler_fn *handler, void *context)
 {
     ASSERT(server->nroutes < ROUTES_MAX);
-    ASSERT(route->path[0] == '/' && find_route(server, slice_of(route->path)) == NULL);
-    server->routes[server->nroutes++] = *route;
-}
-
-void http_server_route(struct http_server *server, const char *path, const char *content_type,
-                       http_handler_fn *handler, void *context)
-{
-    add_route(server, &(const struct route){path, content_type, handler, context, false});
-}
-
-void http_server_route_for_all(struct http_server *server, const char *path,
-                               const char *content_type, http_handler_fn *handler, void *context)
-{
-    add_route(server, &(const struct route){path, content_type, handler, context, true});
+    ASSERT(path[0] == '/' && find_route(server, slice_of(path)) == NULL);
+    server->routes[server->nroutes++] =
+        (struct route){path, content_type, handler, context, audience};
 }
 
 const char *http_server_address(const struct http_server *server)
@@ -397,6 +411,11 @@ const char *http_server_address(const struct http_server *server)
 unsigned http_server_connections(const struct http_server *server)
 {
     return server->nconnections;
+}
+
+uint64_t http_server_failed_handshakes(const struct http_server *server)
+{
+    return server->failed_handshakes;
 }
 
 uint64_t http_server_denials(const struct http_server *server)

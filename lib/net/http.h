@@ -39,17 +39,23 @@ void http_server_close(struct http_server *server);
 
 /* For connections accepted from now on; without it the numbers above. */
 void http_server_limit(struct http_server *server, const struct http_limits *limits);
-/* Texts must outlive the server. At most 16 routes; a path must not come twice. Who asks must show
- * a token, if `access` has any; ... */
+
+/* Who is told, where `access` has tokens. */
+enum http_audience {
+    HTTP_FOR_TOKENS,
+    HTTP_STATUS_FOR_ALL, /* the handler's text only to those who show a token: health */
+    HTTP_FOR_ALL         /* what tells nothing */
+};
+
+/* Texts must outlive the server. At most 16 routes; a path must not come twice. */
 void http_server_route(struct http_server *server, const char *path, const char *content_type,
-                       http_handler_fn *handler, void *context);
-/* ... but not for this: health, and what tells nothing. */
-void http_server_route_for_all(struct http_server *server, const char *path,
-                               const char *content_type, http_handler_fn *handler, void *context);
+                       enum http_audience audience, http_handler_fn *handler, void *context);
 
 /* Where it listens, with the port it got. Owned by the server. */
 const char *http_server_address(const struct http_server *server);
 unsigned http_server_connections(const struct http_server *server);
+/* TLS: connections so far that were closed before they could ask. */
+uint64_t http_server_failed_handshakes(const struct http_server *server);
 /* Requests so far that were refused for want of a good token. */
 uint64_t http_server_denials(const struct http_server *server);
 

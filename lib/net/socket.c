@@ -8,48 +8,37 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/net/lookup.h"
+
 #define LISTEN_BACKLOG 4096
 
-/* IPv4 where a name has both: a Redis that listens on 127.0.0.1 alone is "localhost" to its
- * operator, and so it is to hiredis and redis-cli. */
-static const struct addrinfo *preferred(const struct addrinfo *found)
+bool endpoint_of_number(struct endpoint *endpoint, const char *host, uint16_t port,
+                        struct error *err)
 {
-    for (const struct addrinfo *each = found; each != NULL; each = each->ai_next) {
-        if (each->ai_family == AF_INET) {
-            return each;
-        }
-    }
-    return found;
-}
-
-static bool resolve(struct endpoint *endpoint, const char *host, uint16_t port, int flags,
-                    struct error *err)
-{
-    char service[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
     struct addrinfo *found = NULL;
-    (void)snprintf(service, sizeof(service), "%u", port);
     *endpoint = (struct endpoint){.length = 0};
-    int failure = getaddrinfo(host, service, &hints, &found);
+    int failure = getaddrinfo(host, NULL, &hints, &found);
     if (failure != 0) {
         return error_set(err, "cannot resolve \"%s\": %s", host, gai_strerror(failure));
     }
-    const struct addrinfo *chosen = preferred(found);
-    memcpy(&endpoint->address, chosen->ai_addr, chosen->ai_addrlen);
-    endpoint->length = chosen->ai_addrlen;
+    memcpy(&endpoint->address, found->ai_addr, found->ai_addrlen);
+    endpoint->length = found->ai_addrlen;
     freeaddrinfo(found);
+    endpoint_set_port(endpoint, port);
     return true;
 }
 
 bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
 {
-    return resolve(endpoint, host, port, 0, err);
-}
-
-bool endpoint_of_number(struct endpoint *endpoint, const char *host, uint16_t port,
-                        struct error *err)
-{
-    return resolve(endpoint, host, port, AI_NUMERICHOST, err);
+    if (endpoint_of_number(endpoint, host, port, err)) {
+        return true;
+    }
+    bool is_found = lookup_name(host, endpoint, err);
+    if (is_found) {
+        endpoint_set_port(endpoint, port);
+    }
+    return is_found;
 }
 
 bool endpoint_is_loopback(const struct endpoint *endpoint)

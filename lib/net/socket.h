@@ -16,7 +16,8 @@ struct endpoint {
     char tls_host[256]; /* TLS, and a certificate for this host name or number; "": plain */
 };
 
-/* Blocks for names that are not numeric: control plane. IPv4 where there is both. */
+/* Blocks for names that are not numeric, for a bounded time (lib/net/lookup.h): control plane. IPv4
+ * where there is both. */
 bool endpoint_resolve(struct endpoint *endpoint, const char *host, uint16_t port, struct error *err)
     __attribute__((warn_unused_result));
 /* The same for a number alone: does not block. */

@@ -11,11 +11,20 @@
 
 #define KEPT_ARGS    64u
 #define SMALLEST_ARG 6u /* "$0" CRLF CRLF */
+/* Redis' own bounds of a client that has not logged in. */
+#define RESTRICTED_ARGS_MAX 10
+#define RESTRICTED_BULK_MAX 16384
 
 void command_parser_init(struct command_parser *parser, uint64_t bulk_max)
 {
     *parser = (struct command_parser){.bulk_max = bulk_max};
     buffer_init(&parser->unquoted, COMMAND_INLINE_MAX);
+}
+
+void command_parser_restrict(struct command_parser *parser, bool is_restricted)
+{
+    parser->is_restricted = is_restricted;
+    parser->is_careful = parser->is_multibulk || is_restricted;
 }
 
 void command_parser_fini(struct command_parser *parser)
@@ -44,6 +53,7 @@ static void reset(struct command_parser *parser)
 {
     parser->position = 0;
     parser->is_multibulk = false;
+    parser->is_careful = parser->is_restricted;
     parser->has_bulk_length = false;
     parser->nargs = 0;
 }
@@ -118,7 +128,10 @@ static enum parse_status begin_multibulk(struct command_parser *parser, const ch
     if (!is_number || count > INT_MAX) {
         return bad(parser, "invalid multibulk length");
     }
-    parser->is_multibulk = true;
+    if (count > RESTRICTED_ARGS_MAX && parser->is_restricted) {
+        return bad(parser, "unauthenticated multibulk length");
+    }
+    parser->is_multibulk = parser->is_careful = true;
     parser->args_left = count > 0 ? (uint64_t)count : 0;
     return PARSE_OK;
 }
@@ -150,6 +163,9 @@ static enum parse_status begin_bulk(struct command_parser *parser, const char *d
     }
     if (!is_number || length < 0 || (uint64_t)length > parser->bulk_max) {
         return bad(parser, "invalid bulk length");
+    }
+    if (length > RESTRICTED_BULK_MAX && parser->is_restricted) {
+        return bad(parser, "unauthenticated bulk length");
     }
     parser->bulk_length = (uint64_t)length;
     parser->has_bulk_length = true;
@@ -325,7 +341,7 @@ __attribute__((noinline)) static enum parse_status parse_carefully(struct comman
 enum parse_status command_parse(struct command_parser *parser, const char *data, size_t size,
                                 struct command *command)
 {
-    if (!parser->is_multibulk && parse_whole(parser, data, size, command)) {
+    if (!parser->is_careful && parse_whole(parser, data, size, command)) {
         return PARSE_OK;
     }
     return parse_carefully(parser, data, size, command);

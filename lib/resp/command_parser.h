@@ -25,6 +25,8 @@ struct command_parser {
     uint64_t bulk_length; /* of a command that is let pass: what is left of it, CRLF included */
     size_t position;      /* from the start of the command to the next unread byte */
     bool is_multibulk;
+    bool is_restricted;
+    bool is_careful; /* within a command, or restricted: not the fast way */
     bool has_bulk_length;
     const char *error; /* after PARSE_BAD: Redis' text behind "-ERR Protocol error: " */
     char error_text[48];
@@ -36,6 +38,9 @@ struct command_parser {
 
 void command_parser_init(struct command_parser *parser, uint64_t bulk_max);
 void command_parser_fini(struct command_parser *parser);
+/* The commands that begin from now on may be no larger than Redis lets them be before a client has
+ * logged in. */
+void command_parser_restrict(struct command_parser *parser, bool is_restricted);
 /* Gives back memory that one large command made it take. */
 void command_parser_trim(struct command_parser *parser);
 

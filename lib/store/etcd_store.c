@@ -334,11 +334,40 @@ static void etcd_close(struct store *base)
     mem_free(store);
 }
 
+/* Never true: what is written first has revision 2. But etcd looks at what a user is granted before
+ * it looks at conditions. */
+static json_t *never(const char *key)
+{
+    json_t *conditions = json_array();
+    (void)json_array_append_new(conditions, etcd_is_at(key, 1));
+    return conditions;
+}
+
+/* Asks for a write that is never done. */
+static bool etcd_may_write(struct store *base, struct error *err)
+{
+    struct etcd_store *store = (struct etcd_store *)base;
+    json_t *answer = NULL, *then = json_array();
+    struct error why = {{0}};
+    char *key = etcd_key(store, "probe");
+    (void)json_array_append_new(then, etcd_put(key, SLICE(""), 0));
+    enum etcd_outcome outcome =
+        etcd_ask(store->http, "/v3/kv/txn", etcd_txn(never(key), then, NULL), &answer, &why);
+    json_decref(answer);
+    mem_free(key);
+    return outcome != ETCD_REFUSED || strstr(why.text, "permission denied") == NULL ||
+           error_set(err,
+                     "this user of etcd cannot write below \"%s/\" (%s): etcdctl role "
+                     "grant-permission ROLE readwrite %s/ --prefix=true",
+                     store->place.prefix, why.text, store->place.prefix);
+}
+
 static const struct store_operations etcd_operations = {
     .close = etcd_close,
     .newest = etcd_newest,
     .peek = etcd_peek,
     .read = etcd_read,
+    .may_write = etcd_may_write,
     .prepare = etcd_prepare,
     .cas = etcd_cas,
     .watch_fd = etcd_store_watch_fd,

@@ -10,45 +10,63 @@
 
 #define POLL_MS            UINT64_C(1)
 #define MEMBERS_AGE_MAX_US UINT64_C(200000)
+/* Longer than a live proxy, which renews every second, stays off the list when the store was
+ * away for the whole of its lease. */
+#define GONE_AFTER_MS UINT64_C(3000)
 
 /* Who is alive, asked of the store now and then only, and since when it matters. */
 struct roll {
     uint64_t start_us; /* of the barrier */
+    uint64_t round_us; /* just before the peers were read: who was late then is late */
     struct store_member *members;
     unsigned count;
+    bool is_known;    /* the store has answered */
     uint64_t read_us; /* 0: never */
+};
+
+/* What is known of a peer. */
+enum standing {
+    STANDING_LIVES, /* or may live: the store does not say */
+    STANDING_MISSING,
+    STANDING_SUCCEEDED /* by a later incarnation: it is certainly dead */
 };
 
 static void refresh_roll(struct roll *roll, struct store *store)
 {
-    uint64_t now_us = clock_now_us();
-    if (roll->read_us != 0 && now_us - roll->read_us < MEMBERS_AGE_MAX_US) {
+    if (roll->read_us != 0 && clock_now_us() - roll->read_us < MEMBERS_AGE_MAX_US) {
         return;
     }
     struct error err;
     mem_free(roll->members);
     roll->members = NULL;
     roll->count = 0;
-    roll->read_us = now_us;
-    if (!store_members(store, &roll->members, &roll->count, &err)) {
-        /* Nothing safe hangs on it: without the list nobody is known to be alive. */
+    roll->is_known = store_members(store, &roll->members, &roll->count, &err);
+    if (!roll->is_known) {
         log_warn("barrier cannot ask who is alive why=\"%s\"", err.text);
         roll->members = NULL;
         roll->count = 0;
     }
+    roll->read_us = clock_now_us(); /* of the answer, which may have taken its time */
 }
 
-static bool is_alive(const struct roll *roll, const char *peer)
+/* Nothing safe hangs on it. */
+static enum standing standing_of(const struct roll *roll, const char *peer)
 {
-    char name[sizeof(((struct fence_peer *)0)->name)];
+    enum standing standing = roll->is_known ? STANDING_MISSING : STANDING_LIVES;
+    const char *incarnation = strrchr(peer, ':'); /* there may be others in the id */
+    struct slice id = {peer, incarnation != NULL ? (size_t)(incarnation - peer) : strlen(peer)};
     for (unsigned i = 0; i < roll->count; i++) {
         const struct store_member *member = &roll->members[i];
-        (void)snprintf(name, sizeof(name), "%s:%s", member->id, member->incarnation);
-        if (strcmp(member->kind, "proxy") == 0 && member->is_alive && strcmp(name, peer) == 0) {
-            return true;
+        if (strcmp(member->kind, "proxy") != 0 || !member->is_alive ||
+            !slice_equal(slice_of(member->id), id)) {
+            continue;
         }
+        if (incarnation != NULL && strcmp(member->incarnation, incarnation + 1) == 0) {
+            return STANDING_LIVES;
+        }
+        standing = STANDING_SUCCEEDED;
     }
-    return false;
+    return standing;
 }
 
 static void note_killed(struct barrier *barrier, const char *name)
@@ -77,27 +95,35 @@ static enum fence_outcome kill_peer(struct barrier *barrier, const struct fence_
     return outcome == FENCE_STALE ? FENCE_OK : outcome;
 }
 
-static bool is_in_time(const struct barrier *barrier, const struct roll *roll)
+static bool is_behind(const struct barrier *barrier, const struct fence_peer *peer,
+                      struct roll *roll)
 {
-    return clock_now_us() - roll->start_us < barrier->timeout_ms * 1000;
+    if (peer->epoch >= barrier->epoch && !barrier->is_roll_call) {
+        return false;
+    }
+    refresh_roll(roll, barrier->store);
+    return peer->epoch < barrier->epoch || standing_of(roll, peer->name) != STANDING_LIVES;
 }
 
-/* Whoever is behind and not worth waiting for (any more) is killed; *behind counts all of them. */
-static enum fence_outcome look_after(struct barrier *barrier, const struct fence_peer *peer,
-                                     struct roll *roll, unsigned *behind, struct error *err)
+static uint64_t patience_ms(const struct barrier *barrier, enum standing standing)
 {
-    if (peer->epoch >= barrier->epoch) {
+    if (standing == STANDING_SUCCEEDED) {
+        return 0;
+    }
+    return standing == STANDING_MISSING && GONE_AFTER_MS < barrier->timeout_ms
+               ? GONE_AFTER_MS
+               : barrier->timeout_ms;
+}
+
+/* Whoever is not worth waiting for any more is killed, or spared. */
+static enum fence_outcome look_after(struct barrier *barrier, const struct fence_peer *peer,
+                                     const struct roll *roll, struct error *err)
+{
+    enum standing standing = standing_of(roll, peer->name);
+    if (roll->round_us - roll->start_us < patience_ms(barrier, standing) * 1000) {
         return FENCE_OK;
     }
-    (*behind)++;
-    refresh_roll(roll, barrier->store);
-    if (!is_alive(roll, peer->name)) {
-        return kill_peer(barrier, peer, err);
-    }
-    if (is_in_time(barrier, roll)) {
-        return FENCE_OK;
-    }
-    if (!barrier->spares_the_living) {
+    if (standing != STANDING_LIVES || !barrier->spares_the_living) {
         return kill_peer(barrier, peer, err);
     }
     log_warn("barrier is given up for a slow proxy shard=%s peer=%s published=%llu epoch=%llu",
@@ -117,12 +143,17 @@ static enum fence_outcome one_round(struct barrier *barrier, struct roll *roll, 
 {
     struct fence_peer *peers = NULL;
     unsigned count = 0;
+    roll->round_us = clock_now_us();
     enum fence_outcome outcome =
-        fence_raise(barrier->link, barrier->identity, barrier->epoch, &peers, &count, err);
+        fence_raise(barrier->link, barrier->identity, barrier->is_roll_call ? 0 : barrier->epoch,
+                    &peers, &count, err);
     PASS(STEP_BARRIER_AFTER_RAISE);
     *behind = 0;
     for (unsigned i = 0; i < count && outcome == FENCE_OK; i++) {
-        outcome = look_after(barrier, &peers[i], roll, behind, err);
+        if (is_behind(barrier, &peers[i], roll)) {
+            (*behind)++;
+            outcome = look_after(barrier, &peers[i], roll, err);
+        }
     }
     /* A test of the tests: a hold that does not wait for those who are still writing. */
     *behind = FAIL_POINT("rule.no-barrier") ? 0 : *behind;
@@ -161,48 +192,6 @@ enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
             barrier->was_interrupted = true;
             break;
         }
-    }
-    mem_free(roll.members);
-    barrier->took_us = clock_now_us() - roll.start_us;
-    return outcome;
-}
-
-/* --- roll call ------------------------------------------------------------------------------- */
-
-static enum fence_outcome count_late(struct barrier *barrier, struct roll *roll, unsigned *late,
-                                     struct error *err)
-{
-    struct fence_peer *peers = NULL;
-    unsigned count = 0;
-    enum fence_outcome outcome =
-        fence_raise(barrier->link, barrier->identity, 0, &peers, &count, err);
-    *late = 0;
-    for (unsigned i = 0; i < count && outcome == FENCE_OK; i++) {
-        if (peers[i].epoch < barrier->epoch) {
-            refresh_roll(roll, barrier->store);
-            *late += is_alive(roll, peers[i].name) ? 1 : 0;
-        }
-    }
-    mem_free(peers);
-    return outcome;
-}
-
-enum fence_outcome barrier_roll_call(struct barrier *barrier, struct error *err)
-{
-    struct roll roll = {.start_us = clock_now_us()};
-    unsigned late = 0;
-    enum fence_outcome outcome;
-    for (;;) {
-        outcome = count_late(barrier, &roll, &late, err);
-        if (outcome != FENCE_OK || late == 0 || !is_in_time(barrier, &roll) ||
-            !barrier->may_go_on(barrier->context)) {
-            break;
-        }
-        clock_sleep_ms(POLL_MS);
-    }
-    if (outcome == FENCE_OK && late > 0) {
-        log_warn("proxies have not adopted an epoch shard=%s epoch=%llu proxies=%u",
-                 shard_address(barrier->link), (unsigned long long)barrier->epoch, late);
     }
     mem_free(roll.members);
     barrier->took_us = clock_now_us() - roll.start_us;

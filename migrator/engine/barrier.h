@@ -15,10 +15,15 @@ struct barrier {
     const struct shard_identity *identity; /* that the topology names for the shard */
     struct store *store;                   /* asked who is alive */
     uint64_t epoch;
-    uint64_t timeout_ms; /* a live proxy gets so long, others nothing */
+    /* A live proxy gets so long; one that the store does not list any more some 3 s of it, for it
+     * may only not be back yet; one that has a successor nothing. Then they are killed. */
+    uint64_t timeout_ms;
     /* A live proxy that needs longer ends the barrier, not the barrier its connections: as if
      * may_go_on had said no. */
     bool spares_the_living;
+    /* Raises no fence and promises nothing: waits for proxies that have not heard of the epoch yet,
+     * and looks after those that are not listed as well. */
+    bool is_roll_call;
     bool (*may_go_on)(void *context);
     /* Called instead of sleeping between two looks at the peers; may be null. False: as if
      * may_go_on had said no. It may use the link. */
@@ -33,12 +38,6 @@ struct barrier {
 
 /* FENCE_OK: it stands. With was_interrupted it was given up because may_go_on said no. */
 enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
-    __attribute__((warn_unused_result));
-
-/* Waits until all live proxies that the shard knows have published `epoch`, so long as timeout_ms
- * and may_go_on let it: who hears of this epoch will hear of the next one in time. Raises no fence,
- * kills nobody and promises nothing. */
-enum fence_outcome barrier_roll_call(struct barrier *barrier, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

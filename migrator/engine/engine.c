@@ -1,5 +1,8 @@
 #include "migrator/engine/engine.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/memory.h"
@@ -262,6 +265,23 @@ enum step_result engine_retry(struct engine *engine, const struct error *why)
 struct journal_place engine_place(const struct engine *engine)
 {
     return (struct journal_place){engine->id, engine->view.epoch, engine->view.migration.phase};
+}
+
+void engine_note_waiting(struct engine *engine, const char *text)
+{
+    char *told = engine->memory.waits_for;
+    if (strncmp(told, text, JOURNAL_WAIT_MAX - 1) == 0) {
+        return;
+    }
+    (void)snprintf(told, JOURNAL_WAIT_MAX, "%s", text);
+    journal_clean(told);
+    if (told[0] != '\0') {
+        log_warn("migration waits migration=m%llu why=\"%s\"", (unsigned long long)engine->id,
+                 told);
+    } else {
+        log_info("migration waits no more migration=m%llu", (unsigned long long)engine->id);
+    }
+    ENGINE_NOTE(engine, "waiting", "{s:s}", "text", told);
 }
 
 void engine_publish_progress(struct engine *engine, bool now)

@@ -64,6 +64,8 @@ struct settling {
     uint64_t generation;   /* that the rest is of */
     uint64_t offset;       /* of replication, at its beginning */
     uint64_t seen_idle_us; /* no sync of the append-only file was running; 0: not seen yet */
+    uint64_t since_us;     /* it began */
+    struct error waits_for;
     bool is_over;
 };
 
@@ -184,6 +186,9 @@ bool engine_roll_call(struct engine *engine, enum side side, enum step_result *r
 /* The phase's record, unless it is there. */
 void engine_note_phase(struct engine *engine, bool even_in_hold);
 struct journal_place engine_place(const struct engine *engine);
+/* What the migration waits for, by itself and for how long nobody knows: for status and the
+ * journal, which are told only when it is another thing. Empty: for nothing any more. */
+void engine_note_waiting(struct engine *engine, const char *text);
 /* Writes progress if `now` or its time has come. */
 void engine_publish_progress(struct engine *engine, bool now);
 /* journal_append with the engine's place; a failure is logged, not returned. */

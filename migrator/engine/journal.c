@@ -233,6 +233,12 @@ static void recall_progress(const json_t *record, struct recollection *into)
 #undef X
 }
 
+static void recall_waiting(const json_t *record, struct recollection *into)
+{
+    const char *text = json_string_value(json_object_get(record, "text"));
+    (void)snprintf(into->waits_for, sizeof(into->waits_for), "%s", text != NULL ? text : "");
+}
+
 static bool recall_record(void *context, struct slice text)
 {
     struct recalling *recalling = context;
@@ -255,6 +261,8 @@ static bool recall_record(void *context, struct slice text)
         recall_request(record, into);
     } else if (strcmp(kind, "backfill") == 0) {
         into->backfilled = member(record, "base");
+    } else if (strcmp(kind, "waiting") == 0) {
+        recall_waiting(record, into);
     } else if (strcmp(kind, "progress") == 0) {
         recall_progress(record, into);
     }

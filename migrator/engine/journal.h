@@ -52,6 +52,8 @@ bool journal_checks_append(struct journal_checks *checks, struct store *store,
                            const struct journal_place *place, bool ok, struct error *err)
     __attribute__((warn_unused_result));
 
+#define JOURNAL_WAIT_MAX 256
+
 /* What a restarted migrator has to know and the topology does not say. */
 struct recollection {
     uint64_t entry_epoch; /* of the newest phase record */
@@ -63,6 +65,7 @@ struct recollection {
 #define X(field, name, kind, help) uint64_t field;
     PROGRESS_RECALLED(X)
 #undef X
+    char waits_for[JOURNAL_WAIT_MAX]; /* of the newest waiting record; empty: nothing */
     bool was_switched;
     /* The operator's switch or rollback, from when it was begun: the hold clears it in the
      * topology, and an undone hold is begun again without it. Never goes back to less. */

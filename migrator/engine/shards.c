@@ -157,23 +157,16 @@ static bool read_memory(struct engine *engine, enum side side, const char *field
            number_parse_u64(slice_of(text), bytes);
 }
 
-static void note_room(struct engine *engine, enum side side, uint64_t used, uint64_t maximum)
+static void note_shortage(struct engine *engine, enum side side, uint64_t used, uint64_t maximum)
 {
-    const char *name = engine->view.shards[side].name;
     struct error text;
-    if (!engine->room.is_short) {
-        log_info("shard has memory again migration=m%llu shard=%s", (unsigned long long)engine->id,
-                 name);
-        ENGINE_NOTE(engine, "memory", "{s:s, s:b}", "shard", name, "short", 0);
-        return;
-    }
     (void)error_set(&text,
                     "waits for memory on shard \"%s\": %llu of maxmemory's %llu bytes are in use, "
                     "copy-memory-limit is %llu percent",
-                    name, (unsigned long long)used, (unsigned long long)maximum,
+                    engine->view.shards[side].name, (unsigned long long)used,
+                    (unsigned long long)maximum,
                     (unsigned long long)option_number(&engine->settings->copy_memory_limit));
-    log_warn("%s migration=m%llu", text.text, (unsigned long long)engine->id);
-    ENGINE_NOTE(engine, "error", "{s:s}", "text", text.text);
+    engine_note_waiting(engine, text.text);
 }
 
 bool engine_copy_has_room(struct engine *engine)
@@ -197,10 +190,12 @@ bool engine_copy_has_room(struct engine *engine)
     bool is_short = maximum > 0 && (double)used * 100 >
                                        (double)maximum * (double)option_number(
                                                              &engine->settings->copy_memory_limit);
-    if (is_short != engine->room.is_short) {
-        engine->room.is_short = is_short;
-        note_room(engine, copy, used, maximum);
+    if (is_short && !engine->room.is_short) {
+        note_shortage(engine, copy, used, maximum);
+    } else if (!is_short) {
+        engine_note_waiting(engine, "");
     }
+    engine->room.is_short = is_short;
     return !is_short;
 }
 
@@ -267,7 +262,9 @@ bool engine_roll_call(struct engine *engine, enum side side, enum step_result *r
 {
     struct barrier barrier = make_barrier(engine, side);
     struct error err;
-    enum fence_outcome outcome = barrier_roll_call(&barrier, &err);
+    barrier.is_roll_call = true;
+    barrier.spares_the_living = true;
+    enum fence_outcome outcome = barrier_run(&barrier, &err);
     if (outcome != FENCE_OK) {
         *result = engine_failed(engine, side, outcome, &err);
         return false;

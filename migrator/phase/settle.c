@@ -13,6 +13,8 @@
  * running, and again none this much later, one has begun and ended in between. */
 #define SYNC_EVERY_US UINT64_C(1200000)
 #define LOOK_AGAIN_MS 100
+/* Longer than it takes when nothing is the matter. */
+#define TELL_AFTER_US UINT64_C(2500000)
 
 static bool read_number(struct engine *engine, enum side side, const char *section,
                         const char *field, uint64_t *number, struct error *err)
@@ -70,7 +72,10 @@ static bool look_at_disk(struct engine *engine, enum side side, bool *is_synced,
     }
     if (is_busy) {
         settling->seen_idle_us = 0;
-        *is_synced = false;
+        *is_synced = error_set(&settling->waits_for,
+                               "waits for shard \"%s\" to end the rewrite of its append-only file, "
+                               "or its snapshot: no-appendfsync-on-rewrite keeps it from syncing",
+                               engine->view.shards[side].name);
         return true;
     }
     /* What was answered is on the disk then. */
@@ -93,52 +98,61 @@ static bool look_at_disk(struct engine *engine, enum side side, bool *is_synced,
     if (settling->seen_idle_us == 0 && pending == 0) {
         settling->seen_idle_us = now_us;
     }
-    *is_synced = settling->seen_idle_us > 0 && pending == 0 &&
-                 now_us - settling->seen_idle_us >= SYNC_EVERY_US;
+    *is_synced = (settling->seen_idle_us > 0 && pending == 0 &&
+                  now_us - settling->seen_idle_us >= SYNC_EVERY_US) ||
+                 error_set(&settling->waits_for,
+                           "waits for shard \"%s\" to sync its append-only file to disk",
+                           engine->view.shards[side].name);
     return true;
 }
 
-/* "slave0:ip=127.0.0.1,port=7001,state=online,offset=42,lag=0"; *offset of an absent one: the
- * largest. One that is not connected is not listed. */
-static bool replica_offset(struct engine *engine, enum side side, unsigned replica,
+/* "slave0:ip=127.0.0.1,port=7001,state=online,offset=42,lag=0", by its number. */
+static bool read_replica(struct engine *engine, enum side side, unsigned replica, char *text,
+                         size_t size, struct error *err)
+{
+    char field[24];
+    (void)snprintf(field, sizeof(field), "slave%u", replica);
+    return shard_info(engine->links[side], "replication", field, text, size, err);
+}
+
+/* *offset of an absent one: the largest. One that is not connected is not listed. */
+static bool replica_offset(struct engine *engine, enum side side, const char *text,
                            uint64_t *offset, struct error *err)
 {
     static const char key[] = "offset=";
-    char field[24];
-    char text[256];
-    (void)snprintf(field, sizeof(field), "slave%u", replica);
-    *offset = UINT64_MAX;
-    if (!shard_info(engine->links[side], "replication", field, text, sizeof(text), err)) {
-        return false;
-    }
     const char *found = strstr(text, key);
+    *offset = UINT64_MAX;
     if (strstr(text, "state=online") == NULL || found == NULL) {
         return true; /* a new one gets a whole copy */
     }
     found += strlen(key);
     return number_parse_u64((struct slice){found, strcspn(found, ",")}, offset) ||
-           error_set(err, "shard \"%s\" says %s:%s", engine->view.shards[side].name, field, text);
+           error_set(err, "shard \"%s\" says of a replica: %s", engine->view.shards[side].name,
+                     text);
 }
 
 static bool look_at_replicas(struct engine *engine, enum side side, bool *has_arrived,
                              struct error *err)
 {
     uint64_t count = 0;
-    *has_arrived = false;
+    *has_arrived = true;
     if (!read_number(engine, side, "replication", "connected_slaves", &count, err)) {
         return false;
     }
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count && *has_arrived; i++) {
+        char text[256];
         uint64_t offset;
-        if (!replica_offset(engine, side, i, &offset, err)) {
+        if (!read_replica(engine, side, i, text, sizeof(text), err) ||
+            !replica_offset(engine, side, text, &offset, err)) {
             return false;
         }
-        if (offset != 0 &&
-            offset < engine->settling.offset) { /* 0: it acknowledges nothing, ever */
-            return true;
-        }
+        /* 0: it acknowledges nothing, ever */
+        *has_arrived =
+            offset == 0 || offset >= engine->settling.offset ||
+            error_set(&engine->settling.waits_for,
+                      "waits for a replica of shard \"%s\" (%.*s) to have what the shard took over",
+                      engine->view.shards[side].name, (int)(strstr(text, ",state=") - text), text);
     }
-    *has_arrived = true;
     return true;
 }
 
@@ -151,8 +165,9 @@ static bool begin(struct engine *engine, enum side keeper, struct error *err)
     if (!read_number(engine, keeper, "replication", "master_repl_offset", &offset, err)) {
         return false;
     }
-    engine->settling =
-        (struct settling){.generation = engine->view.migration.generation, .offset = offset};
+    engine->settling = (struct settling){.generation = engine->view.migration.generation,
+                                         .offset = offset,
+                                         .since_us = clock_now_us()};
     return true;
 }
 
@@ -168,6 +183,16 @@ static bool look(struct engine *engine, enum side keeper, struct error *err)
     return true;
 }
 
+static void tell(struct engine *engine)
+{
+    const struct settling *settling = &engine->settling;
+    if (settling->is_over) {
+        engine_note_waiting(engine, "");
+    } else if (clock_now_us() - settling->since_us >= TELL_AFTER_US) {
+        engine_note_waiting(engine, settling->waits_for.text);
+    }
+}
+
 bool phase_is_settled(struct engine *engine, enum side keeper, enum step_result *result)
 {
     const struct migration *migration = &engine->view.migration;
@@ -181,6 +206,7 @@ bool phase_is_settled(struct engine *engine, enum side keeper, enum step_result 
         *result = engine_failed(engine, keeper, FENCE_FAILED, &err);
         return false;
     }
+    tell(engine);
     if (!settling->is_over) {
         *result = engine_wait(engine, LOOK_AGAIN_MS);
     }

@@ -168,6 +168,9 @@ static int serve_metrics(void *context, struct buffer *body)
     exposition_metric(&exposition, "sluice_migrator_leads", METRIC_GAUGE,
                       "It carries out the migrations; 0: it is in reserve.");
     exposition_sample(&exposition, NO_LABELS, leads(admin->view) ? 1 : 0);
+    exposition_metric(&exposition, "sluice_admin_handshakes_failed_total", METRIC_COUNTER,
+                      "Connections to this endpoint closed before their TLS handshake was done.");
+    exposition_sample(&exposition, NO_LABELS, (double)http_server_failed_handshakes(admin->server));
     exposition_metric(&exposition, "sluice_admin_denied_total", METRIC_COUNTER,
                       "Requests to this endpoint without a good token.");
     exposition_sample(&exposition, NO_LABELS, (double)http_server_denials(admin->server));
@@ -205,11 +208,13 @@ struct admin *admin_open(struct loop *loop, const struct admin_access *access,
     }
     struct admin *admin = mem_alloc(sizeof(*admin));
     *admin = (struct admin){.server = server, .view = view};
-    http_server_route_for_all(server, "/healthz", "text/plain", serve_health, admin);
-    http_server_route_for_all(server, "/readyz", "text/plain", serve_ready, admin);
-    http_server_route(server, "/topology", "application/json", serve_topology, admin);
-    http_server_route(server, "/stats", "application/json", serve_stats, admin);
-    http_server_route(server, "/metrics", EXPOSITION_CONTENT_TYPE, serve_metrics, admin);
+    http_server_route(server, "/healthz", "text/plain", HTTP_FOR_ALL, serve_health, admin);
+    http_server_route(server, "/readyz", "text/plain", HTTP_STATUS_FOR_ALL, serve_ready, admin);
+    http_server_route(server, "/topology", "application/json", HTTP_FOR_TOKENS, serve_topology,
+                      admin);
+    http_server_route(server, "/stats", "application/json", HTTP_FOR_TOKENS, serve_stats, admin);
+    http_server_route(server, "/metrics", EXPOSITION_CONTENT_TYPE, HTTP_FOR_TOKENS, serve_metrics,
+                      admin);
     return admin;
 }
 

@@ -12,6 +12,7 @@
 #include "lib/base/service.h"
 #include "lib/base/signals.h"
 #include "lib/cluster/feed.h"
+#include "lib/net/lookup.h"
 #include "lib/shard/shard.h"
 #include "migrator/run/admin.h"
 #include "migrator/run/debts.h"
@@ -270,6 +271,7 @@ bool daemon_run(struct migrator_settings *settings, reload_fn *reload, struct er
     bool ok = open_all(&daemon, err);
     if (ok) {
         begin(&daemon);
+        lookup_set_patience(LOOKUP_SHORT_PATIENCE_MS);
         loop_run(daemon.loop);
         end(&daemon);
     }

@@ -400,13 +400,13 @@ void backend_flush(void *context)
     }
 }
 
-struct buffer *backend_begin(struct backend *backend)
+inline struct buffer *backend_begin(struct backend *backend)
 {
     ASSERT(backend->state >= BACKEND_GREETING);
     return &backend->out;
 }
 
-void backend_commit(struct backend *backend, struct request *request, uint32_t replies)
+inline void backend_commit(struct backend *backend, struct request *request, uint32_t replies)
 {
     ASSERT(replies > 0);
     request->begin_offset = backend->appended;
@@ -424,7 +424,7 @@ void backend_commit(struct backend *backend, struct request *request, uint32_t r
     }
 }
 
-void backend_send(struct backend *backend, struct request *request, struct slice bytes)
+inline void backend_send(struct backend *backend, struct request *request, struct slice bytes)
 {
     buffer_add(backend_begin(backend), bytes.data, bytes.len);
     backend_commit(backend, request, 1);

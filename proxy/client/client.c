@@ -8,6 +8,7 @@
 #define PENDING_MAX         1024u               /* requests of one client under way */
 #define PENDING_BYTES_MAX   ((size_t)1 << 20)   /* and their bytes; one request may be larger */
 #define OUT_HIGH_BYTES      ((size_t)256 << 10) /* unread replies: the client is not read */
+#define STRANGER_OUT_BYTES  ((size_t)16 << 10)  /* the same before it has logged in */
 #define LARGE_REQUEST_BYTES ((size_t)1 << 20)   /* what is larger is not kept, if that can be */
 #define LARGE_REQUEST_ARGS  1024u
 /* Behind BLPOP: of a client that goes away TCP tells only who has read nearly all. */
@@ -148,6 +149,12 @@ void client_drain(struct client *client)
     loop_at_turn_end(client->host->loop, &client->task);
 }
 
+void client_bound(struct client *client, bool is_stranger)
+{
+    command_parser_restrict(&client->parser, is_stranger);
+    client->unread_max = is_stranger ? STRANGER_OUT_BYTES : OUT_HIGH_BYTES;
+}
+
 /* --- answers --------------------------------------------------------------------------------- */
 
 /* Replies that the client has not taken yet. */
@@ -259,8 +266,8 @@ static void mute(struct client *client, struct request *request)
     }
 }
 
-struct request *client_begin(struct client *client, const struct command_info *info,
-                             const struct command *command)
+inline struct request *client_begin(struct client *client, const struct command_info *info,
+                                    const struct command *command)
 {
     struct request *request = request_take(router_pool(client->host->router));
     request->command = info;
@@ -381,7 +388,7 @@ static void on_writable(void *context)
 static bool has_enough_under_way(const struct client *client)
 {
     return client->pending >= PENDING_MAX || client->pending_bytes >= PENDING_BYTES_MAX ||
-           unread_bytes(client) >= OUT_HIGH_BYTES;
+           unread_bytes(client) >= client->unread_max;
 }
 
 /* Whether some shard takes less than it is sent: looked at once for all that was read, and only
@@ -615,6 +622,9 @@ static bool is_idle(const struct client *client, uint64_t now)
 /* Who says nothing for a while keeps no memory for what it may say or be told. */
 static void release_buffers(struct client *client)
 {
+    if (buffer_length(&client->in) == 0) {
+        command_parser_trim(&client->parser);
+    }
     struct buffer *const buffers[] = {&client->in, &client->out, &client->pushes};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
         if (buffer_length(buffers[i]) == 0) {
@@ -681,11 +691,11 @@ void client_open(struct client_host *host, const struct stream *stream)
     host->next_id += host->id_step;
     client->connected_us = client->active_us = loop_now_us(host->loop);
     client->protocol = 2;
-    users_forget_login(client);
     buffer_init(&client->in, SIZE_MAX);     /* bounded in on_readable: limits->request_max */
     buffer_init(&client->out, SIZE_MAX);    /* bounded in write_out: limits->output */
     buffer_init(&client->pushes, SIZE_MAX); /* likewise */
     command_parser_init(&client->parser, host->limits->bulk_max);
+    users_forget_login(client);
     turn_task_init(&client->task, on_turn_end, client);
     socket_set_keepalive(stream->fd, host->limits->keepalive_s);
     client->stream = *stream;

@@ -29,6 +29,7 @@ struct client {
     unsigned pending;             /* requests in it */
     size_t pending_bytes;         /* of their commands */
     size_t parked_bytes;          /* of whole replies that wait for those before them */
+    size_t unread_max;            /* bytes of replies; it is not read while it leaves as many */
     uint64_t id;
     uint64_t connected_us;
     unsigned char protocol;      /* 2 or 3: of the replies it gets */
@@ -68,6 +69,8 @@ void client_drain(struct client *client);
 void client_cut_off(struct client *client);
 /* The first request of the pipeline writes to `out` from now on, behind what it has so far. */
 void client_begin_head(struct client *client);
+/* What it may cost: less while it is a stranger, who has to log in first. */
+void client_bound(struct client *client, bool is_stranger);
 /* Replies from now on; the request that came last is answered as well. */
 void client_unmute(struct client *client);
 /* Where a push is to be appended: pushes go out between two replies. It is sent soon. */
@@ -136,6 +139,7 @@ void transaction_forget(struct client *client);  /* the client goes, or RESET */
 /* Commands that are queued; -1: outside of a transaction. */
 int transaction_length(const struct client *client);
 bool transaction_writes(const struct client *client); /* what is queued */
+bool transaction_subscribes(const struct client *client);
 
 /* users.c: the default user, as on a new connection and after RESET. */
 void users_forget_login(struct client *client);
@@ -161,6 +165,9 @@ void subscription_add(struct client *client, struct request *request,
                       const struct command *command);
 void subscription_remove(struct client *client, struct request *request,
                          const struct command *command);
+/* request->bytes is the answer to the request that is the first of the pipeline; it is given when
+ * the shards have confirmed what was changed. */
+void subscription_confirm(struct client *client, struct request *request);
 void subscription_end(struct client *client); /* RESET, or the client goes */
 /* At the end of a turn: who is subscribed to nothing any more needs no connections. */
 void subscription_tidy(struct client *client);
@@ -191,6 +198,8 @@ local_fn local_info;   /* info.c */
 local_fn local_config; /* server_command.c */
 local_fn local_acl;    /* acl_command.c */
 local_fn local_role;
+/* subscription.c: the confirmations; whoever asked waits by subscription_confirm */
+local_fn local_subscribe, local_unsubscribe;
 /* client_command.c: the client's name, for SETNAME. False: Redis' error for such a name is written.
  */
 bool local_take_name(struct client *client, struct buffer *out, struct slice name)

@@ -199,13 +199,21 @@ void local_write(struct client *client, const struct command_info *info, struct 
                  const struct command *command)
 {
     static local_fn *const answers[HANDLER_COUNT] = {
-        [HANDLER_PING] = answer_ping,     [HANDLER_ECHO] = answer_echo,
-        [HANDLER_SELECT] = answer_select, [HANDLER_HELLO] = answer_hello,
-        [HANDLER_AUTH] = answer_auth,     [HANDLER_CLIENT] = local_client,
-        [HANDLER_INFO] = local_info,      [HANDLER_QUIT] = answer_quit,
-        [HANDLER_RESET] = answer_reset,   [HANDLER_TIME] = answer_time,
-        [HANDLER_CONFIG] = local_config,  [HANDLER_ACL] = local_acl,
+        [HANDLER_PING] = answer_ping,
+        [HANDLER_ECHO] = answer_echo,
+        [HANDLER_SELECT] = answer_select,
+        [HANDLER_HELLO] = answer_hello,
+        [HANDLER_AUTH] = answer_auth,
+        [HANDLER_CLIENT] = local_client,
+        [HANDLER_INFO] = local_info,
+        [HANDLER_QUIT] = answer_quit,
+        [HANDLER_RESET] = answer_reset,
+        [HANDLER_TIME] = answer_time,
+        [HANDLER_CONFIG] = local_config,
+        [HANDLER_ACL] = local_acl,
         [HANDLER_ROLE] = local_role,
+        [HANDLER_SUBSCRIBE] = local_subscribe,
+        [HANDLER_UNSUBSCRIBE] = local_unsubscribe,
     };
     local_fn *answer = answers[info->handler];
     ASSERT(answer != NULL);

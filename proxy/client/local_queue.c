@@ -54,6 +54,10 @@ bool local_queue_takes(const struct client *client, const struct command_info *i
     case HANDLER_ACL:
     case HANDLER_ROLE:
         return true;
+    case HANDLER_SUBSCRIBE:
+    case HANDLER_UNSUBSCRIBE:
+        return client->reply_mode ==
+               REPLY_ON; /* its confirmations would be answered all the same */
     case HANDLER_CLIENT:
         return strcmp(info->name, "client|reply") != 0;
     case HANDLER_HELLO:

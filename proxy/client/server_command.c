@@ -198,8 +198,12 @@ static void answer_set(struct client *client, struct buffer *out, const struct c
     struct slice name = command->argv[2];
     int shown = (int)(name.len < PATTERN_MAX ? name.len : PATTERN_MAX);
     (void)client;
+    if (command->argc % 2 != 0) {
+        refuse(out, "syntax error");
+        return;
+    }
     for (unsigned i = 2; i < command->argc; i += 2) {
-        if (command->argc % 2 != 0 || !is_known(command->argv[i])) {
+        if (!is_known(command->argv[i])) {
             name = command->argv[i];
             shown = (int)(name.len < PATTERN_MAX ? name.len : PATTERN_MAX);
             (void)snprintf(text, sizeof(text),

@@ -266,9 +266,12 @@ static void dispatch(struct client *client, struct request *request, const struc
     case HANDLER_SCRIPT:
         script(client, request, command);
         break;
+    case HANDLER_SCRIPT_FLUSH:
+        client->blocked = request; /* a script that comes behind it is to stay */
+        script_admin_dispatch(router, request, command);
+        break;
     case HANDLER_SCRIPT_LOAD:
     case HANDLER_SCRIPT_EXISTS:
-    case HANDLER_SCRIPT_FLUSH:
         script_admin_dispatch(router, request, command);
         break;
     case HANDLER_SCRIPT_KILL:
@@ -302,10 +305,12 @@ static bool must_come_alone(const struct client *client, const struct command_in
         return true;
     }
     if (client->transaction != NULL) {
-        return info->handler == HANDLER_EXEC && client->is_watching;
+        return info->handler == HANDLER_EXEC &&
+               (client->is_watching || transaction_subscribes(client));
     }
     return info->handler == HANDLER_WATCH || info->handler == HANDLER_CLIENTS ||
            info->handler == HANDLER_USERS || info->handler == HANDLER_WAIT ||
+           info->handler == HANDLER_SCRIPT_FLUSH ||
            (info->handler == HANDLER_BLOCK && command_blocks(info, command->argv, command->argc));
 }
 

@@ -17,6 +17,7 @@
 
 #define MESSAGE_MAX_BYTES      ((size_t)32 << 20) /* more, and a shard itself would cut us off */
 #define CLIENT_NAMES_MAX_BYTES ((size_t)64 << 20)
+#define TOO_MANY               "ERR too many subscriptions"
 
 enum kind {
     KIND_CHANNEL,
@@ -39,11 +40,11 @@ struct subscriptions {
 
 /* --- the sets --------------------------------------------------------------------------------- */
 
-static enum kind kind_of(const struct command_info *info)
+static enum kind kind_of(const struct command *command)
 {
     for (unsigned kind = 0; kind < KINDS; kind++) {
-        if (strcmp(info->name, words[kind].subscribe) == 0 ||
-            strcmp(info->name, words[kind].unsubscribe) == 0) {
+        if (slice_equal_nocase(command->argv[0], slice_of(words[kind].subscribe)) ||
+            slice_equal_nocase(command->argv[0], slice_of(words[kind].unsubscribe))) {
             return (enum kind)kind;
         }
     }
@@ -290,9 +291,13 @@ static void on_refused(void *context, struct slice error)
     client_drain(subscriptions->client);
 }
 
-/* request->bytes is the answer. */
-static void wait_for_shards(struct subscriptions *subscriptions, struct request *request)
+void subscription_confirm(struct client *client, struct request *request)
 {
+    struct subscriptions *subscriptions = client->subscriptions;
+    if (subscriptions == NULL) {
+        answer(request, buffer_slice(&request->bytes));
+        return;
+    }
     bool has_settled = subscriber_settle(subscriptions->subscriber);
     request->cancel = on_cancel;
     subscriptions->confirming++;
@@ -337,11 +342,18 @@ void subscription_end(struct client *client)
     mem_free(subscriptions);
 }
 
-/* Adds them to the set, says the new ones, writes the confirmations. */
-static void add_names(struct subscriptions *subscriptions, enum kind kind,
-                      const struct command *command, struct buffer *out)
+static bool has_too_many(const struct client *client)
 {
-    const struct client *client = subscriptions->client;
+    return client->subscriptions != NULL &&
+           bytes_of_names(client->subscriptions) > CLIENT_NAMES_MAX_BYTES;
+}
+
+/* Adds them to the set, says the new ones, writes the confirmations. */
+static void add_names(struct client *client, const struct command *command, struct buffer *out)
+{
+    struct subscriptions *subscriptions =
+        client->subscriptions != NULL ? client->subscriptions : begin(client);
+    enum kind kind = kind_of(command);
     unsigned before = count_all(subscriptions);
     struct buffer names;
     buffer_init(&names, SIZE_MAX);
@@ -360,17 +372,24 @@ static void add_names(struct subscriptions *subscriptions, enum kind kind,
 
 void subscription_add(struct client *client, struct request *request, const struct command *command)
 {
-    struct subscriptions *subscriptions = client->subscriptions;
-    if (subscriptions != NULL && bytes_of_names(subscriptions) > CLIENT_NAMES_MAX_BYTES) {
-        write_error(request_answer(request), "ERR too many subscriptions");
+    if (has_too_many(client)) {
+        write_error(request_answer(request), TOO_MANY);
         session_refuse(client, request);
         return;
     }
-    if (subscriptions == NULL) {
-        subscriptions = begin(client);
+    add_names(client, command, &request->bytes);
+    subscription_confirm(client, request);
+}
+
+void local_subscribe(struct client *client, struct buffer *out, const struct command *command)
+{
+    if (kind_of(command) == KIND_SHARD_CHANNEL) {
+        write_error(out, "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+    } else if (has_too_many(client)) {
+        write_error(out, TOO_MANY);
+    } else {
+        add_names(client, command, out);
     }
-    add_names(subscriptions, kind_of(request->command), command, &request->bytes);
-    wait_for_shards(subscriptions, request);
 }
 
 /* Removes one, and writes its confirmation. */
@@ -407,9 +426,10 @@ static void remove_all(struct client *client, enum kind kind, struct buffer *nam
     }
 }
 
-static void remove_names(struct client *client, enum kind kind, const struct command *command,
-                         struct buffer *names, struct buffer *out)
+static void remove_names(struct client *client, const struct command *command, struct buffer *names,
+                         struct buffer *out)
 {
+    enum kind kind = kind_of(command);
     for (unsigned i = 1; i < command->argc; i++) {
         remove_name(client, kind, command->argv[i], names, out);
     }
@@ -418,25 +438,26 @@ static void remove_names(struct client *client, enum kind kind, const struct com
     }
 }
 
+void local_unsubscribe(struct client *client, struct buffer *out, const struct command *command)
+{
+    struct subscriptions *subscriptions = client->subscriptions;
+    unsigned before = subscriptions != NULL ? count_all(subscriptions) : 0;
+    struct buffer names;
+    buffer_init(&names, SIZE_MAX);
+    remove_names(client, command, &names, out);
+    if (subscriptions != NULL) {
+        unsigned after = count_all(subscriptions);
+        say(subscriptions, words[kind_of(command)].unsubscribe, &names, before - after);
+        count_change(client, before, after);
+    }
+    buffer_fini(&names);
+}
+
 void subscription_remove(struct client *client, struct request *request,
                          const struct command *command)
 {
-    struct subscriptions *subscriptions = client->subscriptions;
-    enum kind kind = kind_of(request->command);
-    struct buffer names;
-    buffer_init(&names, SIZE_MAX);
-    if (subscriptions == NULL) {
-        remove_names(client, kind, command, &names, &request->bytes);
-        answer(request, buffer_slice(&request->bytes));
-    } else {
-        unsigned before = count_all(subscriptions);
-        remove_names(client, kind, command, &names, &request->bytes);
-        unsigned after = count_all(subscriptions);
-        say(subscriptions, words[kind].unsubscribe, &names, before - after);
-        count_change(client, before, after);
-        wait_for_shards(subscriptions, request);
-    }
-    buffer_fini(&names);
+    local_unsubscribe(client, &request->bytes, command);
+    subscription_confirm(client, request);
 }
 
 void subscription_tidy(struct client *client)

@@ -25,6 +25,7 @@ struct transaction {
     unsigned slot;              /* SLOT_NONE until a command has a key */
     unsigned publish_slot; /* of the first channel published to: where it goes if none has a key */
     bool has_written_keys;
+    bool subscribes; /* or unsubscribes */
     bool is_spoilt;
 };
 
@@ -54,6 +55,11 @@ int transaction_length(const struct client *client)
 bool transaction_writes(const struct client *client)
 {
     return client->transaction != NULL && client->transaction->has_written_keys;
+}
+
+bool transaction_subscribes(const struct client *client)
+{
+    return client->transaction != NULL && client->transaction->subscribes;
 }
 
 void transaction_begin(struct client *client, struct request *request)
@@ -242,6 +248,9 @@ static void queue_local(struct client *client, struct request *request,
         refuse(client, request, TOO_LARGE);
         return;
     }
+    enum command_handler handler = request->command->handler;
+    transaction->subscribes =
+        transaction->subscribes || handler == HANDLER_SUBSCRIBE || handler == HANDLER_UNSUBSCRIBE;
     answer_queued(request);
 }
 
@@ -249,7 +258,7 @@ void transaction_queue(struct client *client, struct request *request,
                        const struct command *command)
 {
     struct transaction *transaction = client->transaction;
-    if (request->command->nsubcommands > 0) {
+    if (request->command->nsubcommands > 0 && command->argc > 1) {
         bool is_written = command_error_unknown_subcommand(request_answer(request), command->argv);
         ASSERT(is_written);
         transaction_spoil(client);
@@ -290,7 +299,22 @@ struct mixed_exec {
     struct router *router;
     struct request *request; /* the client's; null: it is gone */
     struct local_queue *locals;
+    bool subscribes;
 };
+
+/* `replies`: what the shard said to the others. */
+static void run_locals(struct request *request, const struct local_queue *locals,
+                       struct slice replies, uint64_t count, bool subscribes)
+{
+    struct client *client = request->owner;
+    struct buffer *out = subscribes ? &request->bytes : request_answer(request);
+    local_queue_run(locals, client, replies, count, out);
+    if (subscribes) {
+        subscription_confirm(client, request);
+    } else {
+        router_answer(request);
+    }
+}
 
 static void on_client_gone(struct request *request)
 {
@@ -304,7 +328,6 @@ static void on_client_gone(struct request *request)
 static void answer_mixed(struct mixed_exec *exec, const struct request *part)
 {
     struct request *request = exec->request;
-    struct client *client = request->owner;
     struct slice reply = buffer_slice(&part->reply), elements;
     int64_t count = part->is_error ? -1 : reply_array(reply, &elements);
     request->work = NULL;
@@ -312,10 +335,10 @@ static void answer_mixed(struct mixed_exec *exec, const struct request *part)
     request->is_error = part->is_error;
     if (count < 0) {
         buffer_add(request_answer(request), reply.data, reply.len);
+        router_answer(request);
     } else {
-        local_queue_run(exec->locals, client, elements, (uint64_t)count, request_answer(request));
+        run_locals(request, exec->locals, elements, (uint64_t)count, exec->subscribes);
     }
-    router_answer(request);
 }
 
 static void on_part_done(struct request *part)
@@ -336,8 +359,9 @@ static struct request *take_part(struct client *client, struct request *request)
     struct router *router = client->host->router;
     struct mixed_exec *exec = mem_alloc(sizeof(*exec));
     struct request *part = request_take(router_pool(router));
-    *exec = (struct mixed_exec){router, request, client->transaction->locals};
-    client->transaction->locals = NULL;
+    struct transaction *transaction = client->transaction;
+    *exec = (struct mixed_exec){router, request, transaction->locals, transaction->subscribes};
+    transaction->locals = NULL;
     part->owner = exec;
     part->done = on_part_done;
     part->command = request->command;
@@ -353,11 +377,11 @@ static struct request *take_part(struct client *client, struct request *request)
 static void exec_locals(struct client *client, struct request *request)
 {
     struct local_queue *locals = client->transaction->locals;
+    bool subscribes = client->transaction->subscribes;
     client->transaction->locals = NULL;
     transaction_forget(client); /* CLIENT INFO shows it as over */
-    local_queue_run(locals, client, (struct slice){NULL, 0}, 0, request_answer(request));
+    run_locals(request, locals, (struct slice){NULL, 0}, 0, subscribes);
     local_queue_free(locals);
-    router_answer(request);
 }
 
 /* --- EXEC and DISCARD ------------------------------------------------------------------------- */

@@ -19,7 +19,9 @@ bool users_must_log_in(const struct client *client)
 
 static void settle(struct client *client)
 {
-    client->is_guarded = users_must_log_in(client) || !acl_user_is_unlimited(client->user);
+    bool is_stranger = users_must_log_in(client);
+    client->is_guarded = is_stranger || !acl_user_is_unlimited(client->user);
+    client_bound(client, is_stranger);
 }
 
 void users_forget_login(struct client *client)

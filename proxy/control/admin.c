@@ -95,13 +95,15 @@ bool admin_open(struct control *control, struct error *err)
         return false;
     }
     control->http = http;
-    http_server_route(http, "/metrics", EXPOSITION_CONTENT_TYPE, get_metrics, control);
-    http_server_route(http, "/stats", "application/json", get_stats, control);
-    http_server_route(http, "/topology", "application/json", get_topology, control);
-    http_server_route_for_all(http, "/healthz", "text/plain", get_healthz, control);
-    http_server_route_for_all(http, "/readyz", "text/plain", get_readyz, control);
+    http_server_route(http, "/metrics", EXPOSITION_CONTENT_TYPE, HTTP_FOR_TOKENS, get_metrics,
+                      control);
+    http_server_route(http, "/stats", "application/json", HTTP_FOR_TOKENS, get_stats, control);
+    http_server_route(http, "/topology", "application/json", HTTP_FOR_TOKENS, get_topology,
+                      control);
+    http_server_route(http, "/healthz", "text/plain", HTTP_FOR_ALL, get_healthz, control);
+    http_server_route(http, "/readyz", "text/plain", HTTP_STATUS_FOR_ALL, get_readyz, control);
     /* The page has no data: it asks for the token, and with it for the data. */
-    http_server_route_for_all(http, "/", "text/html; charset=utf-8", get_dashboard, control);
+    http_server_route(http, "/", "text/html; charset=utf-8", HTTP_FOR_ALL, get_dashboard, control);
     return true;
 }
 

@@ -8,6 +8,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "lib/base/service.h"
+#include "lib/net/lookup.h"
 #include "proxy/control/control_internal.h"
 
 #define TICK_MS       20
@@ -566,6 +567,7 @@ void control_run(struct control *control)
     log_info("serving listen=%s tls=%s admin=%s id=%s threads=%u epoch=%llu",
              control->listen_address, control->tls_address, http_server_address(control->http),
              control->config->id, control->nworkers, (unsigned long long)epoch_of(control));
+    lookup_set_patience(LOOKUP_SHORT_PATIENCE_MS);
     service_ready();
     loop_run(control->loop);
 }

@@ -186,6 +186,8 @@ static void on_waited(struct request *exchange)
     struct blocking *blocking = exchange->owner;
     blocking_end_exchange(blocking);
     bool has_reply = exchange->outcome == OUTCOME_REPLY;
+    blocking->has_run = blocking->has_run || has_reply;
+    blocking->has_looked = blocking->has_looked || has_reply;
     bool is_nil = has_reply && reply_is_null(buffer_slice(&exchange->reply));
     bool is_unknown = exchange->outcome == OUTCOME_UNKNOWN && !blocking_only_reads(blocking);
     if (blocking->request == NULL) {
@@ -270,7 +272,6 @@ static void wait_on_shard(struct blocking *blocking)
                                            PRIVATE_LANE_BLOCKS, &events);
     }
     blocking->is_woken = false;
-    blocking->has_run = true;
     struct request *exchange = blocking_take_exchange(blocking, BLOCKING_WAITING);
     write_with_timeout(blocking, &exchange->bytes);
     exchange->protocol = blocking->protocol;
@@ -281,13 +282,24 @@ static void wait_on_shard(struct blocking *blocking)
 
 /* --- deciding --------------------------------------------------------------------------------- */
 
+/* Its time is up. What is there already is taken however short the time was: it may have gone by
+ * before the shard could be asked. In a slot with a copy it may be there for who came before. */
+static void end_in_time(struct blocking *blocking, const struct slot_entry *entry)
+{
+    if (blocking->has_looked || (entry->is_dual && !blocking_is_first(blocking))) {
+        blocking_answer(blocking, nothing(blocking));
+    } else if (!entry->is_held) {
+        blocking_try(blocking);
+    }
+}
+
 void blocking_decide(struct blocking *blocking)
 {
     const struct slot_entry *entry = snapshot_entry(blocking->router->snapshot, blocking->slot);
     if (blocking->unblocking.told != NULL) {
         answer_unblocked(blocking);
     } else if (is_over(blocking)) {
-        blocking_answer(blocking, nothing(blocking));
+        end_in_time(blocking, entry);
     } else if (entry->is_held) {
         return;
     } else if (blocking->is_open) {
@@ -460,7 +472,8 @@ void blocking_dispatch(struct router *router, struct request *request,
     blocking_set_command(blocking, buffer_slice(&bytes));
     buffer_fini(&bytes);
     take_places(blocking);
-    if (!wait_command_timeout(&blocking->form, blocking->argv, &timeout_us)) {
+    blocking->has_timeout = wait_command_timeout(&blocking->form, blocking->argv, &timeout_us);
+    if (!blocking->has_timeout) {
         blocking_try(blocking); /* the shard's own error */
         return;
     }

@@ -31,7 +31,9 @@ struct blocking {
     uint64_t woken_at_us; /* when it was last sent */
     bool is_woken;        /* CLIENT UNBLOCK was sent: an empty answer is not the client's */
     bool is_promoted;     /* in the router's list of those */
-    bool has_run; /* some shard has had the whole command: consumers are made, types checked */
+    bool has_run;     /* some shard has had the whole command: consumers are made, types checked */
+    bool has_looked;  /* it has been asked for what is there: it may end with nothing */
+    bool has_timeout; /* else its words are wrong, and the shard says so */
     struct unblocking unblocking; /* by another client; told is null: by none */
     bool was_unblocked;
     uint64_t deadline_us;
@@ -71,6 +73,8 @@ void blocking_open(struct blocking *blocking);
 /* --- blocking_poll.c --- */
 /* In a slot with a copy, which is not held. */
 void blocking_poll(struct blocking *blocking);
+/* Nobody of those that take turns with it came before it, for none of its keys. */
+bool blocking_is_first(const struct blocking *blocking);
 /* The whole command at once, wherever its slot is. */
 void blocking_try(struct blocking *blocking);
 

@@ -27,6 +27,7 @@ static void on_tried(struct request *attempt)
     struct blocking *blocking = attempt->owner;
     struct slice reply = reply_of(attempt);
     blocking_end_exchange(blocking);
+    blocking->has_looked = true;
     if (blocking->request == NULL) {
         blocking_free(blocking);
     } else if (!reply_is_null(reply)) {
@@ -40,13 +41,13 @@ static void on_tried(struct request *attempt)
 static void try_key(struct blocking *blocking, unsigned key)
 {
     struct request *attempt = blocking_take_exchange(blocking, BLOCKING_TRYING);
-    bool takes = !blocking_only_reads(blocking);
+    bool is_unit = !blocking_only_reads(blocking) || !blocking->has_timeout;
     const struct wait_variant variant = {
-        .key = key, .timeout_us = WAIT_FOR_EVER, .is_without_wait = !takes};
+        .key = key, .timeout_us = WAIT_FOR_EVER, .is_without_wait = !is_unit};
     attempt->done = on_tried;
     attempt->protocol = blocking->protocol;
     attempt->has_written_keys = blocking->has_written_keys;
-    if (takes) {
+    if (is_unit) {
         attempt->unit = unit_new(1, blocking->command);
     }
     wait_command_write(&blocking->form, blocking->argv, blocking->argc, &variant, &attempt->bytes);
@@ -196,6 +197,7 @@ static void on_looked(struct request *look)
         return;
     }
     blocking->has_run = blocking->has_run || has_all;
+    blocking->has_looked = blocking->has_looked || key == ALL_KEYS;
     /* In a hold it would wait to take something, perhaps for a client that has gone meanwhile. */
     if (key != ALL_KEYS && !snapshot_entry(blocking->router->snapshot, blocking->slot)->is_held) {
         try_key(blocking, key);
@@ -239,9 +241,9 @@ static void look(struct blocking *blocking)
     buffer_fini(&bytes);
 }
 
-static bool is_first_everywhere(const struct blocking *blocking)
+bool blocking_is_first(const struct blocking *blocking)
 {
-    for (unsigned key = 0; key < blocking->form.nkeys; key++) {
+    for (unsigned key = 0; blocking->places != NULL && key < blocking->form.nkeys; key++) {
         if (!is_first(blocking, key)) {
             return false;
         }
@@ -256,7 +258,7 @@ void blocking_poll(struct blocking *blocking)
         blocking_try(blocking);
     } else if (!makes_consumer) {
         look(blocking);
-    } else if (is_first_everywhere(blocking)) {
+    } else if (blocking_is_first(blocking)) {
         blocking_try(blocking);
     }
 }

@@ -129,18 +129,13 @@ static void release_held(struct router *router)
 static void on_plain_reply(struct request *request)
 {
     struct router *router = request->sender;
-    switch (request->outcome) {
-    case OUTCOME_REPLY:
+    if (request->outcome == OUTCOME_REPLY) {
         request->done(request);
-        break;
-    case OUTCOME_NOT_SENT:
+    } else if (request->outcome == OUTCOME_NOT_SENT) {
         router_redispatch(router, request);
-        break;
-    case OUTCOME_UNKNOWN:
-    case OUTCOME_PENDING:
+    } else {
         /* Never sent again. Model: RESEND. */
         router_answer_unknown(router, request);
-        break;
     }
     router_reply_seen(router);
 }

@@ -5,6 +5,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
+#include "lib/base/number.h"
 #include "lib/resp/writer.h"
 #include "proxy/routing/router_internal.h"
 #include "proxy/routing/script_memory.h"
@@ -224,6 +225,13 @@ static void on_supplied(void *context, enum supply_result result)
     }
 }
 
+/* Else Redis refuses it before it looks at its script. */
+static bool has_its_keys(const struct command *command)
+{
+    uint64_t nkeys;
+    return number_parse_u64(command->argv[2], &nkeys) && nkeys <= command->argc - 3;
+}
+
 /* True: an order was given, and on_supplied goes on. */
 static bool order(struct script_call *call, const struct command *command)
 {
@@ -245,7 +253,7 @@ static bool order(struct script_call *call, const struct command *command)
         supply_script(&order, slice_of(call->sha));
         return true;
     case KIND_BODY:
-        if (command->argv[1].len > SCRIPT_KEPT_BYTES_MAX) {
+        if (command->argv[1].len > SCRIPT_KEPT_BYTES_MAX || !has_its_keys(command)) {
             return false;
         }
         switch (script_keeping(router, command->argv[1])) {

@@ -20,7 +20,6 @@
 
 /* Half-open connections of one worker; far more than come at once in good faith. */
 #define HANDSHAKES_MAX 1024
-#define WARN_AGAIN_US  1000000u
 
 struct listener {
     struct worker *worker;
@@ -37,7 +36,7 @@ struct worker {
     struct mailbox *mailbox;
     struct timer tick;
     struct listener listeners[LISTENER_KINDS];
-    uint64_t warned_us; /* of a failed handshake */
+    struct log_pause handshake_pause; /* between two lines about failed ones */
     bool is_listening, is_draining, is_idle_told;
     struct request_pool pool;
     struct counters *counters; /* read by other threads */
@@ -66,14 +65,11 @@ static void on_handshake_done(void *context, struct stream *stream)
     greet_client(context, stream);
 }
 
-/* Anybody can bring this about: one line a second is enough to see what is wrong. */
 static void on_handshake_failed(void *context, const char *why)
 {
     struct worker *worker = context;
-    uint64_t now = loop_now_us(worker->loop);
     counter_add(&worker->counters->handshakes_failed, 1);
-    if (worker->warned_us == 0 || now > worker->warned_us + WARN_AGAIN_US) {
-        worker->warned_us = now;
+    if (log_pause_is_over(&worker->handshake_pause, loop_now_us(worker->loop))) {
         log_warn("client refused why=\"%s\"", why);
     }
 }
@@ -510,6 +506,9 @@ static void close_listeners(struct worker *worker)
 static void *run(void *context)
 {
     struct worker *worker = context;
+    char name[16]; /* the kernel's limit; for top and its like */
+    (void)snprintf(name, sizeof(name), "worker %u", worker->settings.index);
+    (void)pthread_setname_np(pthread_self(), name);
     timer_start(&worker->tick, TICK_MS);
     loop_run(worker->loop);
     return NULL;

@@ -14,16 +14,22 @@
 
 #define HANG_MS 1500
 
-static struct cell_result expect_well(const char *step, enum cell_fault fault, uint64_t hang_ms)
+static struct cell_result expect_well_in(struct cluster *place, const char *step,
+                                         enum cell_fault fault)
 {
     struct cell_result result;
-    cluster = cell_cluster_start();
-    cell_run(cluster, step, fault, hang_ms, scratch_seed(), &result);
+    cluster = place;
+    cell_run(cluster, step, fault, HANG_MS, scratch_seed(), &result);
     assert_true(result.was_passed);
     assert_true(result.is_well);
     cluster_stop(cluster);
     cluster = NULL;
     return result;
+}
+
+static struct cell_result expect_well(const char *step, enum cell_fault fault)
+{
+    return expect_well_in(cell_cluster_start(), step, fault);
 }
 
 /* The first cuts the journal's next record short, the second lets nobody write an epoch. */
@@ -32,7 +38,8 @@ static void a_full_store_stops_the_migration_and_nobody_else(void **state)
     static const char *const steps[] = {"journal.before-append", "change.before-cas"};
     (void)state;
     for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        struct cell_result result = expect_well(steps[i], CELL_FULL_STORE, HANG_MS);
+        struct cell_result result =
+            expect_well_in(cell_cluster_start_patient(), steps[i], CELL_FULL_STORE);
         assert_true(result.took_ms >= HANG_MS); /* it did stop */
         assert_int_equal(result.refused, 0);
     }
@@ -42,7 +49,7 @@ static void a_full_store_stops_the_migration_and_nobody_else(void **state)
 static void a_store_that_hangs_in_the_hold_is_outlived(void **state)
 {
     (void)state;
-    struct cell_result result = expect_well("hold.after-barrier", CELL_HUNG_STORE, HANG_MS);
+    struct cell_result result = expect_well("hold.after-barrier", CELL_HUNG_STORE);
     assert_true(result.took_ms >= HANG_MS);
 }
 
@@ -50,7 +57,7 @@ static void a_store_that_hangs_in_the_hold_is_outlived(void **state)
 static void a_shard_whose_disk_is_full_loses_nothing(void **state)
 {
     (void)state;
-    struct cell_result result = expect_well("hold.before-owner-guard", CELL_FULL_TARGET, HANG_MS);
+    struct cell_result result = expect_well("hold.before-owner-guard", CELL_FULL_TARGET);
     assert_true(result.refused > 0); /* -MISCONF has reached clients */
 }
 
@@ -59,21 +66,20 @@ static void a_shard_whose_disk_is_full_loses_nothing(void **state)
 static void a_shard_that_becomes_a_replica_for_a_while_loses_nothing(void **state)
 {
     (void)state;
-    struct cell_result result =
-        expect_well("hold.after-owner-guard", CELL_READONLY_TARGET, HANG_MS);
+    struct cell_result result = expect_well("hold.after-owner-guard", CELL_READONLY_TARGET);
     assert_true(result.refused > 0);
 }
 
 static void two_migrators_at_the_same_migration_do_no_harm(void **state)
 {
     (void)state;
-    (void)expect_well("hold.after-owner-guard", CELL_RIVAL, HANG_MS);
+    (void)expect_well("hold.after-owner-guard", CELL_RIVAL);
 }
 
 static void a_migrator_that_hangs_past_its_lease_and_wakes_beside_another_does_no_harm(void **state)
 {
     (void)state;
-    (void)expect_well("hold.before-owner-guard", CELL_OVERTAKEN, HANG_MS);
+    (void)expect_well("hold.before-owner-guard", CELL_OVERTAKEN);
 }
 
 #define TEST(test) cmocka_unit_test_teardown(test, stage_clear)

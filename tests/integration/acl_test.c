@@ -1,5 +1,6 @@
 /* Users: the same ACL file for Sluice and for one plain Redis, and the same answers. What only
  * Sluice has (one file for several workers, scripts, protected mode) is looked at by itself. */
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -7,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -16,6 +19,7 @@
 #include "lib/command/command.h"
 #include "tests/support/client.h"
 #include "tests/support/duel.h"
+#include "tests/support/raw.h"
 #include "tests/support/scratch.h"
 #include "tests/support/stage.h"
 #include "tests/support/wait.h"
@@ -143,6 +147,103 @@ static void nothing_is_told_to_who_has_not_logged_in(void **state)
          "A: SUBSCRIBE a", "A: ACL WHOAMI", "A: EVAL x 0", "A: PING", "A: RESET", "A: AUTH wrong",
          "A: AUTH master", "A: GET a", "A: RESET", "A: GET a", "A: HELLO 3 AUTH eve x",
          "A: ACL WHOAMI", "B: AUTH default master", "B: GET a", "C: QUIT");
+    DUEL(duel, "H: AUTH master");
+}
+
+/* ECHO of that many bytes. */
+static void add_echo(struct buffer *bytes, size_t length)
+{
+    buffer_printf(bytes, "*2\r\n$4\r\nECHO\r\n$%zu\r\n", length);
+    for (size_t i = 0; i < length; i++) {
+        buffer_add(bytes, "x", 1);
+    }
+    buffer_add_text(bytes, "\r\n");
+}
+
+static const char ten_words[] = "*10\r\n$4\r\nMGET\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n"
+                                "$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n";
+static const char eleven_words[] = "*11\r\n$4\r\nMGET\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0"
+                                   "\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n";
+
+static void who_has_not_logged_in_may_say_little_as_to_redis(void **state)
+{
+    (void)state;
+    static const char log_in[] = "AUTH master\r\n", log_out[] = "RESET\r\n";
+    struct buffer bytes;
+    load_users("user default on >master ~* &* +@all\n");
+    duel_close_clients(duel);
+    /* Each of these is refused at its header, whole or not, and closes the connection. */
+    static const char *const too_much[] = {
+        eleven_words,           "*11\r\n",
+        "*2147483647\r\n",      "*2\r\n$4\r\nAUTH\r\n$16385\r\n",
+        "*1\r\n$536870913\r\n", "PING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2000000\r\n"};
+    for (unsigned i = 0; i < sizeof(too_much) / sizeof(too_much[0]); i++) {
+        duel_bytes(duel, 'A', slice_of(too_much[i]), too_much[i][0] == 'P' ? 3 : 2);
+        DUEL(duel, "A close");
+    }
+    duel_bytes(duel, 'A', slice_of(ten_words), 1);
+    buffer_init(&bytes, SIZE_MAX);
+    add_echo(&bytes, 16384);
+    buffer_add_text(&bytes, log_in);
+    buffer_add_text(&bytes, eleven_words);
+    add_echo(&bytes, 16385);
+    buffer_add_text(&bytes, log_out);
+    buffer_add_text(&bytes, ten_words);
+    buffer_add_text(&bytes, eleven_words);
+    duel_bytes(duel, 'A', buffer_slice(&bytes), 8);
+    buffer_clear(&bytes);
+    for (unsigned i = 0; i <= 65536; i++) {
+        buffer_add(&bytes, "x", 1);
+    }
+    duel_bytes(duel, 'B', buffer_slice(&bytes), 2);
+    buffer_fini(&bytes);
+    DUEL(duel, "H: AUTH master");
+}
+
+/* Bytes of replies that the client with that address has not taken. */
+static unsigned long unread_of(struct client *observer, const char *address)
+{
+    char *list = client_ask(observer, "CLIENT LIST");
+    const char *line = strstr(list, address);
+    assert_non_null(line);
+    const char *field = strstr(line, " omem=");
+    assert_non_null(field);
+    unsigned long bytes = strtoul(field + strlen(" omem="), NULL, 10);
+    mem_free(list);
+    return bytes;
+}
+
+/* True when nothing more of it fits: neither side takes any. */
+static bool asks_in_vain(int fd)
+{
+    static const char lines[] = "GET a\r\nGET a\r\nGET a\r\nGET a\r\n";
+    for (unsigned i = 0; i < 10000; i++) {
+        if (send(fd, lines, sizeof(lines) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) <= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void who_has_not_logged_in_and_does_not_read_is_soon_read_no_more(void **state)
+{
+    (void)state;
+    char address[64];
+    struct sockaddr_in own;
+    socklen_t length = sizeof(own);
+    load_users("user default on >master ~* &* +@all\n");
+    int fd = raw_connect(duel_proxy_port(duel));
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&own, &length), 0);
+    (void)snprintf(address, sizeof(address), "addr=127.0.0.1:%u ", ntohs(own.sin_port));
+    struct client *observer = client_connect(duel_proxy_port(duel));
+    expect(observer, "AUTH master", "+OK");
+    unsigned long unread = 0, before = 1;
+    WAIT_UNTIL(asks_in_vain(fd) && (before = unread, unread = unread_of(observer, address)) > 0 &&
+                   unread == before,
+               LOG_MS);
+    assert_in_range(unread, 16384, 16384 + 128);
+    client_close(observer);
+    (void)close(fd);
     DUEL(duel, "H: AUTH master");
 }
 
@@ -477,7 +578,7 @@ static void expect_refused(const char *const *arguments, int code, const char *w
     for (unsigned i = 0; arguments[i] != NULL; i++) {
         argv[5 + i] = arguments[i];
     }
-    struct output output = process_run(argv, NULL, 10000);
+    struct output output = process_run(argv, NULL, 60000);
     if (output.code != code || strstr(output.err, why) == NULL) {
         fail_msg("code %d: %s", output.code, output.err);
     }
@@ -504,6 +605,8 @@ int main(void)
         TEST(a_denial_spoils_the_transaction_as_with_redis),
         TEST(blocking_commands_are_checked_before_they_wait),
         TEST(nothing_is_told_to_who_has_not_logged_in),
+        TEST(who_has_not_logged_in_may_say_little_as_to_redis),
+        TEST(who_has_not_logged_in_and_does_not_read_is_soon_read_no_more),
         TEST(users_are_shown_as_by_redis),
         TEST(every_command_is_judged_as_by_redis),
         TEST(reads_of_streams_are_judged_as_by_redis),

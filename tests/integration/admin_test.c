@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -14,11 +16,13 @@
 #include "lib/base/slice.h"
 #include "tests/support/certificates.h"
 #include "tests/support/cluster.h"
+#include "tests/support/raw.h"
 #include "tests/support/scratch.h"
 #include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define COMMAND_MS  60000
+#define STRANGERS   50
 #define PROXY_TOKEN "proxy-token-0123456789"
 #define NEXT_TOKEN  "next-token-0123456789"
 #define LAST_TOKEN  "migrator-token-0123456789"
@@ -166,6 +170,8 @@ static void all_but_health_needs_a_token(void **state)
     (void)state;
     expect_says(CURL HEAD "https://127.0.0.1:$P/healthz", "HTTP/1.1 200 ");
     expect_says(CURL HEAD "https://127.0.0.1:$P/", "HTTP/1.1 200 ");
+    expect_says(CURL "https://127.0.0.1:$P/readyz", "OK\n");
+    expect_says(CURL WITH(PROXY_TOKEN) "https://127.0.0.1:$P/readyz", "ready\n");
     expect_says(CURL MUTUAL HEAD "https://127.0.0.1:$M/healthz", "HTTP/1.1 200 ");
     for (unsigned i = 0; i < 3; i++) {
         char *denied = mem_printf(CURL "-i https://127.0.0.1:$P/%s", paths[i]);
@@ -273,6 +279,53 @@ static void only_tls_is_spoken(void **state)
     expect_says(CURL "--tls-max 1.2 " HEAD "https://127.0.0.1:$P/healthz", "HTTP/1.1 200 ");
     expect_says(CURL "--tlsv1.3 " HEAD "https://127.0.0.1:$P/healthz", "HTTP/1.1 200 ");
     expect_says("$BIN/sluicectl --store \"$S\" proxies", "tls:127.0.0.1:");
+}
+
+static unsigned refusals_in_log(void)
+{
+    unsigned count = 0;
+    char *log = log_of(proxy);
+    for (const char *at = log; (at = strstr(at, "admin client refused")) != NULL; at++) {
+        count++;
+    }
+    mem_free(log);
+    return count;
+}
+
+static void be_refused(void)
+{
+    struct buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    int fd = raw_connect(proxy_port);
+    assert_true(raw_send(fd, SLICE("GET / HTTP/1.1\r\n\r\n")));
+    assert_true(raw_read_to_end(fd, &bytes));
+    (void)close(fd);
+    buffer_fini(&bytes);
+}
+
+static unsigned long failed_handshakes(void)
+{
+    static const char name[] = "\nsluice_admin_handshakes_failed_total ";
+    struct output output = sh(CURL WITH(PROXY_TOKEN) "https://127.0.0.1:$P/metrics");
+    const char *found = strstr(output.out, name);
+    assert_non_null(found);
+    unsigned long count = strtoul(found + sizeof(name) - 1, NULL, 10);
+    output_free(&output);
+    return count;
+}
+
+static void strangers_do_not_fill_the_log_and_are_counted(void **state)
+{
+    (void)state;
+    unsigned long failed = failed_handshakes();
+    unsigned lines = refusals_in_log();
+    uint64_t began_us = clock_now_us();
+    for (unsigned i = 0; i < STRANGERS; i++) {
+        be_refused();
+    }
+    lines = refusals_in_log() - lines;
+    assert_in_range(lines, 0, (clock_now_us() - began_us) / 1000000 + 1);
+    assert_int_equal(failed_handshakes() - failed, STRANGERS);
 }
 
 static void a_client_certificate_is_asked_for_where_it_is_wanted(void **state)
@@ -455,6 +508,7 @@ int main(void)
         cmocka_unit_test(tokens_rotate_on_sighup),
         cmocka_unit_test(the_dashboard_asks_for_the_token),
         cmocka_unit_test(only_tls_is_spoken),
+        cmocka_unit_test(strangers_do_not_fill_the_log_and_are_counted),
         cmocka_unit_test(a_client_certificate_is_asked_for_where_it_is_wanted),
         cmocka_unit_test(tokens_are_not_shown),
         cmocka_unit_test(certificates_are_reloaded_while_connections_stay),

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
 #include "tests/support/duel.h"
@@ -21,7 +22,7 @@
 #include "tests/support/wait.h"
 
 #define WAITERS 200
-#define WAIT_MS 30000
+#define WAIT_MS 60000
 
 static int start(void **state)
 {
@@ -161,7 +162,8 @@ static void reading_streams_badly_is_refused_as_redis_does(void **state)
     (void)state;
     DUEL(duel, "A: SET {v}x text", "A: XADD {v}s 1-1 f v", "A: XREAD BLOCK 0 STREAMS {v}x $",
          "A: XREAD BLOCK 0 STREAMS {v}x 0", "A: XREAD BLOCK x STREAMS {v}s $",
-         "A: XREAD BLOCK -1 STREAMS {v}s $", "A: XREAD BLOCK 0 STREAMS {v}s {v}t $",
+         "A: XREAD BLOCK -1 STREAMS {v}s $", "A: XREAD BLOCK x STREAMS {v}x 0",
+         "A: XREAD BLOCK -1 STREAMS {v}s 0", "A: XREAD BLOCK 0 STREAMS {v}s {v}t $",
          "A: XREAD BLOCK 0 STREAMS {v}s bad", "A: XREAD BLOCK 0 COUNT x STREAMS {v}s $",
          "A: XREAD BLOCK 0 NOACK STREAMS {v}s $", "A: XREAD BLOCK 0 STREAMS {v}s >",
          "A: XREADGROUP GROUP none c BLOCK 0 STREAMS {v}s >",
@@ -419,6 +421,40 @@ static void a_shard_that_dies_fails_those_who_wait_and_comes_back(void **state)
     client_close(client);
 }
 
+/* As with Redis, a time-out bounds the waiting: what is there is given, however late it is looked
+ * for. */
+static void what_is_there_is_popped_though_the_time_is_up_before_the_shard_is_asked(void **state)
+{
+    (void)state;
+    struct process *shard = redis_server_process(cluster_shard(duel_cluster(duel), 0));
+    struct client *client = client_connect(duel_proxy_port(duel));
+    const char *key = key_on(client, 0);
+    char *push = mem_printf("RPUSH %s x", key), *pop = mem_printf("BLPOP %s 0.05\r\n", key);
+    char *element = mem_printf("*2\r\n$%zu\r\n%s\r\n$1\r\nx\r\n", strlen(key), key);
+    struct buffer pending, reply;
+    buffer_init(&pending, SIZE_MAX);
+    buffer_init(&reply, SIZE_MAX);
+    int fd = raw_connect(duel_proxy_port(duel));
+    expect(client, push, ":1");
+    process_signal(shard, SIGSTOP);
+    assert_true(raw_send(fd, slice_of(pop)));
+    clock_sleep_ms(200);
+    process_signal(shard, SIGCONT);
+    assert_true(raw_read_reply(fd, &pending, &reply));
+    assert_true(slice_equal(buffer_slice(&reply), slice_of(element)));
+    assert_true(raw_send(fd, slice_of(pop)));
+    buffer_clear(&reply);
+    assert_true(raw_read_reply(fd, &pending, &reply));
+    assert_true(slice_equal(buffer_slice(&reply), SLICE("*-1\r\n")));
+    (void)close(fd);
+    buffer_fini(&pending);
+    buffer_fini(&reply);
+    mem_free(push);
+    mem_free(pop);
+    mem_free(element);
+    client_close(client);
+}
+
 static void a_proxy_that_stops_does_not_wait_for_those_who_wait(void **state)
 {
     (void)state;
@@ -463,6 +499,7 @@ int main(void)
         TEST(two_hundred_clients_may_wait),
         TEST(a_waiting_client_can_be_unblocked_by_its_id),
         TEST(unblocking_nobody_answers_as_redis_does),
+        TEST(what_is_there_is_popped_though_the_time_is_up_before_the_shard_is_asked),
         TEST(a_shard_that_dies_fails_those_who_wait_and_comes_back),
         TEST(a_proxy_that_stops_does_not_wait_for_those_who_wait),
     };

@@ -54,7 +54,7 @@ static int disconnect_all(void **state)
     }
     client_close(client);
     client = client_connect(cluster_proxy_port(cluster, 0));
-    WAIT_UNTIL(client_gets(client, "CLIENT LIST TYPE pubsub", ""), 5000);
+    WAIT_UNTIL(client_gets(client, "CLIENT LIST TYPE pubsub", ""), 60000);
     client_close(client);
     return 0;
 }
@@ -208,23 +208,15 @@ static void a_client_killed_with_work_under_way_leaves_nothing_behind(void **sta
     while (!done) {
         assert_int_equal(redisBufferWrite(context, &done), REDIS_OK);
     }
-    WAIT_UNTIL(field_is("INFO clients", "blocked_clients:", "1"), 5000);
+    WAIT_UNTIL(field_is("INFO clients", "blocked_clients:", "1"), 60000);
     assert_int_equal(count_in_reply("CLIENT LIST", "flags=b "), 1);
     expect_prefix(client, "CLIENT KILL TYPE normal", ":");
     expect(client, "RPUSH nothing x", ":1");
     expect(client, "LPOP nothing", "x");
-    WAIT_UNTIL(field_is("INFO clients", "blocked_clients:", "0"), 5000);
+    WAIT_UNTIL(field_is("INFO clients", "blocked_clients:", "0"), 60000);
 }
 
 /* --- CLIENT PAUSE ----------------------------------------------------------------------------- */
-
-/* Milliseconds that the command takes. */
-static uint64_t time_of(struct client *asked, const char *command, const char *reply)
-{
-    uint64_t start_us = clock_now_us();
-    expect(asked, command, reply);
-    return (clock_now_us() - start_us) / 1000;
-}
 
 static void client_pause_holds_writes_back_and_lets_reads_pass(void **state)
 {
@@ -254,10 +246,11 @@ static void client_pause_holds_writes_back_and_lets_reads_pass(void **state)
 static void client_pause_ends_by_itself(void **state)
 {
     (void)state;
+    uint64_t start_us = clock_now_us();
     expect(client, "CLIENT PAUSE 300", "+OK");
-    uint64_t taken_ms = time_of(others[0], "GET nothing", "(nil)");
-    assert_true(taken_ms >= 200 && taken_ms < 5000);
-    assert_true(time_of(others[1], "GET nothing", "(nil)") < 5000);
+    expect(others[0], "GET nothing", "(nil)");
+    assert_true(clock_now_us() - start_us >= 300000);
+    expect(others[1], "GET nothing", "(nil)");
 }
 
 /* --- the server ------------------------------------------------------------------------------- */
@@ -293,7 +286,7 @@ static void info_tells_of_all_threads_and_all_shards(void **state)
         (void)snprintf(command, sizeof(command), "SET counted%u x", i);
         expect(client, command, "+OK");
     }
-    WAIT_UNTIL(count_in_reply("INFO", "db0:keys=100,expires=0,avg_ttl=0") == 1, 10000);
+    WAIT_UNTIL(count_in_reply("INFO", "db0:keys=100,expires=0,avg_ttl=0") == 1, 60000);
     char *memory = field_of(client, "INFO memory", "used_memory:");
     assert_true(strtoull(memory, NULL, 10) > 2 * 500000);
     mem_free(memory);
@@ -315,7 +308,7 @@ static void config_get_tells_the_truth(void **state)
         expect(shard, "CONFIG SET notify-keyspace-events KEA maxmemory 100mb", "+OK");
         client_close(shard);
     }
-    WAIT_UNTIL(client_gets(client, "CONFIG GET maxmemory", "[maxmemory, 209715200]"), 10000);
+    WAIT_UNTIL(client_gets(client, "CONFIG GET maxmemory", "[maxmemory, 209715200]"), 60000);
     expect(client, "CONFIG GET notify-keyspace-events", "[notify-keyspace-events, AKE]");
 }
 
@@ -353,7 +346,7 @@ static void two_that_kill_each_other_leave_the_proxy_alive(void **state)
         (void)close(a);
         (void)close(b);
     }
-    WAIT_UNTIL(is_alive(), 10000);
+    WAIT_UNTIL(is_alive(), 60000);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, connect_all, disconnect_all)

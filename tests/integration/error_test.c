@@ -61,7 +61,7 @@ static const char *const mistakes[] = {
     /* what a server refuses */
     "module load x", "module loadex x", "module unload x", "failover", "cluster info", "cluster nodes", "cluster slots", "cluster help",
     "cluster keyslot x", "cluster meet a b", "asking", "readonly", "readwrite", "acl load", "acl save", "config rewrite",
-    "config set nosuch 1", "config set nosuch 1 other 2", "config set maxclients",
+    "config set nosuch 1", "config set nosuch 1 other 2", "config set nosuch 1 other", "config set maxclients",
     /* authentication, where there is none */
     "auth secret", "auth default secret", "auth default ''", "auth nobody secret", "auth a b c", "AUTH '' ''", "auth nobody ''",
     "hello 2 auth nobody x", "hello x", "hello 2 x", "hello 2 auth default x nosuch", "hello 2 setname", "hello 2 auth default", "hello 2 nosuch", "hello 2 setname a\tb", "hello 1", "hello 4", "hello -1", "hello 99999999999999999999",
@@ -87,7 +87,7 @@ static const char *const mistakes[] = {
     "eval 'x' x", "eval return 1 k", "eval return(1) -1", "eval syntax( 1 k", "evalsha nosuch 1 k", "evalsha ffffffffffffffffffffffffffffffffffffffff 1 k", "fcall nosuch 1 k", "fcall nosuch x k",
     "sort k limit 0", "sort k limit x 1", "sort k nosuch", "object encoding nokey", "object freq nokey", "object refcount nokey", "memory usage k samples", "memory usage k samples -1", "memory usage nokey", "copy {a}a {a}b nosuch", "restore k x payload", "restore k -1 payload", "restore k 0 payload", "restore k 0 payload nosuch", "rename nokey nokey2{nokey}", "scan x", "scan 0 nosuch", "scan 0 count x", "scan 0 count 0", "scan 0 match", "scan 0 type", "touch", "command getkeys get", "command getkeys nosuch x", "command getkeys ping", "command getkeysandflags set a b", "command list filterby nosuch x", "blpop l x", "blpop l -1", "blpop l 1e400", "blmpop x 1 l left", "blmpop 0 0 l left", "bzmpop 0 1 z nowhere", "blmove {a}a {a}b up down 0",
     /* transactions */
-    "exec", "discard", "multi; multi; exec", "multi; nosuch; exec", "multi; get; exec", "multi; watch k; exec", "watch k; multi; watch k; exec", "multi; exec; exec", "multi; discard; exec", "multi; set k; discard; discard", "multi; exec x", "multi; quit", "multi; reset; exec", 
+    "exec", "discard", "multi; multi; exec", "multi; nosuch; exec", "multi; get; exec", "multi; watch k; exec", "watch k; multi; watch k; exec", "multi; exec; exec", "multi; discard; exec", "multi; set k; discard; discard", "multi; exec x", "multi; quit", "multi; reset; exec", "multi; command nosuch; exec", "multi; command count; exec",
     /* wrong type */
     "del t; set t 1; lpush t x; hset t f v; sadd t x; zadd t 1 x; xadd t * f v; pfadd t x; incr t; lrange t 0 1; hgetall t; geoadd t 1 1 x; setbit t 0 1; append t x; rpoplpush t t; object encoding t",
     "del t; rpush t x; get t; incr t; append t x; strlen t; setrange t 0 x; getbit t 0; mget t; getset t x; set t x get; sort t; exists t t",

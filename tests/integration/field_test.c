@@ -27,14 +27,17 @@
 #define CONNECTS_MAX   60 /* of a proxy with two threads and a control connection, in that time */
 #define LARGE_CLIENTS  8
 #define KEPT_BYTES_MAX (24 * MEGABYTE)
-#define LATE_MS        10000
+#define LATE_MS        60000
 
 static int start(void **state)
 {
     static const char *const arguments[] = {"--shard-timeout", "1s", "--wait-max", "1s",
                                             "--threads",       "2",  NULL};
-    const struct cluster_options options = {
-        .shards = 2, .has_links = true, .proxy_arguments = arguments};
+    static const char *const environment[] = {VITALS_ENVIRONMENT, NULL};
+    const struct cluster_options options = {.shards = 2,
+                                            .has_links = true,
+                                            .proxy_arguments = arguments,
+                                            .proxy_environment = environment};
     (void)state;
     cluster = cluster_start(&options);
     return 0;

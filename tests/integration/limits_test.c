@@ -25,12 +25,13 @@
 #define MEGABYTE    ((size_t)1024 * 1024)
 #define LARGE_BYTES (300 * MEGABYTE)
 #define SLOW_BYTES  (200 * MEGABYTE)
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 static void start_with(const char *const *arguments)
 {
-    cluster =
-        cluster_start(&(const struct cluster_options){.shards = 2, .proxy_arguments = arguments});
+    static const char *const environment[] = {VITALS_ENVIRONMENT, NULL};
+    cluster = cluster_start(&(const struct cluster_options){
+        .shards = 2, .proxy_arguments = arguments, .proxy_environment = environment});
 }
 
 static uint16_t proxy_port(void)
@@ -119,12 +120,11 @@ static void an_idle_client_is_closed_and_one_that_waits_is_not(void **state)
     assert_int_equal(buffer_length(&answer), 0);
     assert_true(taken_us > 900000);
     assert_true(raw_read_reply(waiting, &pending, &answer));
-    uint64_t answered_us = clock_now_us();
     assert_true(slice_equal(buffer_slice(&answer), SLICE("*-1\r\n")));
     /* Its time begins anew with the answer: another command would be in time. */
     buffer_clear(&answer);
     assert_true(raw_read_to_end(waiting, &answer));
-    assert_true(clock_now_us() - answered_us > 900000);
+    assert_true(clock_now_us() - start_us > 3900000);
     buffer_fini(&answer);
     buffer_fini(&pending);
     (void)close(idle);

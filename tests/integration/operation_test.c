@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -22,7 +23,7 @@
 #include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define MAX_WORDS   16
 #define WAITING     40 /* clients before the shard that stands still */
 #define LOOKS       300
@@ -309,6 +310,63 @@ static void the_service_manager_is_told_by_both(void **state)
     expect_the_manager_to_be_told();
 }
 
+static pid_t find_worker(void)
+{
+    int worker = 0;
+    char *line = mem_printf("grep -l 'worker 0' /proc/%d/task/*/comm", process_pid(program));
+    const char *argv[] = {"sh", "-c", line, NULL};
+    struct output output = process_run(argv, NULL, PATIENCE_MS);
+    const char *task = strstr(output.out, "/task/");
+    assert_non_null(task);
+    assert_int_equal(sscanf(task, "/task/%d/", &worker), 1);
+    output_free(&output);
+    mem_free(line);
+    return worker;
+}
+
+/* This thread of the program and no other; false where nobody may. */
+static bool stop_thread(pid_t thread)
+{
+    int status;
+    return ptrace(PTRACE_SEIZE, thread, 0, 0) == 0 && ptrace(PTRACE_INTERRUPT, thread, 0, 0) == 0 &&
+           waitpid(thread, &status, __WALL) == thread;
+}
+
+static unsigned times_alive_is_said(uint64_t ms)
+{
+    unsigned times = 0;
+    uint64_t end_us = deadline_after_ms(ms);
+    while (!deadline_is_over(end_us)) {
+        times += is_said("WATCHDOG=1") ? 1 : 0;
+        clock_sleep_ms(WAIT_POLL_MS);
+    }
+    return times;
+}
+
+static void a_proxy_in_which_a_worker_stands_still_is_not_said_to_be_alive(void **state)
+{
+    (void)state;
+    open_manager();
+    write_conf("");
+    start_proxy();
+    WAIT_UNTIL(is_said("READY=1"), PATIENCE_MS);
+    pid_t worker = find_worker();
+    if (!stop_thread(worker)) {
+        (void)fprintf(stderr, "*** no ptrace here: the watchdog is NOT TESTED.\n");
+        skip();
+    }
+    while (is_said("WATCHDOG=1")) {
+    }
+    /* What the worker had done before may be told of once more. */
+    unsigned times = times_alive_is_said(1000);
+    assert_int_equal(ptrace(PTRACE_DETACH, worker, 0, 0), 0);
+    assert_in_range(times, 0, 1);
+    WAIT_UNTIL(is_said("WATCHDOG=1"), PATIENCE_MS);
+    WAIT_UNTIL(is_said("WATCHDOG=1"), PATIENCE_MS);
+    process_signal(program, SIGTERM);
+    expect_end(0);
+}
+
 /* --- a slow shard ----------------------------------------------------------------------------- */
 
 static int compare_times(const void *a, const void *b)
@@ -393,6 +451,7 @@ int main(void)
         TEST(a_drain_ends_after_its_time),
         TEST(a_second_signal_ends_it_at_once),
         TEST(the_service_manager_is_told_by_both),
+        TEST(a_proxy_in_which_a_worker_stands_still_is_not_said_to_be_alive),
         TEST(a_shard_that_stands_still_delays_no_client_of_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@
 #include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
-#define WAIT_MS    30000
+#define WAIT_MS    60000
 #define MIB        ((size_t)1 << 20)
 #define SOCKET_MIB 24 /* more than sockets and shards keep for a reader that does not read */
 

@@ -15,7 +15,7 @@
 #include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
-#define WAIT_MS 30000
+#define WAIT_MS 60000
 #define SHARDS  2
 
 static int start(void **state)

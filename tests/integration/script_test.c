@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "lib/base/buffer.h"
 #include "lib/base/memory.h"
 #include "lib/base/sha1.h"
 #include "tests/support/client.h"
@@ -17,7 +18,7 @@
 #include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
-#define WAIT_MS 30000
+#define WAIT_MS 60000
 
 static int start_duel(void **state)
 {
@@ -66,6 +67,26 @@ static void script_commands_answer_what_redis_answers(void **state)
          line("A: SCRIPT EXISTS %s", sha), "A: SCRIPT FLUSH SYNC", line("A: SCRIPT EXISTS %s", sha),
          line("A: EVALSHA %s 1 k", sha), line("A: EVALSHA %s 0", sha), "A: SCRIPT FLUSH",
          "A: SCRIPT FLUSH ASYNC");
+}
+
+/* All in one write: nothing is answered before the next is there. */
+static void a_flush_keeps_its_place_among_what_its_client_sends(void **state)
+{
+    static const char body[] = "return 'flushed'";
+    const char *sha = sha_of(body);
+    struct buffer bytes;
+    (void)state;
+    buffer_init(&bytes, SIZE_MAX);
+    for (unsigned i = 0; i < 30; i++) {
+        buffer_printf(&bytes, "EVAL \"%s\" 1 k%u\r\nSCRIPT FLUSH\r\nSCRIPT EXISTS %s\r\n", body, i,
+                      sha);
+        buffer_printf(&bytes, "EVAL \"%s\" 2 k%u\r\nEVALSHA %s 1 k%u\r\n", body, i, sha, i);
+        buffer_printf(&bytes, "EVAL \"%s\" 1 k%u\r\nEVALSHA %s 1 l%u\r\n", body, i, sha, i);
+        buffer_printf(&bytes, "SCRIPT FLUSH\r\nEVAL \"%s\" 1 m%u\r\nSCRIPT EXISTS %s\r\n", body, i,
+                      sha);
+    }
+    duel_bytes(duel, 'A', buffer_slice(&bytes), 300);
+    buffer_fini(&bytes);
 }
 
 static void wrong_calls_get_the_errors_of_redis(void **state)
@@ -339,6 +360,7 @@ static int run_duel(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(script_commands_answer_what_redis_answers),
+        cmocka_unit_test(a_flush_keeps_its_place_among_what_its_client_sends),
         cmocka_unit_test(wrong_calls_get_the_errors_of_redis),
         cmocka_unit_test(what_eval_ran_evalsha_finds_on_every_shard),
         cmocka_unit_test(scripts_without_keys_run_and_may_not_write),

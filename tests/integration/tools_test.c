@@ -92,7 +92,7 @@ static void compare_says(int code, const char *text)
 {
     char *program = program_path("tests/tools/compare");
     const char *argv[] = {program, "--store", shards.document, "--settle-ms", "100", NULL};
-    struct output output = process_run(argv, NULL, 30000);
+    struct output output = process_run(argv, NULL, 60000);
     if (output.code != code || strstr(output.out, text) == NULL) {
         fail_msg("wanted code %d and \"%s\", got code %d:\n%s%s", code, text, output.code,
                  output.out, output.err);
@@ -255,11 +255,11 @@ static void an_undisturbed_bank_balances(void **state)
     (void)state;
     char *log;
     struct process *bank = start_bank(&log);
-    WAIT_UNTIL(file_has(log, "bank: loaded"), 20000);
+    WAIT_UNTIL(file_has(log, "bank: loaded"), 60000);
     process_write(bank, "mark second\n");
-    WAIT_UNTIL(file_has(log, "bank: mark second"), 20000);
+    WAIT_UNTIL(file_has(log, "bank: mark second"), 60000);
     process_write(bank, "pause\n");
-    WAIT_UNTIL(file_has(log, "bank: pause"), 20000);
+    WAIT_UNTIL(file_has(log, "bank: pause"), 60000);
     process_write(bank, "resume\n");
     assert_int_equal(end_bank(bank, log), 0);
 }
@@ -269,9 +269,9 @@ static void a_balance_that_somebody_else_changed_is_a_violation(void **state)
     (void)state;
     char *log;
     struct process *bank = start_bank(&log);
-    WAIT_UNTIL(file_has(log, "bank: loaded"), 20000);
+    WAIT_UNTIL(file_has(log, "bank: loaded"), 60000);
     expect_prefix(shards.client[0], "INCR {acct:7}:balance", ":");
-    WAIT_UNTIL(file_has(log, "violation: ") && file_has(log, "{acct:7}:balance"), 20000);
+    WAIT_UNTIL(file_has(log, "violation: ") && file_has(log, "{acct:7}:balance"), 60000);
     assert_int_equal(end_bank(bank, log), 1);
 }
 
@@ -280,9 +280,9 @@ static void a_key_that_was_lost_is_a_violation_at_the_latest_at_the_end(void **s
     (void)state;
     char *log;
     struct process *bank = start_bank(&log);
-    WAIT_UNTIL(file_has(log, "bank: loaded"), 20000);
+    WAIT_UNTIL(file_has(log, "bank: loaded"), 60000);
     process_write(bank, "pause\n");
-    WAIT_UNTIL(file_has(log, "bank: pause"), 20000);
+    WAIT_UNTIL(file_has(log, "bank: pause"), 60000);
     expect(shards.client[0], "DEL {acct:8}:limits", ":1");
     assert_int_equal(end_bank(bank, log), 1);
 }
@@ -292,10 +292,10 @@ static void writes_of_unknown_outcome_are_settled_by_reading(void **state)
     (void)state;
     char *log;
     struct process *bank = start_bank(&log);
-    WAIT_UNTIL(file_has(log, "bank: loaded"), 20000);
+    WAIT_UNTIL(file_has(log, "bank: loaded"), 60000);
     redis_server_restart(shards.server[0], false);
     process_write(bank, "mark after\n");
-    WAIT_UNTIL(file_has(log, "bank: mark after"), 20000);
+    WAIT_UNTIL(file_has(log, "bank: mark after"), 60000);
     assert_int_equal(end_bank(bank, log), 0);
 }
 

@@ -19,7 +19,7 @@
 #include "tests/support/wait.h"
 
 #define COMMANDS 1000
-#define WAIT_MS  30000
+#define WAIT_MS  60000
 #define BYTES    256
 
 static int start(void **state)
@@ -111,6 +111,25 @@ static void commands_without_keys_may_be_inside(void **state)
          "A: WATCH {k}a", "B: INCR {k}a", "A: MULTI", "A: PING", "A: EXEC");
 }
 
+/* It alone has subcommands and needs none. */
+static void command_without_a_subcommand_may_be_inside(void **state)
+{
+    (void)state;
+    struct buffer pending, reply;
+    int fd = raw_connect(duel_proxy_port(duel));
+    buffer_init(&pending, SIZE_MAX);
+    buffer_init(&reply, SIZE_MAX);
+    assert_true(raw_send(fd, SLICE("MULTI\r\nCOMMAND\r\nPING\r\nEXEC\r\n")));
+    for (unsigned i = 0; i < 4; i++) {
+        buffer_clear(&reply);
+        assert_true(raw_read_reply(fd, &pending, &reply));
+    }
+    assert_true(slice_starts_with(buffer_slice(&reply), SLICE("*2\r\n*")));
+    buffer_fini(&pending);
+    buffer_fini(&reply);
+    (void)close(fd);
+}
+
 /* What no shard is asked for is answered in its place. */
 static void the_proxys_own_commands_have_their_place_in_the_array(void **state)
 {
@@ -125,6 +144,45 @@ static void the_proxys_own_commands_have_their_place_in_the_array(void **state)
     DUEL(duel, "A: MULTI", "A: CONFIG GET nosuch", "A: LPUSH {l}a x", "A: ACL WHOAMI",
          "A: CONFIG SET nosuch 1", "A: GET {l}a", "A: EXEC");
     DUEL(duel, "A| MULTI", "A| CLIENT SETNAME ann", "A| GET {l}a", "A| CLIENT GETNAME", "A| EXEC");
+}
+
+static void subscriptions_may_be_inside(void **state)
+{
+    (void)state;
+    DUEL(duel, "A: MULTI", "A: SET {p}k 1", "A: SUBSCRIBE {p}a", "A: GET {p}k", "A: EXEC",
+         "A: PING", "B: PUBLISH {p}a hi", "A<", "A: UNSUBSCRIBE", "A: GET {p}k");
+    /* Each channel has its confirmation, though the array counts commands. */
+    DUEL(duel, "A: MULTI", "A: SUBSCRIBE {p}x {p}y", "A: PSUBSCRIBE {p}z*", "A: EXEC", "A<",
+         "B: PUBLISH {p}y hi", "A<", "B: PUBLISH {p}zz hi", "A<", "A: RESET", "B: PUBLISH {p}y hi");
+    DUEL(duel, "B: MULTI", "B: SSUBSCRIBE s", "B: SUNSUBSCRIBE", "B: UNSUBSCRIBE", "B: GET {p}k",
+         "B: PUNSUBSCRIBE q", "B: EXEC", "B: PING");
+    DUEL(duel, "C: MULTI", "C: SUBSCRIBE {p}n", "C: UNSUBSCRIBE {p}n", "C: EXEC", "C: GET {p}k",
+         "C: MULTI", "C: SUBSCRIBE", "C: EXEC", "C: GET {p}k");
+}
+
+static void who_is_not_let_pass_is_not_subscribed(void **state)
+{
+    (void)state;
+    DUEL(duel, "C: WATCH {p}k", "D: INCR {p}k", "C: MULTI", "C: SUBSCRIBE {p}n", "C: GET {p}k",
+         "C: EXEC", "C: GET {p}k", "D: PUBLISH {p}n x", "C: MULTI", "C: SUBSCRIBE {p}n",
+         "C: SET {p}k", "C: EXEC", "D: PUBLISH {p}n x", "C: MULTI", "C: SUBSCRIBE {p}n",
+         "C: DISCARD", "D: PUBLISH {p}n x", "C: WATCH {p}k", "C: MULTI", "C: SUBSCRIBE {p}n",
+         "C: EXEC", "D: PUBLISH {p}n x", "C<", "C: PING");
+}
+
+static void subscriptions_inside_keep_the_order_of_their_client(void **state)
+{
+    (void)state;
+    struct buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    for (unsigned i = 0; i < 50; i++) {
+        buffer_printf(&bytes,
+                      "INCR {sx%u}n\r\nMULTI\r\nINCR {sx%u}n\r\nSUBSCRIBE c%u\r\nEXEC\r\nPING\r\n"
+                      "UNSUBSCRIBE c%u\r\nGET {sx%u}n\r\nMULTI\r\nUNSUBSCRIBE c\r\nEXEC\r\n",
+                      i % 7, i % 7, i, i, i % 7);
+    }
+    duel_bytes(duel, 'A', buffer_slice(&bytes), 550);
+    buffer_fini(&bytes);
 }
 
 static void a_failed_watch_spares_the_proxys_own_commands(void **state)
@@ -349,10 +407,9 @@ static void what_cannot_be_queued_aborts_a_transaction(void **state)
 {
     (void)state;
     static const char *const commands[] = {
-        "KEYS *",      "SCAN 0",         "DBSIZE",        "FLUSHALL",           "SUBSCRIBE a",
-        "CLIENT LIST", "UNSUBSCRIBE",    "PSUBSCRIBE a",  "SSUBSCRIBE a",       "CLIENT REPLY OFF",
-        "SCRIPT KILL", "FUNCTION FLUSH", "SCRIPT LOAD x", "GET __sluice:fence", "WAIT 0 0",
-        "SLOWLOG LEN"};
+        "KEYS *",           "SCAN 0",      "DBSIZE",         "FLUSHALL",      "CLIENT LIST",
+        "CLIENT REPLY OFF", "SCRIPT KILL", "FUNCTION FLUSH", "SCRIPT LOAD x", "GET __sluice:fence",
+        "WAIT 0 0",         "SLOWLOG LEN"};
     struct client *client = client_connect(duel_proxy_port(duel));
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         expect(client, "MULTI", "+OK");
@@ -516,7 +573,11 @@ int main(void)
         TEST(an_empty_transaction_is_an_empty_array),
         TEST(inline_commands_are_queued_like_others),
         TEST(commands_without_keys_may_be_inside),
+        TEST(command_without_a_subcommand_may_be_inside),
         TEST(the_proxys_own_commands_have_their_place_in_the_array),
+        TEST(subscriptions_may_be_inside),
+        TEST(who_is_not_let_pass_is_not_subscribed),
+        TEST(subscriptions_inside_keep_the_order_of_their_client),
         TEST(a_failed_watch_spares_the_proxys_own_commands),
         TEST(mixed_transactions_stay_in_the_order_of_their_client),
         TEST(hello_in_multi_may_not_change_the_protocol),

@@ -18,7 +18,7 @@
 #include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
-#define LONG_MS 30000
+#define LONG_MS 60000
 #define KEYS    40
 #define NSLOTS  64
 

@@ -18,7 +18,7 @@
 
 #define ACCOUNTS 400
 #define RATE     800
-#define LONG_MS  40000
+#define LONG_MS  60000
 
 static struct bank_run *bank;
 
@@ -125,7 +125,7 @@ static void a_migrator_killed_at_any_step_is_succeeded_by_another(void **state)
     (void)state;
     char *program = program_path("sluice-migrator");
     const char *argv[] = {program, "--list-fail-points", NULL};
-    struct output output = process_run(argv, NULL, 10000);
+    struct output output = process_run(argv, NULL, 60000);
     unsigned points = 0;
     unsigned missed = 0;
     char *rest = NULL;

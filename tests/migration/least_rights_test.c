@@ -20,7 +20,7 @@
 #include "tests/support/wait.h"
 
 #define KEYS        300
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 static char *folder, *users;         /* users: the ACL file */
 static struct redis_server *replica; /* of s1; null: not yet */

@@ -19,7 +19,7 @@
 #include "tests/support/migration_rig.h"
 #include "tests/support/wait.h"
 
-#define LONG_MS 20000
+#define LONG_MS 60000
 
 static int set_up(void **state)
 {

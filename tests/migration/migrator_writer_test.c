@@ -19,7 +19,7 @@
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
-#define LONG_MS 30000
+#define LONG_MS 60000
 #define TYPES   5
 #define WRITERS 2
 #define WRITES  200
@@ -145,8 +145,8 @@ static void a_hung_proxy_does_not_stop_a_migration(void **state)
 {
     struct migration_rig *rig = *state;
     rig_load_all_types(rig, TYPES);
-    rig->options.barrier_timeout_ms = 300;
-    rig->options.hold_max_ms = 1000;
+    rig->options.barrier_timeout_ms = 1000;
+    rig->options.hold_max_ms = 5000;
     rig_open_migration(rig);
     struct proxy_stand_in *alive = proxy_stand_in_start(rig, "alive", 1);
     struct proxy_stand_in *hung = proxy_stand_in_start(rig, "hung", 2);
@@ -276,7 +276,7 @@ static char *fail_points(void)
 {
     char *program = program_path("sluice-migrator");
     const char *const argv[] = {program, "--list-fail-points", NULL};
-    struct output output = process_run(argv, NULL, 5000);
+    struct output output = process_run(argv, NULL, 60000);
     assert_int_equal(output.code, 0);
     char *names = mem_strdup(output.out);
     output_free(&output);

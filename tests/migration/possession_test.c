@@ -160,7 +160,34 @@ static bool has_replica(void)
     return is_online;
 }
 
-static void nothing_is_purged_before_the_replicas_of_its_owner_have_it(void **state)
+static bool status_says(const char *id, const char *text)
+{
+    char *words = mem_printf("status %s", id);
+    struct output output = cluster_ctl(cluster, words);
+    bool says = output.code == 0 && strstr(output.out, text) != NULL;
+    output_free(&output);
+    mem_free(words);
+    return says;
+}
+
+/* It will not end by itself, and keeps the shard from syncing. */
+static void begin_endless_rewrite(void)
+{
+    mem_free(ask_shard(OWNER, "CONFIG SET no-appendfsync-on-rewrite yes"));
+    mem_free(ask_shard(OWNER, "CONFIG SET rdb-key-save-delay 60000000"));
+    mem_free(ask_shard(OWNER, "BGREWRITEAOF"));
+}
+
+static void end_rewrite(void)
+{
+    char line[96];
+    int pid = (int)process_pid(redis_server_process(cluster_shard(cluster, OWNER)));
+    mem_free(ask_shard(OWNER, "CONFIG SET rdb-key-save-delay 0"));
+    (void)snprintf(line, sizeof(line), "kill -9 $(cat /proc/%d/task/%d/children)", pid, pid);
+    run((const char *[]){"sh", "-c", line, NULL});
+}
+
+static void a_purge_waits_for_replicas_and_disk_of_the_owner_and_says_so(void **state)
 {
     (void)state;
     char port[8];
@@ -169,6 +196,7 @@ static void nothing_is_purged_before_the_replicas_of_its_owner_have_it(void **st
         redis_server_start((const char *[]){"--replicaof", "127.0.0.1", port, NULL});
     WAIT_UNTIL(has_replica(), LONG_MS);
     write_keys();
+    begin_endless_rewrite();
     process_signal(redis_server_process(replica), SIGSTOP);
     char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --share 1 --finalize-after 0");
     WAIT_UNTIL(migration_is_in(cluster, id, "finalizing"), LONG_MS);
@@ -177,8 +205,16 @@ static void nothing_is_purged_before_the_replicas_of_its_owner_have_it(void **st
         assert_true(shard_has(FORMER_OWNER, moved));
         clock_sleep_ms(WAIT_POLL_MS);
     }
+    WAIT_UNTIL(status_says(id, "waits for a replica of shard \"s2\" (ip=127.0.0.1,port="), LONG_MS);
     process_signal(redis_server_process(replica), SIGCONT);
+    WAIT_UNTIL(status_says(id, "waits for shard \"s2\" to end the rewrite"), LONG_MS);
+    assert_true(shard_has(FORMER_OWNER, moved));
+    end_rewrite();
     WAIT_UNTIL(migration_is_in(cluster, id, "closed"), LONG_MS);
+    char *journal = cluster_ctl_ok(cluster, "journal");
+    assert_non_null(strstr(journal, "waiting epoch="));
+    assert_non_null(strstr(journal, "text=\"\""));
+    mem_free(journal);
     assert_false(shard_has(FORMER_OWNER, moved));
     assert_true(all_keys_are_there());
     cluster_compare(cluster, "");
@@ -207,7 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(who_lost_what_it_took_over_is_not_believed),
-        TEST(nothing_is_purged_before_the_replicas_of_its_owner_have_it),
+        TEST(a_purge_waits_for_replicas_and_disk_of_the_owner_and_says_so),
         TEST(a_purge_waits_for_the_disk),
     };
     return cmocka_run_group_tests_name("possession", tests, NULL, NULL);

@@ -337,7 +337,7 @@ static bool log_has(struct process *process, const char *words)
     char command[512];
     (void)snprintf(command, sizeof(command), "grep -q '%s' '%s'", words, process_log_path(process));
     const char *argv[] = {"sh", "-c", command, NULL};
-    struct output output = process_run(argv, NULL, 5000);
+    struct output output = process_run(argv, NULL, 60000);
     bool has = output.code == 0;
     output_free(&output);
     return has;

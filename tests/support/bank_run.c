@@ -12,7 +12,7 @@
 #include "lib/base/memory.h"
 #include "tests/support/wait.h"
 
-#define ANSWER_MS 30000
+#define ANSWER_MS 60000
 #define LOAD_MS   60000
 #define END_MS    120000
 #define DOUBT_MS  3000

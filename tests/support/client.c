@@ -12,7 +12,7 @@
 #include "lib/base/memory.h"
 
 #define WORDS_MAX 1024
-#define TIMEOUT_S 30
+#define TIMEOUT_S 60
 
 struct client {
     redisContext *context;

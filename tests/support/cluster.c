@@ -22,7 +22,7 @@
 
 #define CTL_WORDS_MAX 1024 /* bytes */
 #define WORDS_MAX     64
-#define START_MS      30000
+#define START_MS      60000
 #define CTL_MS        180000
 
 struct member {

@@ -19,7 +19,7 @@
 #define SIDES     2 /* Sluice, plain Redis */
 #define CLIENTS   8
 #define WORDS_MAX 64
-#define WAIT_MS   20000
+#define WAIT_MS   60000
 
 struct duelist {
     int fd; /* 0: not connected */

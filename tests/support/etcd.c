@@ -14,7 +14,7 @@
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
-#define START_MS    30000
+#define START_MS    60000
 #define URL_MAX     256
 #define OPTIONS_MAX 40
 

@@ -17,7 +17,7 @@
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
-#define SHARD_TIMEOUT_MS 5000
+#define SHARD_TIMEOUT_MS 60000
 #define SCAN_REPLY_MAX   4096
 
 static redisContext *connect_to(const struct redis_server *server)

@@ -19,8 +19,8 @@
 #include "tests/support/wait.h"
 
 #define PROCESSES_MAX 256
-#define STOP_MS       10000
-#define KILL_MS       30000
+#define STOP_MS       60000
+#define KILL_MS       60000
 
 struct process {
     char *name;

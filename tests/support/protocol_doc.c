@@ -62,7 +62,10 @@ static const char protocols[] =
     "\n"
     "Kept until they are whole, up to `client-query-buffer-limit`, are all others: with several keys\n"
     "(`MSET`), with more than 1024 arguments, in a slot that has a copy or is held, inside `MULTI` or\n"
-    "after `WATCH`, of a subscribed client, and more than 64 at a time in one thread.\n";
+    "after `WATCH`, of a subscribed client, and more than 64 at a time in one thread.\n"
+    "\n"
+    "A client that has to log in first has Redis' bounds until it has: 10 arguments, 16 kB each. It\n"
+    "is not read while it leaves 16 kB of answers (another client: 256 kB).\n";
 
 static const char *how(const struct command_info *info)
 {

@@ -395,7 +395,7 @@ void proxy_stand_in_hang(struct proxy_stand_in *proxy, bool hangs, bool is_alive
 {
     atomic_store(&proxy->is_alive, is_alive);
     atomic_store(&proxy->is_to_hang, hangs);
-    WAIT_UNTIL(atomic_load(&proxy->is_hung) == hangs, 5000);
+    WAIT_UNTIL(atomic_load(&proxy->is_hung) == hangs, 60000);
 }
 
 /* Ends and frees it; its fault goes to `text`. */
@@ -432,7 +432,7 @@ uint64_t proxy_stand_in_stop(struct proxy_stand_in *proxy)
 void proxy_stand_in_stop_killed(struct proxy_stand_in *proxy)
 {
     char text[512];
-    uint64_t deadline_us = deadline_after_ms(5000);
+    uint64_t deadline_us = deadline_after_ms(60000);
     while (!atomic_load(&proxy->is_over) && !deadline_is_over(deadline_us)) {
         clock_sleep_ms(WAIT_POLL_MS);
     }

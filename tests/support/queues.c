@@ -23,7 +23,7 @@
 #define WORKERS      (PRODUCERS + WATCHERS + MOVERS)
 #define NUMBERS_MAX  100000 /* of one producer */
 #define PAUSE_MS     2
-#define PATIENCE_S   30
+#define PATIENCE_S   60
 #define MESSAGE_SIZE 200
 
 struct worker {

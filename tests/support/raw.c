@@ -10,7 +10,7 @@
 
 #include "lib/base/assert.h"
 
-#define TIMEOUT_S  30
+#define TIMEOUT_S  60
 #define READ_BYTES 65536
 
 int raw_connect(uint16_t port)

@@ -15,7 +15,7 @@
 #include "tests/support/wait.h"
 
 #define OPTIONS_MAX 64
-#define START_MS    20000
+#define START_MS    60000
 #define START_TRIES 5
 
 struct redis_server {

@@ -16,7 +16,7 @@
 #include "proxy/client/acl_log.h"
 #include "proxy/client/round.h"
 
-#define PATIENCE_MS   20000
+#define PATIENCE_MS   60000
 #define TURNS_A_WHILE 30
 
 /* --- what the router tells -------------------------------------------------------------------- */

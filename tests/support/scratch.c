@@ -13,6 +13,7 @@
 #include "lib/base/memory.h"
 #include "lib/base/number.h"
 #include "lib/base/random.h"
+#include "tests/support/bug_report.h"
 
 #define FOLDERS_MAX 256
 #define PORT_TRIES  200
@@ -30,8 +31,19 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
     return remove(path);
 }
 
+static int look_at_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
+{
+    (void)info;
+    (void)walk;
+    if (kind == FTW_F) {
+        bug_report_refuse(path);
+    }
+    return 0;
+}
+
 static void remove_tree(const char *folder)
 {
+    (void)nftw(folder, look_at_entry, 16, FTW_PHYS);
     if (getenv("SLUICE_KEEP") == NULL) {
         /* Best effort: a folder that stays behind under /tmp fails no test. */
         (void)nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);

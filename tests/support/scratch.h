@@ -6,7 +6,10 @@
 #include <stdint.h>
 
 /* A new folder under $TMPDIR, removed with all in it when the program ends, unless
- * SLUICE_KEEP is set in the environment. Freed by the caller with mem_free. */
+ * SLUICE_KEEP is set in the environment. Freed by the caller with mem_free.
+ *
+ * Before that its logs are looked at: a sanitizer's report in one of them, or a failed ASSERT,
+ * aborts this program and keeps the folder (tests/support/bug_report.h). */
 char *scratch_folder(const char *name) __attribute__((warn_unused_result));
 /* Remove it now; null is allowed. Consumes the path. */
 void scratch_remove(char *folder);

@@ -14,7 +14,7 @@
 #include "tests/support/client.h"
 #include "tests/support/wait.h"
 
-#define LONG_MS 30000
+#define LONG_MS 60000
 
 static struct redis_server *start_server(uint16_t of)
 {
@@ -44,21 +44,36 @@ static void wait_for_link(uint16_t replica)
     WAIT_UNTIL(replication(replica, "master_link_status:", "up"), LONG_MS);
 }
 
+void watched_shard_start_with(struct watched_shard *shard, struct sentinel_group *sentinels,
+                              const char *name, unsigned nreplicas)
+{
+    *shard = (struct watched_shard){.name = name, .sentinels = sentinels};
+    shard->nservers = 1 + nreplicas;
+    assert_in_range(shard->nservers, 2, WATCHED_SERVERS_MAX);
+    shard->servers[0] = start_server(0);
+    for (unsigned i = 1; i < shard->nservers; i++) {
+        shard->servers[i] = start_server(watched_shard_primary(shard));
+    }
+    for (unsigned i = 1; i < shard->nservers; i++) {
+        wait_for_link(redis_server_port(shard->servers[i]));
+    }
+    sentinel_group_monitor(sentinels, name, watched_shard_primary(shard));
+    for (unsigned i = 1; i < shard->nservers; i++) {
+        sentinel_group_wait(sentinels, name, redis_server_port(shard->servers[i]));
+    }
+}
+
 void watched_shard_start(struct watched_shard *shard, struct sentinel_group *sentinels,
                          const char *name)
 {
-    *shard = (struct watched_shard){.name = name, .sentinels = sentinels};
-    shard->servers[0] = start_server(0);
-    shard->servers[1] = start_server(redis_server_port(shard->servers[0]));
-    wait_for_link(watched_shard_replica(shard));
-    sentinel_group_monitor(sentinels, name, watched_shard_primary(shard));
-    sentinel_group_wait(sentinels, name, watched_shard_replica(shard));
+    watched_shard_start_with(shard, sentinels, name, 1);
 }
 
 void watched_shard_stop(struct watched_shard *shard)
 {
-    redis_server_stop(shard->servers[0]);
-    redis_server_stop(shard->servers[1]);
+    for (unsigned i = 0; i < shard->nservers; i++) {
+        redis_server_stop(shard->servers[i]);
+    }
 }
 
 uint16_t watched_shard_primary(const struct watched_shard *shard)
@@ -68,7 +83,7 @@ uint16_t watched_shard_primary(const struct watched_shard *shard)
 
 uint16_t watched_shard_replica(const struct watched_shard *shard)
 {
-    return redis_server_port(shard->servers[1 - shard->primary]);
+    return redis_server_port(shard->servers[(shard->primary + 1) % shard->nservers]);
 }
 
 void watched_shard_settle(const struct watched_shard *shard)
@@ -78,27 +93,45 @@ void watched_shard_settle(const struct watched_shard *shard)
                LONG_MS);
 }
 
+static unsigned server_at(const struct watched_shard *shard, uint16_t port)
+{
+    unsigned i = 0;
+    while (i < shard->nservers && redis_server_port(shard->servers[i]) != port) {
+        i++;
+    }
+    assert_in_range(i, 0, shard->nservers - 1);
+    return i;
+}
+
+void watched_shard_await_failover(struct watched_shard *shard)
+{
+    uint16_t port = 0;
+    WAIT_UNTIL((port = sentinel_group_primary(shard->sentinels, shard->name)) !=
+                   watched_shard_primary(shard),
+               LONG_MS);
+    shard->former = shard->primary;
+    shard->primary = server_at(shard, port);
+}
+
 void watched_shard_fail_over(struct watched_shard *shard)
 {
     redis_server_kill(shard->servers[shard->primary]);
-    WAIT_UNTIL(sentinel_group_primary(shard->sentinels, shard->name) ==
-                   watched_shard_replica(shard),
-               LONG_MS);
-    shard->primary = 1 - shard->primary;
+    watched_shard_await_failover(shard);
 }
 
 void watched_shard_return(struct watched_shard *shard)
 {
-    redis_server_restart(shard->servers[1 - shard->primary], false);
+    redis_server_restart(shard->servers[shard->former], false);
 }
 
 void watched_shard_follow(struct watched_shard *shard)
 {
+    uint16_t former = redis_server_port(shard->servers[shard->former]);
     char words[64];
     (void)snprintf(words, sizeof(words), "REPLICAOF 127.0.0.1 %u", watched_shard_primary(shard));
-    struct client *client = client_connect(watched_shard_replica(shard));
+    struct client *client = client_connect(former);
     expect_prefix(client, words, "+OK");
     client_close(client);
-    wait_for_link(watched_shard_replica(shard));
-    sentinel_group_wait(shard->sentinels, shard->name, watched_shard_replica(shard));
+    wait_for_link(former);
+    sentinel_group_wait(shard->sentinels, shard->name, former);
 }

@@ -21,12 +21,12 @@
 #define CLIENTS      6
 #define RATE         200
 #define NSLOTS       64
-#define LIMIT_MS     90000
+#define LIMIT_MS     240000
 #define OVERTAKEN_MS 250 /* that the other one has had, and no longer */
 #define DEAD_MS      400 /* how long a process that was killed stays away */
 #define TAIL_MS      300 /* clients go on after the end, so that a late wound shows */
 #define STATUS_MS    20
-#define WAKE_MS      20000
+#define WAKE_MS      60000
 #define SHARDS       2
 #define SOURCE       0
 #define TARGET       1
@@ -38,12 +38,12 @@ struct cell {
     enum cell_fault fault;
     uint64_t hang_ms;
     struct cell_result *result;
+    struct traffic *traffic;
     struct process *rival; /* the second migrator; null: there is none */
     char *hanging;         /* of the store; null: it does not hang */
     char *id;
     bool is_struck, is_healed; /* the fault has begun, has ended */
-    uint64_t heal_at_us, healed_us;
-    bool was_told; /* to roll back */
+    uint64_t struck_us, heal_at_us, healed_us;
     bool is_closed, has_debts;
     char phase[24];
 };
@@ -70,9 +70,8 @@ bool cell_fault_parse(const char *name, enum cell_fault *fault)
     return false;
 }
 
-struct cluster *cell_cluster_start(void)
+static struct cluster *start_with(const char *const *arguments)
 {
-    static const char *const arguments[] = {"--shard-timeout", "1s", NULL};
     const struct cluster_options options = {.shards = SHARDS,
                                             .proxies = 2,
                                             .has_migrator = true,
@@ -80,6 +79,26 @@ struct cluster *cell_cluster_start(void)
                                             .nslots = NSLOTS,
                                             .proxy_arguments = arguments};
     return cluster_start(&options);
+}
+
+struct cluster *cell_cluster_start(void)
+{
+    static const char *const arguments[] = {"--shard-timeout", "1s", NULL};
+    return start_with(arguments);
+}
+
+struct cluster *cell_cluster_start_patient(void)
+{
+    static const char *const arguments[] = {"--shard-timeout",
+                                            "60s",
+                                            "--connect-timeout",
+                                            "60s",
+                                            "--store-timeout",
+                                            "60s",
+                                            "--wait-max",
+                                            "60s",
+                                            NULL};
+    return start_with(arguments);
 }
 
 /* --- the fault ------------------------------------------------------------------------------- */
@@ -249,6 +268,7 @@ static void strike(struct cell *cell)
 {
     cell->is_struck = true;
     cell->result->was_passed = true;
+    cell->struck_us = clock_now_us();
     cell->heal_at_us = clock_now_us() + begin_fault(cell) * 1000;
     if (!strikes_migrator(cell->fault)) {
         process_signal(cluster_migrator(cell->cluster), SIGCONT);
@@ -317,6 +337,23 @@ static bool lasts_to_the_end(enum cell_fault fault)
     return fault == CELL_SUCCESSOR || fault == CELL_RIVAL;
 }
 
+/* A shard that refuses lasts until clients have met it, however slow the machine is. */
+static bool must_be_met(enum cell_fault fault)
+{
+    return fault == CELL_FULL_SOURCE || fault == CELL_FULL_TARGET ||
+           fault == CELL_READONLY_SOURCE || fault == CELL_READONLY_TARGET;
+}
+
+static bool has_lasted(const struct cell *cell)
+{
+    if (lasts_to_the_end(cell->fault)) {
+        return cell->is_closed && !cell->has_debts;
+    }
+    return deadline_is_over(cell->heal_at_us) &&
+           (!must_be_met(cell->fault) ||
+            traffic_look(cell->traffic, cell->struck_us, UINT64_MAX).refused > 0);
+}
+
 /* False when the time is over. */
 static bool drive(struct cell *cell, uint64_t deadline_us)
 {
@@ -324,9 +361,7 @@ static bool drive(struct cell *cell, uint64_t deadline_us)
         if (!cell->is_struck && process_is_stopped(cluster_migrator(cell->cluster))) {
             strike(cell);
         }
-        bool is_time = lasts_to_the_end(cell->fault) ? cell->is_closed && !cell->has_debts
-                                                     : deadline_is_over(cell->heal_at_us);
-        if (cell->is_struck && !cell->is_healed && is_time) {
+        if (cell->is_struck && !cell->is_healed && has_lasted(cell)) {
             end_fault(cell);
         }
         if (cell->is_healed && process_is_stopped(cluster_migrator(cell->cluster))) {
@@ -438,8 +473,9 @@ static void wait_for_tail(struct traffic *traffic)
     }
 }
 
-static bool judge(struct cell *cell, struct traffic *traffic, bool has_ended)
+static bool judge(struct cell *cell, bool has_ended)
 {
+    struct traffic *traffic = cell->traffic;
     struct cell_result *result = cell->result;
     struct traffic_view view = traffic_look(traffic, 0, UINT64_MAX);
     if (cell->is_healed && view.last_trouble_us > cell->healed_us) {
@@ -456,18 +492,21 @@ static bool judge(struct cell *cell, struct traffic *traffic, bool has_ended)
 void cell_run(struct cluster *cluster, const char *step, enum cell_fault fault, uint64_t hang_ms,
               uint64_t seed, struct cell_result *result)
 {
-    struct cell cell = {
-        .cluster = cluster, .step = step, .fault = fault, .hang_ms = hang_ms, .result = result};
+    struct cell cell = {.cluster = cluster,
+                        .step = step,
+                        .fault = fault,
+                        .hang_ms = hang_ms,
+                        .result = result,
+                        .traffic = traffic_start(cluster, CLIENTS, RATE, seed)};
     *result = (struct cell_result){.was_passed = false};
-    struct traffic *traffic = traffic_start(cluster, CLIENTS, RATE, seed);
     prepare(&cell);
     uint64_t start_us = clock_now_us();
     open_migration(&cell);
     bool has_ended = drive(&cell, deadline_after_ms(LIMIT_MS));
     strike_late(&cell);
     result->took_ms = (clock_now_us() - start_us) / 1000;
-    wait_for_tail(traffic);
-    result->is_well = judge(&cell, traffic, has_ended);
+    wait_for_tail(cell.traffic);
+    result->is_well = judge(&cell, has_ended);
     if (!result->is_well) {
         (void)fprintf(stderr, "NOT WELL: %s at %s; migration %s is %s\n", cell_fault_name(fault),
                       step, cell.id, cell.is_closed ? "closed" : cell.phase);

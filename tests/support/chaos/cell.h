@@ -53,8 +53,11 @@ struct cell_result {
     uint64_t unknown, refused;
 };
 
-/* The cluster for cells: two shards with links, two proxies. */
+/* The cluster for cells: two shards with links, two proxies that give a shard up soon. */
 struct cluster *cell_cluster_start(void) __attribute__((warn_unused_result));
+/* The same with proxies that wait for longer than a machine can be slow: they refuse nothing but
+ * for the fault's sake. */
+struct cluster *cell_cluster_start_patient(void) __attribute__((warn_unused_result));
 /* `step`: a fail point of the migrator. Prints on standard error what is not well. */
 void cell_run(struct cluster *cluster, const char *step, enum cell_fault fault, uint64_t hang_ms,
               uint64_t seed, struct cell_result *result);

@@ -16,7 +16,7 @@
 #include "tests/support/wait.h"
 
 #define HANG_TRIES 1000
-#define RECOVER_MS 10000
+#define RECOVER_MS 60000
 
 static void limit_programs(struct cluster *cluster, uint64_t size_bytes)
 {

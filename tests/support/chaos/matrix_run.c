@@ -12,7 +12,7 @@
 
 #define STEPS_MAX 128
 #define HANG_MS   2500
-#define LIST_MS   20000
+#define LIST_MS   60000
 
 struct matrix {
     struct matrix_options options;

@@ -23,7 +23,7 @@
 #define BOTH_ONE_IN   5
 #define ACTIVE_MAX    2
 #define NSLOTS        64
-#define RECOVER_MS    30000
+#define RECOVER_MS    60000
 
 const struct storm_options storm_defaults = {
     .duration_ms = 30000, .proxies = 3, .shards = 3, .clients = 8, .rate = 250, .has_bank = true};

@@ -6,6 +6,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
+#include "lib/base/sha1.h"
 #include "tests/support/differential/templates.h"
 #include "tests/support/raw.h"
 
@@ -158,6 +159,13 @@ static struct slice random_payload(struct generator *generator)
     return (struct slice){generator->payloads[i], generator->payload_sizes[i]};
 }
 
+static struct slice sha_of(struct generator *generator, const char *script)
+{
+    char *sha = batch_memory(generator, SHA1_HEX_LENGTH);
+    sha1_hex(slice_of(script), sha);
+    return (struct slice){sha, SHA1_HEX_LENGTH};
+}
+
 static struct slice fill(struct generator *generator, const char *word, unsigned tag)
 {
     switch (word[1]) {
@@ -180,6 +188,10 @@ static struct slice fill(struct generator *generator, const char *word, unsigned
         return random_payload(generator);
     case 'e':
         return SLICE("");
+    case 'h':
+        return sha_of(generator, differential_scripts[word[2] - '1']);
+    case 'l':
+        return slice_of(differential_library);
     default:
         return slice_of(differential_scripts[word[2] - '1']);
     }
@@ -299,14 +311,32 @@ static void make_word(struct made_command *command, const char *word)
     *command = (struct made_command){.template = word, .argc = 1, .argv = {slice_of(word)}};
 }
 
+/* WATCH, and perhaps a command that writes what is watched. Not while slots move: a slot that
+ * changes its owner makes EXEC answer null. */
+static size_t make_watch(struct generator *generator, struct made_command *commands,
+                         const struct place *place)
+{
+    if (generator->has_no_layout || generator_below(generator, 3) != 0) {
+        return 0;
+    }
+    commands[0] = (struct made_command){.template = "WATCH"};
+    fill_words(generator, &commands[0], "WATCH %K %K", place);
+    if (generator_below(generator, 2) == 0) {
+        return 1;
+    }
+    make_one(generator, &commands[1], place);
+    return 2;
+}
+
 /* Its commands are compared where they are answered: in the reply to EXEC. */
 static size_t make_transaction(struct generator *generator, struct made_command *commands)
 {
     struct place place = {(unsigned)generator_below(generator, KEYS / 4), true};
-    size_t count = 1, inner = generator_below(generator, MADE_COMMANDS_MAX - 2);
+    size_t count = make_watch(generator, commands, &place);
+    size_t inner = generator_below(generator, MADE_COMMANDS_MAX - 1 - count);
     unsigned comparison = 0;
-    make_word(&commands[0], "MULTI");
-    for (; count <= inner; count++) {
+    make_word(&commands[count++], "MULTI");
+    for (; inner > 0; inner--, count++) {
         make_one(generator, &commands[count], &place);
         comparison |= commands[count].comparison;
         commands[count].comparison = COMPARE_BYTES;

@@ -34,7 +34,7 @@ struct generator *generator_new(uint64_t seed) __attribute__((warn_unused_result
 void generator_free(struct generator *generator); /* null is allowed */
 /* What DUMP said of some value, for RESTORE; copied. */
 void generator_add_payload(struct generator *generator, struct slice payload);
-/* While slots move: no commands that tell how a value is laid out in memory. */
+/* While slots move: no commands that tell how a value is laid out in memory, and no WATCH. */
 void generator_forbid_layout(struct generator *generator);
 
 /* One command, or a transaction from MULTI to its end. Returns how many, at most

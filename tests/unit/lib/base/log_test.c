@@ -130,7 +130,7 @@ static void a_storm_of_one_message_is_limited_and_counted(void **state)
     assert_true(left_out > 0);
     assert_int_equal(lines_with("shard storms"), 100 - left_out);
     assert_int_equal(lines_with("another message"), 1);
-    WAIT_UNTIL(may_storm_again(), 5000);
+    WAIT_UNTIL(may_storm_again(), 60000);
     assert_non_null(strstr(heard, " suppressed="));
 }
 
@@ -140,6 +140,17 @@ static void debug_lines_are_not_limited(void **state)
     log_init("sluice-test", LOG_DEBUG);
     HEAR(for (unsigned i = 0; i < 60; i++) { log_debug("each of them"); });
     assert_int_equal(lines_with("each of them"), 60);
+}
+
+static void what_anybody_can_bring_about_is_said_once_a_second(void **state)
+{
+    struct log_pause pause = {0};
+    (void)state;
+    assert_true(log_pause_is_over(&pause, 5));
+    assert_false(log_pause_is_over(&pause, 6));
+    assert_false(log_pause_is_over(&pause, 1000004));
+    assert_true(log_pause_is_over(&pause, 1000005));
+    assert_false(log_pause_is_over(&pause, 2000004));
 }
 
 static void the_level_can_be_changed_later(void **state)
@@ -162,6 +173,7 @@ int main(void)
         cmocka_unit_test(a_long_line_is_cut_and_ends),
         cmocka_unit_test(a_storm_of_one_message_is_limited_and_counted),
         cmocka_unit_test(debug_lines_are_not_limited),
+        cmocka_unit_test(what_anybody_can_bring_about_is_said_once_a_second),
         cmocka_unit_test(the_level_can_be_changed_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,7 @@
 #include "tests/support/wait.h"
 
 #define F       METADATA_FENCE
-#define LONG_MS 20000
+#define LONG_MS 60000
 
 #ifdef SLUICE_FAIL_POINTS
 static struct test_store test;

@@ -25,7 +25,7 @@
 #include "tests/support/wait.h"
 
 #define F       METADATA_FENCE
-#define LONG_MS 20000
+#define LONG_MS 60000
 
 static struct test_store test;
 static struct sentinel_group *sentinels;

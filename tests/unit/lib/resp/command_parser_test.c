@@ -301,6 +301,62 @@ static void every_protocol_error_is_worded_as_by_redis(void **state)
     }
 }
 
+static void expect_restricted(struct slice bytes, const char *error)
+{
+    struct command_parser parser;
+    struct command command;
+    command_parser_init(&parser, COMMAND_BULK_MAX);
+    command_parser_restrict(&parser, true);
+    /* Byte by byte, and none behind the header is waited for. */
+    for (size_t size = 1; size <= bytes.len; size++) {
+        enum parse_status status = command_parse(&parser, bytes.data, size, &command);
+        bool is_whole = size == bytes.len;
+        assert_int_equal(status, !is_whole ? PARSE_MORE : error != NULL ? PARSE_BAD : PARSE_OK);
+    }
+    if (error != NULL) {
+        assert_string_equal(parser.error, error);
+    }
+    command_parser_fini(&parser);
+}
+
+static void a_restricted_parser_takes_few_and_small_arguments(void **state)
+{
+    (void)state;
+    static char largest[16384 + 32] = "*1\r\n$16384\r\n";
+    expect_restricted(SLICE("*11\r\n"), "unauthenticated multibulk length");
+    expect_restricted(SLICE("*2\r\n$0\r\n\r\n$16385\r\n"), "unauthenticated bulk length");
+    expect_restricted(SLICE("*1\r\n$536870913\r\n"), "invalid bulk length");
+    expect_restricted(SLICE("*2147483648\r\n"), "invalid multibulk length");
+    expect_restricted(SLICE("*10\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n"
+                            "$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n"),
+                      NULL);
+    expect_restricted((struct slice){largest, strlen(largest) + 16384 + 2}, NULL);
+}
+
+static void a_parser_is_restricted_from_one_command_to_another(void **state)
+{
+    (void)state;
+    struct command_parser parser;
+    struct command command;
+    struct slice twelve =
+        SLICE("*12\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n"
+              "$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n");
+    command_parser_init(&parser, COMMAND_BULK_MAX);
+    for (unsigned i = 0; i < 2; i++) {
+        command_parser_restrict(&parser, true);
+        assert_int_equal(command_parse(&parser, "PING\r\n", 6, &command), PARSE_OK);
+        command_parser_restrict(&parser, false);
+        assert_int_equal(command_parse(&parser, twelve.data, twelve.len, &command), PARSE_OK);
+        assert_int_equal(command.argc, 12);
+    }
+    /* One that had begun goes on. */
+    assert_int_equal(command_parse(&parser, twelve.data, 20, &command), PARSE_MORE);
+    command_parser_restrict(&parser, true);
+    assert_int_equal(command_parse(&parser, twelve.data, twelve.len, &command), PARSE_OK);
+    assert_int_equal(command_parse(&parser, twelve.data, twelve.len, &command), PARSE_BAD);
+    command_parser_fini(&parser);
+}
+
 /* A line without an end: an error once it is longer than 64 kB. */
 static void endless_lines_are_refused_as_by_redis(void **state)
 {
@@ -510,6 +566,8 @@ int main(void)
         cmocka_unit_test(many_arguments_are_all_there),
         cmocka_unit_test(announced_sizes_cost_nothing),
         cmocka_unit_test(every_protocol_error_is_worded_as_by_redis),
+        cmocka_unit_test(a_restricted_parser_takes_few_and_small_arguments),
+        cmocka_unit_test(a_parser_is_restricted_from_one_command_to_another),
         cmocka_unit_test(endless_lines_are_refused_as_by_redis),
         cmocka_unit_test(inline_words_are_split_as_by_redis),
     };

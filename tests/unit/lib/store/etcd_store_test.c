@@ -24,7 +24,7 @@
 #include "tests/support/store_place.h"
 #include "tests/support/wait.h"
 
-#define DEADLINE_MS 20000
+#define DEADLINE_MS 60000
 
 /* A question by hand; `body` is JSON. Its answer, to be given back with json_decref. */
 static json_t *ask(const char *url, const char *path, const char *body)
@@ -280,6 +280,70 @@ static void a_key_that_is_not_ours_is_not_taken_for_a_topology(void **state)
 
 /* --- users --------------------------------------------------------------------------------- */
 
+/* Whether that user may write; it may read. */
+static bool may_write(const char *url, const char *user, const char *file)
+{
+    char with_user[600];
+    struct error err = {""};
+    (void)snprintf(with_user, sizeof(with_user), "%s?user=%s&password-file=%s", url, user, file);
+    struct store *store = open_at(with_user);
+    struct topology *topology = store_read(store, NULL, &err);
+    assert_non_null(topology);
+    topology_free(topology);
+    bool may = store_may_write(store, &err);
+    assert_true(may || strstr(err.text, "cannot write below \"/granted/\"") != NULL);
+    store_close(store);
+    return may;
+}
+
+/* A role of that name with that right on everything, and a user who has it. */
+static void add_user(const char *url, const char *name, const char *right)
+{
+    char body[200];
+    (void)snprintf(body, sizeof(body), "{\"name\":\"%s\"}", name);
+    json_decref(ask(url, "/v3/auth/role/add", body));
+    (void)snprintf(body, sizeof(body),
+                   "{\"name\":\"%s\",\"perm\":{\"permType\":\"%s\",\"key\":\"AA==\","
+                   "\"range_end\":\"AA==\"}}",
+                   name, right);
+    json_decref(ask(url, "/v3/auth/role/grant", body));
+    (void)snprintf(body, sizeof(body), "{\"name\":\"%s\",\"password\":\"sesame\"}", name);
+    json_decref(ask(url, "/v3/auth/user/add", body));
+    (void)snprintf(body, sizeof(body), "{\"user\":\"%s\",\"role\":\"%s\"}", name, name);
+    json_decref(ask(url, "/v3/auth/user/grant", body));
+}
+
+static void a_user_who_may_only_read_is_found_out_and_nothing_is_written(void **state)
+{
+    (void)state;
+    char url[256];
+    url_of("granted", url);
+    struct store *store = create_at(url);
+    assert_true(store_may_write(store, NULL));
+    add_user(url, "root", "READWRITE");
+    add_user(url, "reader", "READ");
+    add_user(url, "writer", "READWRITE");
+    char *folder = scratch_folder("secret");
+    char *file = mem_printf("%s/password", folder);
+    assert_true(file_write(file, SLICE("sesame\n"), NULL));
+    json_decref(ask(url, "/v3/auth/enable", "{}"));
+    assert_false(may_write(url, "reader", file));
+    assert_true(may_write(url, "writer", file));
+
+    char root[600];
+    (void)snprintf(root, sizeof(root), "%s?user=root&password-file=%s", url, file);
+    json_decref(ask(root, "/v3/auth/disable", "{}"));
+    /* "/granted/probe" */
+    json_t *found = ask(url, "/v3/kv/range", "{\"key\":\"L2dyYW50ZWQvcHJvYmU=\"}");
+    assert_null(json_object_get(found, "kvs"));
+    json_decref(found);
+    json_decref(ask(url, "/v3/auth/user/delete", "{\"name\":\"root\"}"));
+    json_decref(ask(url, "/v3/auth/role/delete", "{\"role\":\"root\"}"));
+    store_close(store);
+    mem_free(file);
+    scratch_remove(folder);
+}
+
 static void with_users_a_login_is_needed_and_renewed(void **state)
 {
     (void)state;
@@ -413,6 +477,7 @@ int main(void)
         cmocka_unit_test(a_store_that_does_not_answer_is_given_up_in_time),
         cmocka_unit_test(where_nobody_listens_the_message_says_what_to_look_at),
         cmocka_unit_test(a_key_that_is_not_ours_is_not_taken_for_a_topology),
+        cmocka_unit_test(a_user_who_may_only_read_is_found_out_and_nothing_is_written),
         cmocka_unit_test(with_users_a_login_is_needed_and_renewed),
         cmocka_unit_test(certificates_are_shown_and_checked),
     };

@@ -25,7 +25,7 @@
 #include "tests/support/sample_topology.h"
 #include "tests/support/store_place.h"
 
-#define DEADLINE_MS 10000
+#define DEADLINE_MS 60000
 
 static char *path_of(const struct store_place *fixture, const char *name)
 {

@@ -20,7 +20,7 @@
 #include "tests/support/store_place.h"
 #include "tests/support/wait.h"
 
-#define DEADLINE_MS 10000
+#define DEADLINE_MS 60000
 
 static struct etcd_cluster *cluster;
 

@@ -6,7 +6,9 @@
 
 #include <cmocka.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/memory.h"
+#include "lib/store/store_internal.h"
 #include "migrator/engine/barrier.h"
 #include "tests/support/ask.h"
 #include "tests/support/test_store.h"
@@ -92,6 +94,16 @@ static bool go_on(void *context)
     return true;
 }
 
+static bool come_back(void *context)
+{
+    if (++asked == 1) {
+        keep_alive("back", "07");
+    } else if (asked == 20) {
+        publish(context, "back:07", 9);
+    }
+    return true;
+}
+
 static struct barrier make(uint64_t epoch, struct shard_link **late)
 {
     return (struct barrier){.link = link_,
@@ -145,7 +157,7 @@ static void a_peer_that_has_published_is_left_alone(void **state)
     shard_close(peer);
 }
 
-static void a_peer_nobody_knows_to_be_alive_is_killed_at_once(void **state)
+static void a_peer_nobody_knows_to_be_alive_is_killed_before_its_time(void **state)
 {
     (void)state;
     struct shard_link *peer = peer_open("gone:01");
@@ -225,25 +237,109 @@ static void nobody_spares_the_dead(void **state)
     shard_close(peer);
 }
 
-static void call_the_roll(struct barrier *barrier)
+/* A proxy whose lease ran out while the store was away is back in the list a moment later. */
+static void a_peer_that_is_missing_may_come_back(void **state)
 {
-    struct error err = {""};
-    assert_int_equal(barrier_roll_call(barrier, &err), FENCE_OK);
-    assert_string_equal(err.text, "");
+    (void)state;
+    struct shard_link *peer = peer_open("back:07");
+    struct barrier barrier = make(9, NULL);
+    barrier.may_go_on = come_back;
+    barrier.context = peer;
+    finish(&barrier);
+    assert_int_equal(barrier.killed, 0);
+    expect_ask(peer, "PING", "+PONG");
+    shard_close(peer);
 }
 
-static void a_roll_call_waits_for_the_living_and_changes_nothing(void **state)
+/* Its members operation alone is another one. */
+static void with_members(bool (*members)(struct store *, struct store_member **, unsigned *,
+                                         struct error *),
+                         struct barrier *barrier)
+{
+    const struct store_operations *operations = test.store->operations;
+    struct store_operations changed = *operations;
+    changed.members = members;
+    test.store->operations = &changed;
+    finish(barrier);
+    test.store->operations = operations;
+}
+
+static bool no_members(struct store *store, struct store_member **members, unsigned *count,
+                       struct error *err)
+{
+    (void)store;
+    (void)members;
+    (void)count;
+    return error_set(err, "the store is away");
+}
+
+static void while_the_store_is_away_everybody_may_live(void **state)
+{
+    (void)state;
+    struct shard_link *peer = peer_open("slow:08");
+    struct barrier barrier = make(9, NULL);
+    barrier.timeout_ms = 50;
+    barrier.spares_the_living = true;
+    with_members(no_members, &barrier);
+    assert_true(barrier.was_interrupted);
+    assert_int_equal(barrier.killed, 0);
+    shard_close(peer);
+}
+
+static struct shard_link *prompt; /* publishes while the store takes its time */
+
+static bool slow_members(struct store *store, struct store_member **members, unsigned *count,
+                         struct error *err)
+{
+    publish(prompt, "good:09", 9);
+    clock_sleep_ms(200);
+    return no_members(store, members, count, err);
+}
+
+static void a_slow_store_makes_nobody_late(void **state)
+{
+    (void)state;
+    prompt = peer_open("good:09");
+    struct barrier barrier = make(9, NULL);
+    barrier.timeout_ms = 100;
+    with_members(slow_members, &barrier);
+    assert_int_equal(barrier.killed, 0);
+    expect_ask(prompt, "PING", "+PONG");
+    shard_close(prompt);
+}
+
+static struct barrier make_roll_call(struct shard_link **late)
+{
+    struct barrier barrier = make(9, late);
+    barrier.is_roll_call = true;
+    barrier.spares_the_living = true;
+    return barrier;
+}
+
+static void a_roll_call_waits_for_the_living_and_raises_nothing(void **state)
 {
     (void)state;
     struct shard_link *slow = peer_open("slow:02");
-    struct shard_link *gone = peer_open("gone:06");
     keep_alive("slow", "02");
-    struct barrier barrier = make(9, &slow);
-    call_the_roll(&barrier);
+    struct barrier barrier = make_roll_call(&slow);
+    finish(&barrier);
     assert_int_equal(asked, 20); /* when it published */
+    assert_false(barrier.was_interrupted);
     expect_ask(link_, "HGET " METADATA_FENCE " epoch", "5");
-    expect_ask(gone, "PING", "+PONG");
+    expect_ask(slow, "PING", "+PONG");
     shard_close(slow);
+}
+
+/* It would be in the way of the hold's barrier. */
+static void a_roll_call_removes_who_is_gone_whatever_it_has_published(void **state)
+{
+    (void)state;
+    struct shard_link *gone = peer_open("gone:06");
+    publish(gone, "gone:06", 9);
+    struct barrier barrier = make_roll_call(NULL);
+    finish(&barrier);
+    assert_int_equal(barrier.killed, 1);
+    expect_ask(link_, "HEXISTS " METADATA_FENCE " peer:gone:06", ":0");
     shard_close(gone);
 }
 
@@ -252,9 +348,9 @@ static void a_roll_call_ends_although_somebody_does_not_answer(void **state)
     (void)state;
     struct shard_link *peer = peer_open("hung:03");
     keep_alive("hung", "03");
-    struct barrier barrier = make(9, NULL);
+    struct barrier barrier = make_roll_call(NULL);
     barrier.timeout_ms = 50;
-    call_the_roll(&barrier);
+    finish(&barrier);
     assert_true(barrier.took_us >= barrier.timeout_ms * 1000);
     expect_ask(peer, "PING", "+PONG");
     shard_close(peer);
@@ -277,13 +373,17 @@ int main(void)
         TEST(without_peers_it_only_raises_the_fence),
         TEST(a_late_one_does_not_lower_the_fence),
         TEST(a_peer_that_has_published_is_left_alone),
-        TEST(a_peer_nobody_knows_to_be_alive_is_killed_at_once),
+        TEST(a_peer_nobody_knows_to_be_alive_is_killed_before_its_time),
         TEST(a_live_peer_that_is_slow_is_waited_for),
         TEST(a_live_peer_that_hangs_is_killed_after_the_timeout),
         TEST(an_old_incarnation_is_not_alive_because_its_successor_is),
         TEST(a_live_peer_that_is_slow_can_be_spared),
         TEST(nobody_spares_the_dead),
-        TEST(a_roll_call_waits_for_the_living_and_changes_nothing),
+        TEST(a_peer_that_is_missing_may_come_back),
+        TEST(while_the_store_is_away_everybody_may_live),
+        TEST(a_slow_store_makes_nobody_late),
+        TEST(a_roll_call_waits_for_the_living_and_raises_nothing),
+        TEST(a_roll_call_removes_who_is_gone_whatever_it_has_published),
         TEST(a_roll_call_ends_although_somebody_does_not_answer),
         TEST(an_emptied_shard_is_unfenced),
     };

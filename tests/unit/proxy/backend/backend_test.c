@@ -21,7 +21,7 @@
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define TIMEOUT_US  1000000u
 #define REQUESTS    8u
 

@@ -16,7 +16,7 @@
 #include "tests/support/router_rig.h"
 #include "tests/support/vitals.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define PIPELINE    10000u
 #define IDLE        2000
 #define MEGABYTE    ((size_t)1 << 20)

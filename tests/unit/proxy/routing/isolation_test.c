@@ -13,7 +13,7 @@
 #include "lib/base/memory.h"
 #include "tests/support/router_rig.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define QUEUE_MAX   20
 #define PIPELINED   10
 #define LARGE_BYTES \

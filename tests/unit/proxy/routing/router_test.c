@@ -12,7 +12,7 @@
 #include "lib/shard/metadata.h"
 #include "tests/support/router_rig.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 static struct router_rig rig;
 

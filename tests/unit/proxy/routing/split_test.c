@@ -13,7 +13,7 @@
 #include "proxy/routing/split.h"
 #include "tests/support/router_rig.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define KEYS        400u
 
 static struct router_rig rig;

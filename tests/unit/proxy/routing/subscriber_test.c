@@ -13,7 +13,7 @@
 #include "proxy/client/client_internal.h"
 #include "tests/support/router_rig.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define LARGE       ((size_t)24 << 20) /* many turns of the loop */
 
 static struct router_rig rig;

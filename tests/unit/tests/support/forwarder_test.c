@@ -11,7 +11,7 @@
 #include "tests/support/redis.h"
 #include "tests/support/wait.h"
 
-#define MANY_MS 10000
+#define MANY_MS 60000
 
 static struct redis_server *server;
 static struct forwarder *forwarder;

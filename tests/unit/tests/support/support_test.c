@@ -69,7 +69,7 @@ static void a_program_that_ran_tells_its_output_and_code(void **state)
     (void)state;
     const char *argv[] = {"sh", "-c", "echo out; echo $WORD >&2; exit 3", NULL};
     const char *environment[] = {"WORD=hello", NULL};
-    struct output output = process_run(argv, environment, 5000);
+    struct output output = process_run(argv, environment, 60000);
     assert_int_equal(output.code, 3);
     assert_string_equal(output.out, "out\n");
     assert_string_equal(output.err, "hello\n");
@@ -111,9 +111,53 @@ static void children_die_with_the_test_that_started_them(void **state)
     pid_t child = 0;
     assert_int_equal(read(fds[0], &child, sizeof(child)), sizeof(child));
     assert_int_equal(waitpid(test, NULL, 0), test);
-    WAIT_UNTIL(is_gone(child), 5000);
+    WAIT_UNTIL(is_gone(child), 60000);
     (void)close(fds[0]);
     (void)close(fds[1]);
+}
+
+/* Runs `script` in a test of its own, whose scratch folder it is told; the signal that ended it. */
+static int signal_of_test_that_runs(const char *script)
+{
+    pid_t test = fork();
+    if (test == 0) {
+        char *folder = scratch_folder("reports");
+        char *log = mem_printf("%s/program.log", folder);
+        const char *argv[] = {"sh", "-c", script, NULL};
+        struct process *program = process_start("program", argv, NULL, log);
+        (void)process_wait(program, 60000, NULL);
+        process_stop_all(); /* whatever its code was */
+        (void)unsetenv("SLUICE_KEEP");
+        (void)freopen("/dev/null", "w", stderr);
+        scratch_remove(folder);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(test, &status, 0), test);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void a_report_in_the_log_of_a_program_fails_its_test(void **state)
+{
+    (void)state;
+    char *folder = scratch_folder("reports");
+    assert_int_equal(setenv("TMPDIR", folder, 1), 0);
+    const char *reports[] = {
+        "echo '==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x1'; exit 1",
+        "echo x; echo '==7==ERROR: LeakSanitizer: detected memory leaks'",
+        "echo 'lib/base/number.c:7:9: runtime error: signed integer overflow'; kill -9 $$",
+        "echo 'WARNING: ThreadSanitizer: data race (pid=7)'; echo more",
+        "echo 'lib/base/buffer.c:7: this must hold and does not: size > 0'; kill -ABRT $$"};
+    for (size_t i = 0; i < sizeof(reports) / sizeof(reports[0]); i++) {
+        assert_int_equal(signal_of_test_that_runs(reports[i]), SIGABRT);
+    }
+    assert_int_equal(signal_of_test_that_runs("echo 'ERROR: something that is no bug'; exit 1"), 0);
+    const char *removal[] = {"rm", "-rf", folder, NULL}; /* scratch_remove would find them, too */
+    struct output output = process_run(removal, NULL, 60000);
+    assert_int_equal(output.code, 0);
+    output_free(&output);
+    assert_int_equal(unsetenv("TMPDIR"), 0);
+    mem_free(folder);
 }
 
 static void the_length_of_a_reply_counts_only_whole_ones(void **state)
@@ -152,6 +196,7 @@ int main(void)
         cmocka_unit_test_teardown(a_killed_server_comes_back_with_its_data_or_empty, clean_up),
         cmocka_unit_test(a_program_that_ran_tells_its_output_and_code),
         cmocka_unit_test(children_die_with_the_test_that_started_them),
+        cmocka_unit_test_teardown(a_report_in_the_log_of_a_program_fails_its_test, clean_up),
         cmocka_unit_test(the_length_of_a_reply_counts_only_whole_ones),
         cmocka_unit_test(ports_and_folders_are_not_given_twice),
     };
