@@ -428,7 +428,7 @@ static void what_is_there_is_popped_though_the_time_is_up_before_the_shard_is_as
     (void)state;
     struct process *shard = redis_server_process(cluster_shard(duel_cluster(duel), 0));
     struct client *client = client_connect(duel_proxy_port(duel));
-    const char *key = key_on(client, 0);
+    const char *key = cluster_key(duel_cluster(duel), 0, "late", 0);
     char *push = mem_printf("RPUSH %s x", key), *pop = mem_printf("BLPOP %s 0.05\r\n", key);
     char *element = mem_printf("*2\r\n$%zu\r\n%s\r\n$1\r\nx\r\n", strlen(key), key);
     struct buffer pending, reply;

@@ -78,15 +78,17 @@ static void start(struct fixture *fixture, struct http_limits limits)
     fixture->loop = loop_new();
     fixture->mailbox = mailbox_new(fixture->loop, fixture);
     fixture->access = admin_access_new(&no_files, &err);
-    fixture->server = http_server_open(fixture->loop, "127.0.0.1:0", fixture->access, &err);
+    fixture->server =
+        http_server_open(fixture->loop, "127.0.0.1:0", fixture->access, &limits, &err);
     assert_string_equal(err.text, "");
     assert_non_null(fixture->server);
-    http_server_limit(fixture->server, &limits);
-    http_server_route(fixture->server, "/hello", "text/x-hello", say_hello, greeting);
-    http_server_route_for_all(fixture->server, "/readyz", "text/plain", say_not_ready, NULL);
-    http_server_route(fixture->server, "/much", "text/plain", say_much, NULL);
-    http_server_route(fixture->server, "/connections", "text/plain", say_connections,
-                      &fixture->server);
+    http_server_route(fixture->server, "/hello", "text/x-hello", HTTP_FOR_TOKENS, say_hello,
+                      greeting);
+    http_server_route(fixture->server, "/readyz", "text/plain", HTTP_STATUS_FOR_ALL, say_not_ready,
+                      NULL);
+    http_server_route(fixture->server, "/much", "text/plain", HTTP_FOR_TOKENS, say_much, NULL);
+    http_server_route(fixture->server, "/connections", "text/plain", HTTP_FOR_TOKENS,
+                      say_connections, &fixture->server);
     assert_int_equal(pthread_create(&fixture->thread, NULL, serve, fixture), 0);
 }
 
@@ -277,9 +279,17 @@ static void each_token_opens(void **state)
                  "HTTP/1.1 200 ");
 }
 
-static void health_needs_no_token(void **state)
+/* Its text names what is not well. */
+static void health_needs_no_token_and_its_text_does(void **state)
 {
-    assert_reply(*state, "GET /readyz HTTP/1.1\r\n\r\n", "HTTP/1.1 503 ");
+    char *reply = ask(*state, "GET /readyz HTTP/1.1\r\n\r\n");
+    assert_starts(reply, "HTTP/1.1 503 ");
+    assert_non_null(strstr(reply, "\r\n\r\nService Unavailable\n"));
+    assert_null(strstr(reply, "topology"));
+    mem_free(reply);
+    reply = ask(*state, "GET /readyz HTTP/1.1\r\nAuthorization: Bearer " TOKEN "\r\n\r\n");
+    assert_non_null(strstr(reply, "\r\n\r\nno topology yet\n"));
+    mem_free(reply);
     assert_reply(*state, "GET /nothing HTTP/1.1\r\n\r\n", "HTTP/1.1 404 ");
 }
 
@@ -417,7 +427,7 @@ static void an_address_in_use_is_refused_by_name(void **state)
     struct loop *loop = loop_new();
     struct error err;
     const char *address = http_server_address(fixture->server);
-    assert_null(http_server_open(loop, address, fixture->access, &err));
+    assert_null(http_server_open(loop, address, fixture->access, NULL, &err));
     assert_non_null(strstr(err.text, address));
     assert_non_null(strstr(err.text, "Address already in use"));
     loop_free(loop);
@@ -428,7 +438,7 @@ static void a_bad_address_is_refused_by_name(void **state)
     const struct fixture *fixture = *state;
     struct loop *loop = loop_new();
     struct error err;
-    assert_null(http_server_open(loop, "9380", fixture->access, &err));
+    assert_null(http_server_open(loop, "9380", fixture->access, NULL, &err));
     assert_starts(err.text, "the admin address: \"9380\" is not an address");
     loop_free(loop);
 }
@@ -445,7 +455,7 @@ int main(void)
         TEST(what_cannot_be_served_is_refused_in_words),
         TEST_GUARDED(who_shows_no_good_token_is_refused),
         TEST_GUARDED(each_token_opens),
-        TEST_GUARDED(health_needs_no_token),
+        TEST_GUARDED(health_needs_no_token_and_its_text_does),
         TEST(a_query_does_not_matter),
         TEST(a_request_may_come_byte_by_byte),
         TEST(a_head_of_the_limit_is_taken_and_a_larger_one_refused),

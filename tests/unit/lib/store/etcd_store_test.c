@@ -286,7 +286,7 @@ static bool may_write(const char *url, const char *user, const char *file)
     char with_user[600];
     struct error err = {""};
     (void)snprintf(with_user, sizeof(with_user), "%s?user=%s&password-file=%s", url, user, file);
-    struct store *store = open_at(with_user);
+    struct store *store = open_store(with_user);
     struct topology *topology = store_read(store, NULL, &err);
     assert_non_null(topology);
     topology_free(topology);
@@ -318,7 +318,7 @@ static void a_user_who_may_only_read_is_found_out_and_nothing_is_written(void **
     (void)state;
     char url[256];
     url_of("granted", url);
-    struct store *store = create_at(url);
+    struct store *store = create_store(url);
     assert_true(store_may_write(store, NULL));
     add_user(url, "root", "READWRITE");
     add_user(url, "reader", "READ");
