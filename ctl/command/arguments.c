@@ -169,6 +169,13 @@ static bool check_complete(const struct arguments *arguments, struct error *err)
     return true;
 }
 
+/* What depends on each other. */
+static bool check_settings(const struct settings *settings, struct error *err)
+{
+    return settings->timeout_ms == 0 || settings->is_waiting ||
+           error_set(err, "--timeout says how long --wait waits: give --wait, too");
+}
+
 bool arguments_parse(struct arguments *arguments, int argc, char **argv, struct error *err)
 {
     memset(arguments, 0, sizeof(*arguments));
@@ -182,7 +189,8 @@ bool arguments_parse(struct arguments *arguments, int argc, char **argv, struct 
     while (ok && parsing.next < argc) {
         ok = take_argument(&parsing, &is_literal, err);
     }
-    ok = ok && check_complete(arguments, err) && load_options(&parsing, err);
+    ok = ok && check_complete(arguments, err) && load_options(&parsing, err) &&
+         check_settings(&arguments->settings, err);
     mem_free(parsing.options);
     return ok;
 }

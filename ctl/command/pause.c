@@ -49,12 +49,19 @@ static enum command_result resume_run(struct command_run *run, struct error *err
     return changing_run(run, &verb, err);
 }
 
+/* Every verb of a migration takes it, and scripts may say it to all. */
+static const struct option_spec options[] = {
+    CTL_OPTION("wait", OPTION_FLAG, is_waiting, NULL,
+               "there is nothing to wait for: it holds at once"),
+};
+
 const struct command command_pause = {
     .name = "pause",
     .arguments = "[ID]",
     .text = "stop a migration's copying for a while",
     .about = "The migrator stops copying and verifying and changes no phase until sluicectl "
              "resume. Proxies keep\nwriting to both shards, so nothing is lost by a pause.",
+    COMMAND_OPTIONS(options),
     .max_arguments = 1,
     .run = pause_run,
 };
@@ -64,6 +71,7 @@ const struct command command_resume = {
     .arguments = "[ID]",
     .text = "let a paused migration go on",
     .about = "Ends a pause.",
+    COMMAND_OPTIONS(options),
     .max_arguments = 1,
     .run = resume_run,
 };

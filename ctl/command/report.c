@@ -5,7 +5,25 @@
 #include "ctl/command/proof.h"
 #include "lib/base/clock.h"
 
-/* The id that is named, or of the only open migration. */
+/* Where none is open, whoever asks has just seen one end. */
+static enum command_result find_newest(struct store *store, uint64_t *newest, struct error *err)
+{
+    const char *name;
+    json_t *entry, *history = history_read(store, 0, err);
+    *newest = 0;
+    json_object_foreach(history, name, entry)
+    {
+        uint64_t id = 0;
+        bool is_id = migration_id_parse(slice_of(name), &id);
+        *newest = is_id && id > *newest ? id : *newest;
+    }
+    bool is_found = history != NULL &&
+                    (*newest > 0 || error_set(err, "there has been no migration in this cluster"));
+    json_decref(history);
+    return command_result_of(is_found);
+}
+
+/* The id that is named, of the only open migration, or of the newest one that there was. */
 static enum command_result find_id(const struct command_run *run, const struct topology *topology,
                                    uint64_t *id, struct error *err)
 {
@@ -17,11 +35,12 @@ static enum command_result find_id(const struct command_run *run, const struct t
         }
         return COMMAND_DONE;
     }
+    if (topology->nmigrations == 0) {
+        return find_newest(run->store, id, err);
+    }
     enum command_result result;
     const struct migration *migration = changing_find(run, topology, &result, err);
     if (migration == NULL) {
-        (void)error_set(err, "name the migration that the report is about; sluicectl journal lists "
-                             "all there ever were");
         return result;
     }
     *id = migration->id;
@@ -76,9 +95,10 @@ const struct command command_report = {
     .name = "report",
     .arguments = "[ID]",
     .text = "what a migration moved, and the proof",
-    .about = "Works for open and closed migrations: phases and their times, keys and bytes, verify "
-             "passes, findings,\nrepairs, holds, barriers, and both sides' key counts and digests. "
-             "With --json everything, the table of\nslots included.",
+    .about =
+        "Works for open and closed migrations; without ID for the one that is open, or where none is for the newest: phases and their times, keys and bytes, verify "
+        "passes, findings,\nrepairs, holds, barriers, and both sides' key counts and digests. "
+        "With --json everything, the table of\nslots included.",
     COMMAND_OPTIONS(options),
     .max_arguments = 1,
     .run = report_run,

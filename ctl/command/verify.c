@@ -30,10 +30,15 @@ static bool ask_for_verify(struct topology *next, struct migration *migration,
 
 static enum command_result verify_run(struct command_run *run, struct error *err)
 {
-    static const struct changing_verb verb = {
-        .request = "verify", .change = ask_for_verify, .needs_migrator = true};
+    static const struct changing_verb verb = {.request = "verify",
+                                              .change = ask_for_verify,
+                                              .can_wait = true,
+                                              .goal = WAITING_VERIFIED,
+                                              .needs_migrator = true};
     return changing_run(run, &verb, err);
 }
+
+static const struct option_spec options[] = {OPTIONS_WAIT};
 
 const struct command command_verify = {
     .name = "verify",
@@ -41,6 +46,7 @@ const struct command command_verify = {
     .text = "compare every key on both shards again",
     .about = "Asks the migrator for one more pass over every key of the migration, on both shards "
              "(in dual-write or\nswitched). sluicectl report shows what it found.",
+    COMMAND_OPTIONS(options),
     .max_arguments = 1,
     .run = verify_run,
 };

@@ -75,10 +75,26 @@ static enum waiting_state fail(const struct waited *item, const char *what, stru
     return WAITING_FAILED;
 }
 
+/* The migrator withdraws the request when it has done it. */
+static enum waiting_state judge_verify(const struct waited *item, const struct migration *migration,
+                                       struct error *err)
+{
+    if (migration->phase == PHASE_ABORTING || migration->phase == PHASE_FINALIZING) {
+        return fail(item, "ends before it was verified again", err);
+    }
+    if (migration->request != REQUEST_VERIFY && migration->request != REQUEST_NONE) {
+        return fail(item, "is asked for something else now, which verifies first", err);
+    }
+    return migration->request == REQUEST_NONE ? WAITING_DONE : WAITING_GOES_ON;
+}
+
 static enum waiting_state judge_open(enum waiting_goal goal, const struct waited *item,
                                      const struct migration *migration, struct error *err)
 {
     enum phase phase = migration->phase;
+    if (goal == WAITING_VERIFIED) {
+        return judge_verify(item, migration, err);
+    }
     if (goal == WAITING_UNDONE) {
         /* A hold that was undone goes back to switched; the migrator tries again by itself. */
         return phase == PHASE_FINALIZING ? fail(item, "is being finalized", err) : WAITING_GOES_ON;
@@ -96,6 +112,9 @@ static enum waiting_state judge_closed(enum waiting_goal goal, const struct wait
                                        const struct topology *topology, struct error *err)
 {
     const char *owner = topology->shards[topology->owner[item->slot]].name;
+    if (goal == WAITING_VERIFIED) {
+        return fail(item, "was closed before it was verified again", err);
+    }
     if (goal == WAITING_UNDONE) {
         return strcmp(owner, item->target) == 0 ? fail(item, "was finalized", err) : WAITING_DONE;
     }
@@ -274,6 +293,7 @@ static void note_done(const struct waiting *waiting, struct progress *progress,
                              "undoes it",
         [WAITING_FINALIZED] = "is final, and the old copies are purged",
         [WAITING_UNDONE] = "is undone, and the copies are purged",
+        [WAITING_VERIFIED] = "has compared every key again; sluicectl report shows what it found",
     };
     char id[MIGRATION_ID_TEXT_MAX];
     migration_id_format(item->id, id);

@@ -9,6 +9,7 @@ enum waiting_goal {
     WAITING_SWITCHED,  /* the slots have the new owner */
     WAITING_FINALIZED, /* ... and the old copies are purged */
     WAITING_UNDONE,    /* aborted or rolled back, and the copies are purged */
+    WAITING_VERIFIED,  /* the pass that was asked for is done */
 };
 
 /* How a migration stands to the goal. */

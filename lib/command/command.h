@@ -147,6 +147,7 @@ enum command_form {
     X(RESPONSE_AGG_MIN, "agg_min")                                                    \
     X(RESPONSE_AGG_MAX, "agg_max")                                                    \
     X(RESPONSE_AGG_SUM, "agg_sum")                                                    \
+    X(RESPONSE_HISTOGRAMS, "sluice_histograms") /* no server's: LATENCY HISTOGRAM */  \
     X(RESPONSE_SPECIAL, "special")
 
 enum request_policy {

@@ -1,5 +1,6 @@
 /* The engine's dealings with the two shards: links, claims, failures, barriers. */
 #include "lib/base/clock.h"
+#include "lib/base/fail_point.h"
 #include "lib/base/log.h"
 #include "lib/base/number.h"
 #include "lib/cluster/takeover.h"
@@ -283,7 +284,8 @@ bool engine_barrier_busy(struct engine *engine, enum side side,
     barrier->while_waiting = while_waiting;
     if (phase_is_hold(migration->phase)) {
         barrier->timeout_ms = migration->options.barrier_timeout_ms;
-        barrier->spares_the_living = engine->hold.undone_in_a_row < HOLDS_FOR_THE_SLOW;
+        barrier->spares_the_living = engine->hold.undone_in_a_row < HOLDS_FOR_THE_SLOW ||
+                                     FAIL_POINT("barrier.spares-always");
     }
     /* A new base, or generation, in the same phase is an epoch that proxies must have seen too. */
     barrier->epoch = larger(migration->entry_epoch, larger(migration->base, migration->generation));

@@ -266,11 +266,11 @@ static void dispatch(struct client *client, struct request *request, const struc
     case HANDLER_SCRIPT:
         script(client, request, command);
         break;
+    case HANDLER_SCRIPT_LOAD:
     case HANDLER_SCRIPT_FLUSH:
-        client->blocked = request; /* a script that comes behind it is to stay */
+        client->blocked = request; /* what comes behind sees all of it */
         script_admin_dispatch(router, request, command);
         break;
-    case HANDLER_SCRIPT_LOAD:
     case HANDLER_SCRIPT_EXISTS:
         script_admin_dispatch(router, request, command);
         break;

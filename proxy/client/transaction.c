@@ -172,6 +172,7 @@ static bool can_be_queued(const struct command_info *info)
     case HANDLER_ROUTE:
     case HANDLER_SPLIT:
     case HANDLER_SCRIPT:
+    case HANDLER_SCRIPT_LOAD: /* on the others before: see script_call.h */
     case HANDLER_ANY_SHARD:
     case HANDLER_PING:
     case HANDLER_ECHO:

@@ -265,6 +265,21 @@ static void on_news(void *context)
 
 /* --- names ------------------------------------------------------------------------------------ */
 
+static void deliver_replica_name(struct mail *mail, void *receiver)
+{
+    struct lookup *lookup = (struct lookup *)mail;
+    struct control *control = receiver;
+    replica_watch_locate(control->replica_watch, lookup->host, &lookup->endpoint);
+    mem_free(lookup);
+}
+
+static void look_up_replica(void *context, const struct address *address)
+{
+    struct control *control = context;
+    steward_look_up(control->rescuer, address->host, address->port, control->mailbox,
+                    deliver_replica_name);
+}
+
 /* The name's shards are at another address: the topology is the same. */
 static void deliver_lookup(struct mail *mail, void *receiver)
 {
@@ -551,7 +566,9 @@ struct control *control_start(struct proxy_config *config, struct error *err)
         return NULL;
     }
     set_up_shared(control);
-    control->replica_watch = replica_watch_new(&control->shared, on_replicas_found, control);
+    const struct replica_watch_events replica_events = {on_replicas_found, look_up_replica,
+                                                        control};
+    control->replica_watch = replica_watch_new(&control->shared, &replica_events);
     replica_watch_tune(control->replica_watch, config->read_policy,
                        config->replica_lag_max_ms * 1000);
     if (!start_all(control, err)) {

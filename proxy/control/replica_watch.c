@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "lib/base/assert.h"
-#include "lib/base/log.h"
 #include "lib/base/memory.h"
 #include "proxy/control/replica_choice.h"
 #include "proxy/control/replication_info.h"
@@ -27,6 +26,7 @@ struct watched {
     struct backend *backend;
     uint64_t asked_us; /* 0: no question is under way */
     uint64_t latency_us;
+    bool is_lost; /* its name may stand for another address by now */
 };
 
 struct shard_watch {
@@ -38,13 +38,12 @@ struct shard_watch {
     uint64_t latency_us;            /* of the primary */
     struct watched *replicas[REPLICAS_MAX];
     unsigned nreplicas;
-    bool has_warned; /* of one that cannot be located */
 };
 
 struct replica_watch {
     const struct backend_shared *shared;
-    replica_watch_fn *on_found;
-    void *context;
+    struct replica_watch_events events;
+    struct replica_names *names;
     enum read_policy policy;
     uint64_t lag_max_us;
     const struct topology *topology; /* null before the first */
@@ -113,29 +112,30 @@ static void ask(struct watched *watched)
 
 static void on_ready(void *context, struct backend *backend)
 {
+    struct watched *watched = context;
     (void)backend;
-    ask(context);
+    watched->is_lost = false;
+    ask(watched);
 }
 
 static void on_down(void *context, struct backend *backend)
 {
-    (void)context; /* its level grows old */
+    struct watched *watched = context; /* its level grows old */
     (void)backend;
+    replica_names_forget(watched->shard->watch->names, watched->address.host);
+    watched->is_lost = true;
 }
 
 /* --- which there are ------------------------------------------------------------------------- */
 
-/* A name would have to be looked up, over and over when that fails: this thread must not wait. */
-static bool locate(struct shard_watch *shard, const struct address *address,
+/* False: nobody knows yet what its name stands for. */
+static bool locate(const struct shard_watch *shard, const struct address *address,
                    struct endpoint *endpoint)
 {
+    struct replica_watch *watch = shard->watch;
     struct error err;
-    if (!endpoint_of_number(endpoint, address->host, address->port, &err)) {
-        if (!shard->has_warned) {
-            log_warn("replica announces no number, and is not read from shard=%s host=%s",
-                     shard->target->name, address->host);
-        }
-        shard->has_warned = true;
+    if (!endpoint_of_number(endpoint, address->host, address->port, &err) &&
+        !replica_names_find(watch->names, address, now_us(watch), endpoint)) {
         return false;
     }
     if (shard->target->is_tls) {
@@ -144,21 +144,17 @@ static bool locate(struct shard_watch *shard, const struct address *address,
     return true;
 }
 
-/* Null: it cannot be located. */
-static struct watched *watched_new(struct shard_watch *shard, const struct address *address)
+static struct watched *watched_new(struct shard_watch *shard, const struct address *address,
+                                   const struct endpoint *endpoint)
 {
-    struct endpoint endpoint;
-    if (!locate(shard, address, &endpoint)) {
-        return NULL;
-    }
     struct watched *watched = mem_zalloc(sizeof(*watched));
     struct backend_events events = {.on_ready = on_ready, .on_down = on_down, .context = watched};
     watched->shard = shard;
     watched->address = *address;
-    watched->place = (struct replica_place){.shard = shard->index, .endpoint = endpoint};
+    watched->place = (struct replica_place){.shard = shard->index, .endpoint = *endpoint};
     watched->backend = backend_new(shard->watch->shared, &events);
     backend_set_greeting(watched->backend, GREETING_NAMED);
-    backend_set_target(watched->backend, shard->index, shard->target->name, &endpoint,
+    backend_set_target(watched->backend, shard->index, shard->target->name, endpoint,
                        &shard->target->identity);
     return watched;
 }
@@ -169,17 +165,36 @@ static void watched_free(struct watched *watched)
     mem_free(watched);
 }
 
-static struct watched *take_watched(struct shard_watch *shard, const struct address *address)
+/* The place of the one that is watched already; null: none is. */
+static struct watched **find_watched(struct shard_watch *shard, const struct address *address)
 {
     for (unsigned i = 0; i < shard->nreplicas; i++) {
-        struct watched *watched = shard->replicas[i];
+        const struct watched *watched = shard->replicas[i];
         if (watched != NULL && watched->address.port == address->port &&
             strcmp(watched->address.host, address->host) == 0) {
-            shard->replicas[i] = NULL;
-            return watched;
+            return &shard->replicas[i];
         }
     }
-    return watched_new(shard, address);
+    return NULL;
+}
+
+/* Null: it cannot be located. One that is lost is watched where it was until it is found
+ * elsewhere. */
+static struct watched *take_watched(struct shard_watch *shard, const struct address *address)
+{
+    struct endpoint endpoint;
+    struct watched **place = find_watched(shard, address);
+    struct watched *watched = place != NULL ? *place : NULL;
+    bool is_located = (watched == NULL || watched->is_lost) && locate(shard, address, &endpoint);
+    bool is_elsewhere =
+        is_located && (watched == NULL || !endpoint_equal(&watched->place.endpoint, &endpoint));
+    if (is_elsewhere) {
+        return watched_new(shard, address, &endpoint);
+    }
+    if (place != NULL) {
+        *place = NULL;
+    }
+    return watched;
 }
 
 static void free_replicas(struct watched **replicas, unsigned count)
@@ -265,7 +280,7 @@ static void tell(struct replica_watch *watch)
         }
     }
     watch->has_news = false;
-    watch->on_found(watch->context, list);
+    watch->events.on_found(watch->events.context, list);
 }
 
 bool replica_watch_report(const struct replica_watch *watch, unsigned shard, unsigned position,
@@ -359,13 +374,19 @@ void replica_watch_tune(struct replica_watch *watch, enum read_policy policy, ui
     }
 }
 
+void replica_watch_locate(struct replica_watch *watch, const char *host,
+                          const struct endpoint *endpoint)
+{
+    replica_names_take(watch->names, host, endpoint);
+}
+
 struct replica_watch *replica_watch_new(const struct backend_shared *shared,
-                                        replica_watch_fn *on_found, void *context)
+                                        const struct replica_watch_events *events)
 {
     struct replica_watch *watch = mem_zalloc(sizeof(*watch));
     watch->shared = shared;
-    watch->on_found = on_found;
-    watch->context = context;
+    watch->events = *events;
+    watch->names = replica_names_new(events->on_name, events->context);
     return watch;
 }
 
@@ -373,6 +394,7 @@ void replica_watch_free(struct replica_watch *watch)
 {
     if (watch != NULL) {
         forget(watch);
+        replica_names_free(watch->names);
         mem_free(watch);
     }
 }

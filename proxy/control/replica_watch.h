@@ -15,15 +15,19 @@
 #include "lib/topology/topology.h"
 #include "proxy/config/read_policy.h"
 #include "proxy/control/publisher.h"
+#include "proxy/control/replica_names.h"
 #include "proxy/routing/router.h"
 
 struct replica_watch;
 
-/* The list is the receiver's to mem_free. */
-typedef void replica_watch_fn(void *context, struct replica_list *list);
+struct replica_watch_events {
+    void (*on_found)(void *context, struct replica_list *list); /* the receiver's to mem_free */
+    replica_name_ask_fn *on_name; /* to be answered by replica_watch_locate, or not at all */
+    void *context;
+};
 
 struct replica_watch *replica_watch_new(const struct backend_shared *shared,
-                                        replica_watch_fn *on_found, void *context);
+                                        const struct replica_watch_events *events);
 void replica_watch_free(struct replica_watch *watch); /* null is allowed */
 void replica_watch_tune(struct replica_watch *watch, enum read_policy policy, uint64_t lag_max_us);
 /* The topology must stay until the next, or the end. */
@@ -34,6 +38,10 @@ void replica_watch_tick(struct replica_watch *watch, struct publisher *const *pu
 /* What publisher_events.on_replication tells. */
 void replica_watch_hear(struct replica_watch *watch, unsigned shard, uint64_t asked_us,
                         struct slice reply);
+
+/* What the name of a replica stands for now. */
+void replica_watch_locate(struct replica_watch *watch, const char *host,
+                          const struct endpoint *endpoint);
 
 struct replica_report {
     char address[ADDRESS_TEXT_MAX];

@@ -143,7 +143,8 @@ static void do_job(struct steward *steward, struct job *job)
 static bool is_same(const struct job *a, const struct job *b)
 {
     return a->kind == b->kind && strcmp(a->shard, b->shard) == 0 && a->migration == b->migration &&
-           a->entry_epoch == b->entry_epoch && strcmp(a->host, b->host) == 0 && a->port == b->port;
+           a->entry_epoch == b->entry_epoch && strcmp(a->host, b->host) == 0 &&
+           a->port == b->port && a->deliver == b->deliver;
 }
 
 static void post(struct steward *steward, const struct job *job)

@@ -3,6 +3,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
 #include "lib/resp/writer.h"
+#include "proxy/routing/histograms.h"
 #include "proxy/routing/reply_cursor.h"
 
 #define MISFIT "ERR the shards answered with replies that do not fit together"
@@ -171,6 +172,11 @@ void aggregate(enum response_policy policy, const struct shard_answer *answers, 
     case RESPONSE_ALL_SUCCEEDED:
     case RESPONSE_SPECIAL:
         add_first_success(answers, count, out);
+        break;
+    case RESPONSE_HISTOGRAMS:
+        if (!histograms_add(answers, count, out)) {
+            write_error(out, MISFIT);
+        }
         break;
     case RESPONSE_AGG_LOGICAL_AND:
     case RESPONSE_AGG_LOGICAL_OR:

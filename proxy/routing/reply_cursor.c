@@ -25,15 +25,27 @@ static struct slice head_line(struct slice value)
                        : (struct slice){value.data + 1, (size_t)(end - value.data) - 1};
 }
 
-int64_t reply_array(struct slice value, struct slice *elements)
+static int64_t take_elements(struct slice value, char kind, struct slice *elements)
 {
     int64_t count;
     struct slice line = head_line(value);
-    if (value.len == 0 || value.data[0] != '*' || !number_parse_i64(line, &count)) {
+    if (value.len == 0 || value.data[0] != kind || !number_parse_i64(line, &count)) {
         return -1;
     }
     *elements = (struct slice){line.data + line.len + 2, value.len - line.len - 3};
     return count;
+}
+
+int64_t reply_array(struct slice value, struct slice *elements)
+{
+    return take_elements(value, '*', elements);
+}
+
+int64_t reply_map(struct slice value, struct slice *elements)
+{
+    int64_t count = reply_array(value, elements);
+    bool has_pairs = count >= 0 && count % 2 == 0;
+    return has_pairs ? count / 2 : take_elements(value, '%', elements);
 }
 
 bool reply_integer(struct slice value, int64_t *number)

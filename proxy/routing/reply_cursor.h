@@ -10,6 +10,8 @@
 bool reply_next(struct slice *rest, struct slice *value) __attribute__((warn_unused_result));
 /* The element count of an array value, whose elements are then in *elements. -1: not an array. */
 int64_t reply_array(struct slice value, struct slice *elements);
+/* The pairs of a map, which in RESP2 is an array. -1: neither. */
+int64_t reply_map(struct slice value, struct slice *elements);
 /* ":N". False for anything else. */
 bool reply_integer(struct slice value, int64_t *number) __attribute__((warn_unused_result));
 /* The null of a string or an array. */

@@ -31,13 +31,14 @@ enum script_kind {
     KIND_OTHER,
     KIND_BODY,
     KIND_SHA,
+    KIND_LOAD, /* SCRIPT LOAD in a transaction */
     KIND_FUNCTION
 };
 
 static enum script_kind kind_of(const struct command_info *info)
 {
     if (info->handler != HANDLER_SCRIPT) {
-        return KIND_OTHER;
+        return info->handler == HANDLER_SCRIPT_LOAD ? KIND_LOAD : KIND_OTHER;
     }
     if (strncmp(info->name, "evalsha", 7) == 0) {
         return KIND_SHA;
@@ -232,42 +233,58 @@ static bool has_its_keys(const struct command *command)
     return number_parse_u64(command->argv[2], &nkeys) && nkeys <= command->argc - 3;
 }
 
+static bool order_sha(struct script_call *call, const struct supply_order *order, struct slice sha)
+{
+    if (sha.len != SHA1_HEX_LENGTH) {
+        return false;
+    }
+    for (unsigned i = 0; i < SHA1_HEX_LENGTH; i++) {
+        call->sha[i] = (char)tolower((unsigned char)sha.data[i]);
+    }
+    if (script_is_loaded(call->router, order->shard, slice_of(call->sha))) {
+        return false;
+    }
+    call->request->is_barrier = true;
+    supply_script(order, slice_of(call->sha));
+    return true;
+}
+
+static bool order_body(struct script_call *call, const struct supply_order *order,
+                       struct slice body)
+{
+    switch (script_keeping(call->router, body)) {
+    case SCRIPT_UNKNOWN:
+        call->request->is_barrier = true;
+        supply_body(order, body);
+        return true;
+    case SCRIPT_KEPT_ONCE:
+        supply_body_again(call->router, call->request, body);
+        return false;
+    case SCRIPT_KEPT:
+        break;
+    }
+    return false;
+}
+
 /* True: an order was given, and on_supplied goes on. */
 static bool order(struct script_call *call, const struct command *command)
 {
-    struct router *router = call->router;
-    struct supply_order order = {router,          call->request, target_of(call),
-                                 call->is_healed, on_supplied,   call};
-    switch (kind_of(info_at(call))) {
+    enum script_kind kind = kind_of(info_at(call));
+    const struct supply_order order = {.router = call->router,
+                                       .request = call->request,
+                                       .shard = target_of(call),
+                                       .is_wary = call->is_healed,
+                                       .is_kept_always = kind == KIND_LOAD,
+                                       .done = on_supplied,
+                                       .context = call};
+    switch (kind) {
     case KIND_SHA:
-        if (command->argv[1].len != SHA1_HEX_LENGTH) {
-            return false;
-        }
-        for (unsigned i = 0; i < SHA1_HEX_LENGTH; i++) {
-            call->sha[i] = (char)tolower((unsigned char)command->argv[1].data[i]);
-        }
-        if (script_is_loaded(router, order.shard, slice_of(call->sha))) {
-            return false;
-        }
-        call->request->is_barrier = true;
-        supply_script(&order, slice_of(call->sha));
-        return true;
+        return order_sha(call, &order, command->argv[1]);
     case KIND_BODY:
-        if (command->argv[1].len > SCRIPT_KEPT_BYTES_MAX || !has_its_keys(command)) {
-            return false;
-        }
-        switch (script_keeping(router, command->argv[1])) {
-        case SCRIPT_UNKNOWN:
-            call->request->is_barrier = true;
-            supply_body(&order, command->argv[1]);
-            return true;
-        case SCRIPT_KEPT_ONCE:
-            supply_body_again(router, call->request, command->argv[1]);
-            return false;
-        case SCRIPT_KEPT:
-            return false;
-        }
-        return false;
+        return command->argv[1].len <= SCRIPT_KEPT_BYTES_MAX && has_its_keys(command) &&
+               order_body(call, &order, command->argv[1]);
+    case KIND_LOAD:
+        return order_body(call, &order, command->argv[2]);
     case KIND_FUNCTION:
         if (!call->is_healed) {
             return false;

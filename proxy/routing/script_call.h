@@ -4,7 +4,9 @@
  *   - NOSCRIPT is the proof that nothing ran: the shard gets the script and the command once more,
  *     unless the client has sent others behind it, which it must not overtake;
  *   - without keys they go to any shard in their _RO form: a write of a key that nobody named could
- *     be on the wrong shard, and is refused by Redis in its own words.
+ *     be on the wrong shard, and is refused by Redis in its own words;
+ *   - SCRIPT LOAD in a transaction: all shards get the script before, and the transaction's own
+ *     answers. That is true whatever becomes of the transaction: a name means one script for ever.
  *
  * One thread. */
 #ifndef PROXY_ROUTING_SCRIPT_CALL_H

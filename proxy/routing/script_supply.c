@@ -212,7 +212,8 @@ static void on_body_loaded(void *context, const struct scatter *scatter)
         finish(supply, SUPPLY_MISSING);
         return;
     }
-    if (!reply_integer(scatter_answer(scatter, 0, 1).reply, &kept) || kept >= SCRIPT_KEPT_MAX) {
+    bool is_known = reply_integer(scatter_answer(scatter, 0, 1).reply, &kept);
+    if (!supply->order.is_kept_always && (!is_known || kept >= SCRIPT_KEPT_MAX)) {
         script_note_kept(supply->order.router, buffer_slice(&supply->text));
         finish(supply, SUPPLY_LOADED);
         return;

@@ -25,14 +25,16 @@ struct supply_order {
     struct router *router;
     const struct request *request;
     unsigned shard;
-    bool is_wary; /* the script's text is wanted, though the shard may have it by now */
+    bool is_wary;        /* the script's text is wanted, though the shard may have it by now */
+    bool is_kept_always; /* however many are kept already */
     supply_fn *done;
     void *context;
 };
 
 /* By its SHA-1, 40 digits in lower case. */
 void supply_script(const struct supply_order *order, struct slice sha);
-/* A body that a client sends with EVAL: loaded, and kept on the shards. */
+/* A body that a client sends with EVAL, or with SCRIPT LOAD in a transaction: loaded, and kept on
+ * the shards. */
 void supply_body(const struct supply_order *order, struct slice body);
 /* The same, when it was kept a while ago: nobody waits for it. */
 void supply_body_again(struct router *router, const struct request *request, struct slice body);

@@ -21,6 +21,7 @@
 #define RATE       300
 #define SOME       150 /* operations */
 #define LONG_MS    60000
+#define TRIES      5 /* where nothing keeps the rule it is broken soon, if not each time */
 #define KEPT_BYTES 600
 
 struct scene {
@@ -89,8 +90,11 @@ static void play_both(const struct scene *scene)
     struct traffic_result kept = play(scene, false);
     assert_int_equal(kept.broken + kept.undecided + kept.strange, 0);
     (void)fprintf(stderr, "now without %s:\n", scene->rule);
-    struct traffic_result broken = play(scene, true);
-    assert_true(broken.broken > 0);
+    unsigned broken = 0;
+    for (unsigned i = 0; i < TRIES && broken == 0; i++) {
+        broken = play(scene, true).broken;
+    }
+    assert_true(broken > 0);
 }
 
 static void proxies_that_write_through_a_hold_are_noticed(void **state)

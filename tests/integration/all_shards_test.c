@@ -88,9 +88,9 @@ static void an_operator_is_answered_in_redis_words(void **state)
     DUEL(duel, "A: SLOWLOG RESET", "A: SLOWLOG HELP", "A: SLOWLOG GET x", "A: SLOWLOG GET -2",
          "A: SLOWLOG LEN x", "A: SLOWLOG", "A: LATENCY RESET", "A: LATENCY HELP",
          "A: LATENCY LATEST", "A: LATENCY HISTORY nosuch", "A: LATENCY GRAPH nosuch",
-         "A: LATENCY GRAPH", "A: MEMORY PURGE", "A: MEMORY PURGE x", "A: MEMORY HELP",
-         "A: MEMORY USAGE nosuch", "A: CONFIG RESETSTAT", "A: CONFIG RESETSTAT x", "A: LASTSAVE x",
-         "A: BGSAVE NOW", "A: PING");
+         "A: LATENCY GRAPH", "A: LATENCY HISTOGRAM nosuch", "A: MEMORY PURGE", "A: MEMORY PURGE x",
+         "A: MEMORY HELP", "A: MEMORY USAGE nosuch", "A: CONFIG RESETSTAT", "A: CONFIG RESETSTAT x",
+         "A: LASTSAVE x", "A: BGSAVE NOW", "A: PING");
 }
 
 /* --- not as one ------------------------------------------------------------------------------ */
@@ -274,6 +274,20 @@ static void what_one_shard_has_to_tell_is_told(void **state)
     mem_free(client_ask(client, "LATENCY RESET"));
     expect(client, "LATENCY LATEST", "[]");
     client_close(shard);
+    client_close(client);
+}
+
+static void calls_are_counted_over_all_shards(void **state)
+{
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    char command[64];
+    (void)state;
+    for (unsigned i = 0; i < 30; i++) {
+        (void)snprintf(command, sizeof(command), "SETRANGE counted%u 0 x", i);
+        expect(client, command, ":1");
+    }
+    expect_prefix(client, "LATENCY HISTOGRAM setrange nosuch",
+                  "[setrange, [calls, :30, histogram_usec, [:");
     client_close(client);
 }
 
@@ -469,6 +483,7 @@ int main(void)
         cmocka_unit_test(a_text_has_a_part_of_every_shard),
         cmocka_unit_test(in_resp3_a_text_is_one),
         cmocka_unit_test(what_one_shard_has_to_tell_is_told),
+        cmocka_unit_test(calls_are_counted_over_all_shards),
         cmocka_unit_test(a_save_is_one_of_every_shard),
         cmocka_unit_test(wait_counts_the_replicas_of_every_shard), /* changes the identities */
     };

@@ -307,14 +307,17 @@ static int start_over(const struct cluster_options *options)
 static int start(void **state)
 {
     (void)state;
-    const struct cluster_options options = {.shards = 3};
+    const struct cluster_options options = {.shards = 3, .proxy_arguments = cluster_patient_proxy};
     return start_over(&options);
 }
 
 static int start_to_move(void **state)
 {
     (void)state;
-    const struct cluster_options options = {.shards = 3, .has_migrator = true};
+    const struct cluster_options options = {.shards = 3,
+                                            .has_migrator = true,
+                                            .proxy_arguments = cluster_patient_proxy,
+                                            .migrator_environment = cluster_patient_migrator};
     return start_over(&options);
 }
 

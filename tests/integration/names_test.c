@@ -22,8 +22,8 @@
 #define OTHER   "127.0.0.1"
 
 static char *folder, *names;
-static struct redis_server *shard, *other;
-static char key[16], other_key[16]; /* of s1, of s2 */
+static struct redis_server *shard, *other, *replica; /* replica: of s2; null: none */
+static char key[16], other_key[16];                  /* of s1, of s2 */
 
 static void name_stands_for(const char *address)
 {
@@ -59,6 +59,7 @@ static void find_key(struct redis_server *server, char *name, size_t size)
 
 static int start(void **state)
 {
+    static const char *const proxy_arguments[] = {"--read-from", "prefer-replica", NULL};
     (void)state;
     folder = scratch_folder("names");
     names = mem_printf("%s/names", folder);
@@ -73,7 +74,8 @@ static int start(void **state)
     name_stands_for(FIRST);
     char *init = mem_printf("s1=moving.test:%u s2=127.0.0.1:%u", redis_server_port(shard),
                             redis_server_port(other));
-    cluster = cluster_start(&(const struct cluster_options){.init = init, .nslots = 16});
+    cluster = cluster_start(&(const struct cluster_options){
+        .init = init, .nslots = 16, .proxy_arguments = proxy_arguments});
     mem_free(init);
     mem_free(library);
     free(absolute);
@@ -88,6 +90,8 @@ static int stop(void **state)
     cluster_stop(cluster);
     redis_server_stop(shard);
     redis_server_stop(other);
+    redis_server_stop(replica);
+    replica = NULL;
     process_stop_all();
     assert_int_equal(unsetenv("LD_PRELOAD"), 0);
     assert_int_equal(unsetenv("ASAN_OPTIONS"), 0);
@@ -161,6 +165,50 @@ static void a_name_server_that_hangs_delays_no_other_shard(void **state)
     WAIT_UNTIL(is_served(), LONG_MS);
 }
 
+static void start_replica(void)
+{
+    char port[8];
+    (void)snprintf(port, sizeof(port), "%u", redis_server_port(other));
+    replica =
+        redis_server_start((const char *[]){"--bind", FIRST, OTHER, "--replicaof", "127.0.0.1",
+                                            port, "--replica-announce-ip", "moving.test", NULL});
+}
+
+static unsigned long reads_of(struct client *server)
+{
+    static const char label[] = "cmdstat_get:calls=";
+    char *info = client_ask(server, "INFO commandstats");
+    const char *found = strstr(info, label);
+    unsigned long count = found != NULL ? strtoul(found + sizeof(label) - 1, NULL, 10) : 0;
+    mem_free(info);
+    return count;
+}
+
+/* By the proxy, which asks a replica or the primary. */
+static bool is_read_from(struct client *server)
+{
+    unsigned long before = reads_of(server);
+    char *get = mem_printf("GET %s", other_key);
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    mem_free(client_ask(client, get));
+    client_close(client);
+    mem_free(get);
+    return reads_of(server) > before;
+}
+
+static void a_replica_that_announces_a_name_is_read_where_that_is(void **state)
+{
+    (void)state;
+    start_replica();
+    struct client *direct = client_connect(redis_server_port(replica));
+    WAIT_UNTIL(is_read_from(direct), LONG_MS);
+    name_stands_for(OTHER);
+    expect(direct, "CONFIG SET bind " OTHER, "+OK");
+    expect_prefix(direct, "CLIENT KILL TYPE normal", ":"); /* but for this one */
+    WAIT_UNTIL(is_read_from(direct), LONG_MS);
+    client_close(direct);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -169,6 +217,7 @@ int main(void)
         TEST(a_shard_is_found_where_its_name_has_moved_to),
         TEST(a_name_server_that_was_away_when_a_proxy_began_is_asked_again),
         TEST(a_name_server_that_hangs_delays_no_other_shard),
+        TEST(a_replica_that_announces_a_name_is_read_where_that_is),
     };
     return cmocka_run_group_tests_name("names", tests, NULL, NULL);
 }

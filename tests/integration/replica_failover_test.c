@@ -254,7 +254,6 @@ static bool somebody_was_promoted(void)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-// field lesson: Sentinel and replica reads
 static void reads_go_on_through_a_failover_and_none_is_older_than_the_bound(void **state)
 {
     (void)state;

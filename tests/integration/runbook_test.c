@@ -27,8 +27,9 @@
 
 static struct redis_server *replicas[2]; /* of s1 and s2; null without */
 static struct client *client;
-static char *folder; /* stand-ins, and what they ask */
-static char *page;   /* PAGE, zero-terminated */
+static char *folder;    /* stand-ins, and what they ask */
+static char *page;      /* PAGE, zero-terminated */
+static char *migration; /* the name of one, whose copy is s2; null: none */
 
 /* --- the page --------------------------------------------------------------------------------- */
 
@@ -206,7 +207,7 @@ static unsigned replica_port(unsigned shard)
 static char **environment_new(void)
 {
     const char *bin = getenv("SLUICE_BIN");
-    char **environment = mem_zalloc(16 * sizeof(*environment));
+    char **environment = mem_zalloc(20 * sizeof(*environment));
     char here[4096];
     assert_non_null(getcwd(here, sizeof(here)));
     bool is_absolute = bin != NULL && bin[0] == '/';
@@ -227,6 +228,9 @@ static char **environment_new(void)
     environment[12] = mem_printf("SITE2=127.0.0.1:%u", replica_port(1));
     environment[13] = mem_strdup("OLD_HOST=127.0.0.1");
     environment[14] = mem_printf("OLD_PORT=%u", cluster_shard_port(cluster, 0));
+    environment[15] = mem_strdup("COPY_HOST=127.0.0.1");
+    environment[16] = mem_printf("COPY_PORT=%u", cluster_shard_port(cluster, 1));
+    environment[17] = mem_printf("MIGRATION=%s", migration != NULL ? migration : "");
     return environment;
 }
 
@@ -313,20 +317,25 @@ static void expect_all(void)
     WAIT_UNTIL(has_all(0) && has_all(1), PATIENCE_MS);
 }
 
-/* A key of s1. */
+/* The number of the shard's first key, from that one on. */
+static unsigned key_of(unsigned shard, unsigned from)
+{
+    struct client *direct = client_connect(cluster_shard_port(cluster, shard));
+    bool is_found = false;
+    unsigned i = from;
+    while (!is_found && i < KEYS) {
+        char command[64];
+        (void)snprintf(command, sizeof(command), "EXISTS k%u", i++);
+        is_found = client_gets(direct, command, ":1");
+    }
+    assert_true(is_found);
+    client_close(direct);
+    return i - 1;
+}
+
 static char *get_of_first_shard(void)
 {
-    struct client *direct = client_connect(cluster_shard_port(cluster, 0));
-    for (unsigned i = 0; i < KEYS; i++) {
-        char command[64];
-        (void)snprintf(command, sizeof(command), "EXISTS k%u", i);
-        if (client_gets(direct, command, ":1")) {
-            client_close(direct);
-            return mem_printf("GET k%u", i);
-        }
-    }
-    fail_msg("s1 has no key");
-    return NULL;
+    return mem_printf("GET k%u", key_of(0, 0));
 }
 
 static bool is_unavailable(const char *command)
@@ -406,6 +415,74 @@ static void a_shard_comes_back_empty(void **state)
     WAIT_UNTIL(client_gets(client, get, "(nil)"), PATIENCE_MS);
     move_slots("0-9");
     mem_free(get);
+}
+
+static void copy_folder(const char *from, const char *to)
+{
+    const char *argv[] = {"sh", "-ec", "rm -rf \"$1\"; cp -a \"$0\" \"$1\"", from, to, NULL};
+    struct output output = process_run(argv, NULL, PATIENCE_MS);
+    assert_int_equal(output.code, 0);
+    output_free(&output);
+}
+
+/* With the file that it had before it took the slots over. */
+static void set_first_shard_back(const char *before)
+{
+    struct redis_server *shard = cluster_shard(cluster, 0);
+    char *files = mem_printf("%s/appendonlydir", redis_server_folder(shard));
+    redis_server_kill(shard);
+    copy_folder(before, files);
+    redis_server_restart(shard, false);
+    mem_free(files);
+}
+
+static bool is_verified(void)
+{
+    char *status = cluster_ctl_ok(cluster, "status");
+    bool is = strstr(status, "    verified; sluicectl switch") != NULL;
+    mem_free(status);
+    return is;
+}
+
+/* Two keys have changed since: one has another value, one is gone. */
+static void a_shard_comes_back_without_slots_that_it_took_over(void **state)
+{
+    static const char heading[] = "A shard comes back without slots that it took over";
+    (void)state;
+    unsigned changed = key_of(1, 0), deleted = key_of(1, changed + 1);
+    char *get = mem_printf("GET k%u", changed), *set = mem_printf("SET k%u later", changed);
+    char *gone = mem_printf("EXISTS k%u", deleted), *del = mem_printf("DEL k%u", deleted);
+    char *back = mem_printf("SET k%u v%u", changed, changed);
+    char *renew = mem_printf("SET k%u v%u", deleted, deleted);
+    char *before = path_in_folder("before");
+    char *files = mem_printf("%s/appendonlydir", redis_server_folder(cluster_shard(cluster, 0)));
+    migration = cluster_ctl_ok(cluster, "split s2 --to s1 --share 1 --manual-switch");
+    migration[strcspn(migration, "\n")] = '\0';
+    WAIT_UNTIL(is_verified(), PATIENCE_MS);
+    copy_folder(files, before);
+    cluster_tell(cluster, "switch --wait");
+    expect(client, set, "+OK");
+    expect(client, del, ":1");
+    set_first_shard_back(before);
+    WAIT_UNTIL(is_unavailable(get), PATIENCE_MS);
+
+    run(heading, 0);
+    run(heading, 1);
+    WAIT_UNTIL(client_gets(client, get, "later"), PATIENCE_MS);
+    expect(client, gone, ":0");
+    cluster_tell(cluster, "rollback --wait");
+    WAIT_UNTIL(!has_open_migrations(), PATIENCE_MS);
+    expect(client, get, "later");
+    expect(client, gone, ":0");
+    expect(client, back, "+OK");
+    expect(client, renew, "+OK");
+    expect_all();
+    cluster_compare(cluster, "");
+    char *all[] = {get, set, gone, del, back, renew, before, files, migration};
+    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        mem_free(all[i]);
+    }
+    migration = NULL;
 }
 
 /* Proven: proxies have noticed that the primary took another replication id with its replica. */
@@ -538,6 +615,7 @@ static const struct CMUnitTest runbooks[] = {
     TEST(the_migrator_is_lost),
     TEST(a_shard_without_a_replica_is_lost),
     TEST(a_shard_comes_back_empty),
+    TEST(a_shard_comes_back_without_slots_that_it_took_over),
     TEST(a_shard_with_a_replica_is_lost),
     TEST(the_store_is_lost),
     TEST(a_whole_site_is_lost),

@@ -70,7 +70,7 @@ static void script_commands_answer_what_redis_answers(void **state)
 }
 
 /* All in one write: nothing is answered before the next is there. */
-static void a_flush_keeps_its_place_among_what_its_client_sends(void **state)
+static void loads_and_flushes_keep_their_place(void **state)
 {
     static const char body[] = "return 'flushed'";
     const char *sha = sha_of(body);
@@ -84,8 +84,10 @@ static void a_flush_keeps_its_place_among_what_its_client_sends(void **state)
         buffer_printf(&bytes, "EVAL \"%s\" 1 k%u\r\nEVALSHA %s 1 l%u\r\n", body, i, sha, i);
         buffer_printf(&bytes, "SCRIPT FLUSH\r\nEVAL \"%s\" 1 m%u\r\nSCRIPT EXISTS %s\r\n", body, i,
                       sha);
+        buffer_printf(&bytes, "SCRIPT FLUSH\r\nSCRIPT LOAD \"%s\"\r\nSCRIPT EXISTS %s\r\n", body,
+                      sha);
     }
-    duel_bytes(duel, 'A', buffer_slice(&bytes), 300);
+    duel_bytes(duel, 'A', buffer_slice(&bytes), 390);
     buffer_fini(&bytes);
 }
 
@@ -136,6 +138,20 @@ static void scripts_in_a_transaction_are_loaded_before_it(void **state)
     DUEL(duel, line("A: SCRIPT LOAD \"%s\"", body), "A: MULTI", line("A: EVALSHA %s 1 {tx}n", sha),
          "A: GET {tx}n", "A: EVAL \"return 'new body'\" 1 {tx}n", "A: EVAL \"return 3\" 0",
          "A: EXEC", line("A: EVALSHA %s 1 {ty}n", sha_of("return 'new body'")));
+}
+
+static void a_script_may_be_loaded_in_a_transaction(void **state)
+{
+    const char *body = "return redis.call('INCRBY', KEYS[1], 7)";
+    const char *sha = sha_of(body);
+    (void)state;
+    DUEL(duel, "A: MULTI", line("A: SCRIPT LOAD \"%s\"", body), line("A: EVALSHA %s 1 {tl}n", sha),
+         "A: SCRIPT LOAD \"return (\"", "A: GET {tl}n", "A: SCRIPT LOAD return(12)", "A: EXEC",
+         line("A: SCRIPT EXISTS %s", sha), line("A: EVALSHA %s 1 {ta}n", sha),
+         line("A: EVALSHA %s 1 {tb}n", sha), line("A: EVALSHA %s 1 {td}n", sha_of("return(12)")),
+         "A: MULTI", "A: SCRIPT LOAD return(13)", "A: EXEC",
+         line("A: EVALSHA %s 1 {ta}n", sha_of("return(13)")), "A: MULTI", "A: SCRIPT LOAD",
+         "A: EXEC");
 }
 
 static void functions_answer_what_redis_answers(void **state)
@@ -360,11 +376,12 @@ static int run_duel(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(script_commands_answer_what_redis_answers),
-        cmocka_unit_test(a_flush_keeps_its_place_among_what_its_client_sends),
+        cmocka_unit_test(loads_and_flushes_keep_their_place),
         cmocka_unit_test(wrong_calls_get_the_errors_of_redis),
         cmocka_unit_test(what_eval_ran_evalsha_finds_on_every_shard),
         cmocka_unit_test(scripts_without_keys_run_and_may_not_write),
         cmocka_unit_test(scripts_in_a_transaction_are_loaded_before_it),
+        cmocka_unit_test(a_script_may_be_loaded_in_a_transaction),
         cmocka_unit_test(functions_answer_what_redis_answers),
     };
     return cmocka_run_group_tests_name("script, as Redis", tests, start_duel, stage_clear);

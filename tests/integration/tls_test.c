@@ -24,14 +24,18 @@
 #include "tests/support/wait.h"
 #include "tests/support/zoo.h"
 
-#define COMMAND_MS   60000
+#define COMMAND_MS   120000
 #define MIGRATION_MS 120000
 
 static int start(void **state)
 {
     (void)state;
     cluster = cluster_start(
-        &(const struct cluster_options){.spares = 1, .has_migrator = true, .has_tls = true});
+        &(const struct cluster_options){.spares = 1,
+                                        .has_migrator = true,
+                                        .has_tls = true,
+                                        .proxy_arguments = cluster_patient_proxy,
+                                        .migrator_environment = cluster_patient_migrator});
     return 0;
 }
 
@@ -224,7 +228,7 @@ static void slots_move_with_tls_on_all_links(void **state)
     cluster_add_spare(cluster, 2);
     struct churn *churn = churn_start(cluster, 2, scratch_seed());
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3");
-    struct output output = sh("timeout 50 redis-benchmark -p $P --tls --cacert ca.crt " AS_CLIENT
+    struct output output = sh("timeout 100 redis-benchmark -p $P --tls --cacert ca.crt " AS_CLIENT
                               "-t set,get,incr,lpush -r 2000 -n 2000 -c 8 -q --csv");
     if (output.code != 0) {
         fail_msg("code %d: %s%s", output.code, output.out, output.err);

@@ -42,6 +42,8 @@ static int start(void **state)
                                             .proxies = 2,
                                             .has_migrator = true,
                                             .has_reserve = true,
+                                            .proxy_arguments = cluster_patient_proxy,
+                                            .migrator_environment = cluster_patient_migrator,
                                             .store = url};
     cluster = cluster_start(&options);
     cluster_add_spare(cluster, 2);
@@ -205,7 +207,7 @@ static void clients_have_noticed_nothing(void **state)
     struct bank_result result = bank_run_end(bank);
     assert_int_equal(refused, 0);
     assert_int_equal(result.errors, 0);
-    assert_true(answered > 100 && result.operations > 100);
+    assert_true(answered > 0 && result.operations > 0);
     cluster_compare(cluster, "");
 }
 

@@ -111,9 +111,9 @@ static void a_shard_moves_to_its_replica_under_load_and_loses_nothing(void **sta
     (void)state;
     char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    uint64_t before = migration_base(cluster);
+    uint64_t before = migration_base(cluster, id);
     fail_over(0, "nothing: writes were held");
-    assert_true(migration_base(cluster) > before);
+    assert_true(migration_base(cluster, id) > before);
     WAIT_UNTIL(count_formers() == 0, LONG_MS);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     cluster_tell(cluster, "switch %s --wait", id);

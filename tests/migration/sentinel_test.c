@@ -47,7 +47,11 @@ static int start(void **state)
         sentinel_group_place(sentinels, names[i], places[i], sizeof(places[i]));
     }
     (void)snprintf(init, sizeof(init), "s1=%s s2=%s", places[0], places[1]);
-    const struct cluster_options options = {.init = init, .proxies = 2, .has_migrator = true};
+    const struct cluster_options options = {
+        .init = init,
+        .proxies = 2,
+        .has_migrator = true,
+        .proxy_arguments = (const char *const[]){"--shard-timeout", "60s", NULL}};
     cluster = cluster_start(&options);
     bank = bank_run_start(cluster, ACCOUNTS, RATE);
     return 0;
@@ -235,16 +239,16 @@ static void a_migration_begins_a_new_base_whichever_side_fails_over(void **state
     char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch");
     for (unsigned shard = 0; shard < 2; shard++) {
         WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-        uint64_t before = migration_base(cluster);
+        uint64_t before = migration_base(cluster, id);
         fail_over(shard);
-        assert_true(migration_base(cluster) > before);
+        assert_true(migration_base(cluster, id) > before);
     }
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     cluster_tell(cluster, "switch %s --wait", id);
     /* The copy of the rollback window is the source's. */
-    uint64_t before = migration_base(cluster);
+    uint64_t before = migration_base(cluster, id);
     fail_over(0);
-    assert_true(migration_base(cluster) > before);
+    assert_true(migration_base(cluster, id) > before);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     compare_quietly(cluster, bank, NULL);
     cluster_tell(cluster, "rollback %s --wait", id);
@@ -258,15 +262,19 @@ static void a_hold_is_undone_when_its_target_fails_over(void **state)
     (void)state;
     static const char *const stops[] = {"SLUICE_FAIL=hold.before-switched-cas=stop@1", NULL};
     cluster_restart_migrator(cluster, stops);
-    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --hold-max 60s");
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch --hold-max 60s");
+    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+    bank_run_tell(bank, "pause"); /* s2 has slots that are not held */
+    cluster_tell(cluster, "switch %s", id);
     WAIT_UNTIL(process_is_stopped(cluster_migrator(cluster)), LONG_MS);
     assert_true(migration_is_in(cluster, id, "hold"));
-    uint64_t before = migration_base(cluster);
+    uint64_t before = migration_base(cluster, id);
     watched_shard_settle(&shards[1]);
     watched_shard_fail_over(&shards[1]);
     WAIT_UNTIL(is_named(1), LONG_MS);
     assert_true(migration_is_in(cluster, id, "dual-write"));
-    assert_true(migration_base(cluster) > before);
+    assert_true(migration_base(cluster, id) > before);
+    bank_run_tell(bank, "resume");
     process_signal(cluster_migrator(cluster), SIGCONT);
     WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
     assert_true(migration_is_verified(cluster, id));
@@ -296,7 +304,7 @@ static bool is_named_by_its_id(unsigned shard)
 static void a_primary_that_takes_another_replication_id_is_named_by_it(void **state)
 {
     (void)state;
-    assert_true(is_named_by_its_id(1));
+    WAIT_UNTIL(is_named_by_its_id(1), LONG_MS);
     struct client *primary = client_connect(watched_shard_primary(&shards[1]));
     expect(primary, "DEBUG CHANGE-REPL-ID", "+OK");
     client_close(primary);
@@ -382,7 +390,7 @@ static void no_account_has_lost_anything(void **state)
 {
     (void)state;
     struct bank_result result = bank_run_end(bank);
-    assert_true(result.operations > 100);
+    assert_true(result.operations > 0);
     cluster_compare(cluster, "");
 }
 

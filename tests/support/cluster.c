@@ -25,6 +25,12 @@
 #define START_MS      60000
 #define CTL_MS        180000
 
+// clang-format off
+const char *const cluster_patient_proxy[] = {
+    "--shard-timeout", "60s", "--connect-timeout", "60s", "--wait-max", "60s", "--store-timeout", "60s", NULL};
+// clang-format on
+const char *const cluster_patient_migrator[] = {"SLUICE_FAIL=barrier.spares-always=error", NULL};
+
 struct member {
     uint16_t port, tls_port;
     uint16_t admin_port;

@@ -35,6 +35,12 @@ struct cluster_options {
     const char *const *proxy_arguments; /* more words for each proxy, ended by null; or null */
 };
 
+/* For proxy_arguments and migrator_environment: proxies that wait for a slow shard, and a migrator
+ * that waits for a slow proxy, for longer than a machine can be busy. For tests in which clients
+ * must meet no error. */
+extern const char *const cluster_patient_proxy[];
+extern const char *const cluster_patient_migrator[];
+
 struct cluster;
 
 struct cluster *cluster_start(const struct cluster_options *options)

@@ -9,7 +9,6 @@
 #include <jansson.h>
 
 #include "lib/base/memory.h"
-#include "lib/topology/topology.h"
 
 /* The object of the migration in `sluicectl --json status`; the root is to be given back. */
 static json_t *read_status(struct cluster *cluster, const char *id, json_t **migration)
@@ -60,13 +59,13 @@ bool migration_is_verified(struct cluster *cluster, const char *id)
     return is_verified;
 }
 
-uint64_t migration_base(struct cluster *cluster)
+uint64_t migration_base(struct cluster *cluster, const char *id)
 {
-    struct topology *topology = cluster_topology(cluster);
-    assert_int_equal(topology->nmigrations, 1);
-    uint64_t base = topology->migrations[0].base;
-    topology_free(topology);
-    return base;
+    json_t *migration;
+    json_t *root = read_status(cluster, id, &migration);
+    json_int_t base = json_integer_value(json_object_get(migration, "base"));
+    json_decref(root);
+    return (uint64_t)base;
 }
 
 char *migration_open_by_ctl(struct cluster *cluster, const char *words)

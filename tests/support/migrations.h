@@ -12,8 +12,8 @@ char *migration_phase(struct cluster *cluster, const char *id) __attribute__((wa
 bool migration_is_in(struct cluster *cluster, const char *id, const char *phase);
 /* Every key has compared equal since its base. */
 bool migration_is_verified(struct cluster *cluster, const char *id);
-/* The base of the only one that is open. */
-uint64_t migration_base(struct cluster *cluster);
+/* The epoch that its metadata count from: what was verified before is void. 0: it is not open. */
+uint64_t migration_base(struct cluster *cluster, const char *id);
 /* Opens one; `words` as for sluicectl ("split s1 --to s3"). Its id, freed with mem_free. */
 char *migration_open_by_ctl(struct cluster *cluster, const char *words)
     __attribute__((warn_unused_result));

@@ -28,7 +28,8 @@ static const char introduction[] =
     "a key that it wrote without naming it could be on the wrong shard, so Redis refuses the write.\n"
     "What a script touches beside its keys is not routed: all of it must have one hash tag. While\n"
     "slots move, a key that `EVAL` or `EVALSHA` writes without naming it is copied all the same;\n"
-    "one that `FCALL` writes so is not, and may be lost: functions must name all keys they write.\n";
+    "one that `FCALL` writes so is not: nothing tells of it, and it is lost when its slot has moved.\n"
+    "Functions must name all keys they write.\n";
 
 static const char protocols[] =
     "\n## RESP2 and RESP3\n"
@@ -42,10 +43,14 @@ static const char protocols[] =
     "\n## Inside MULTI\n"
     "\n"
     "What is routed, split or sent to any shard is executed by the shard of the transaction's keys,\n"
-    "all or nothing. What the proxy answers (`SELECT AUTH HELLO INFO ROLE`, `CLIENT`, `CONFIG`, `ACL`)\n"
-    "has its place in the array, and is executed when the shard has executed the rest; at most 1024\n"
-    "of them. What concerns all shards or other clients, `SUBSCRIBE` and its kin and `CLIENT REPLY`\n"
-    "are refused when they are to be queued; `EXEC` is then aborted, as in Redis.\n"
+    "all or nothing. What the proxy answers (`SELECT AUTH HELLO INFO ROLE`, `CLIENT`, `CONFIG`,\n"
+    "`ACL`, `SUBSCRIBE` and its kin) has its place in the array, and is executed when the shard has\n"
+    "executed the rest; at most 1024 of them. So who subscribes in a transaction does not get what\n"
+    "the same transaction publishes. `SCRIPT LOAD` is done on all shards before, also if `EXEC` then\n"
+    "answers null. `CLIENT REPLY` and what concerns all shards or other clients are refused when they\n"
+    "are to be queued, and `EXEC` is then aborted, as in Redis: no other shard could be made to\n"
+    "execute or undo its part together with the transaction (`FUNCTION LOAD`, `SCRIPT FLUSH`,\n"
+    "`FLUSHALL`), nor see it at the same moment (`KEYS`, `DBSIZE`, `SCAN`).\n"
     "\n## Large requests and replies\n"
     "\n"
     "A reply passes through as the shard sends it, whatever its size. A command of more than 1 MiB\n"
@@ -126,6 +131,7 @@ static const char *merging(const struct command_info *info)
         [RESPONSE_AGG_MIN] = "the smallest number counts",
         [RESPONSE_AGG_MAX] = "the largest number counts",
         [RESPONSE_AGG_SUM] = "the numbers are added",
+        [RESPONSE_HISTOGRAMS] = "the numbers are added, bucket by bucket",
         [RESPONSE_SPECIAL] = NULL};
     if (info->handler == HANDLER_ALL_SHARDS && info->response_policy == RESPONSE_DEFAULT) {
         return "lists are joined";

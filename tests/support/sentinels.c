@@ -151,6 +151,16 @@ static void monitor(struct member *member, const char *name, uint16_t port, unsi
     tell(member, words);
 }
 
+void sentinel_group_be_patient(struct sentinel_group *group, const char *name, bool is_patient)
+{
+    char words[96];
+    (void)snprintf(words, sizeof(words), "SENTINEL SET %s down-after-milliseconds %u", name,
+                   is_patient ? 120000u : 500u);
+    for (unsigned i = 0; i < group->count; i++) {
+        tell(&group->members[i], words);
+    }
+}
+
 void sentinel_group_monitor(struct sentinel_group *group, const char *name, uint16_t port)
 {
     for (unsigned i = 0; i < group->count; i++) {

@@ -4,6 +4,7 @@
 #ifndef TESTS_SUPPORT_SENTINELS_H
 #define TESTS_SUPPORT_SENTINELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,9 @@ void sentinel_group_monitor(struct sentinel_group *group, const char *name, uint
 /* The same for one of them, whatever it believed before. */
 void sentinel_group_mislead(struct sentinel_group *group, unsigned member, const char *name,
                             uint16_t port);
+/* Whether a primary that does not answer is just slow, as on a busy machine; else it counts as dead
+ * after half a second. All of them must run. */
+void sentinel_group_be_patient(struct sentinel_group *group, const char *name, bool is_patient);
 /* Until each of them knows the others, and has seen the shard's replica on that port alive. */
 void sentinel_group_wait(struct sentinel_group *group, const char *name, uint16_t replica);
 /* What the first of them names. */

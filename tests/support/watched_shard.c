@@ -61,6 +61,7 @@ void watched_shard_start_with(struct watched_shard *shard, struct sentinel_group
     for (unsigned i = 1; i < shard->nservers; i++) {
         sentinel_group_wait(sentinels, name, redis_server_port(shard->servers[i]));
     }
+    sentinel_group_be_patient(sentinels, name, true);
 }
 
 void watched_shard_start(struct watched_shard *shard, struct sentinel_group *sentinels,
@@ -106,9 +107,11 @@ static unsigned server_at(const struct watched_shard *shard, uint16_t port)
 void watched_shard_await_failover(struct watched_shard *shard)
 {
     uint16_t port = 0;
+    sentinel_group_be_patient(shard->sentinels, shard->name, false);
     WAIT_UNTIL((port = sentinel_group_primary(shard->sentinels, shard->name)) !=
                    watched_shard_primary(shard),
                LONG_MS);
+    sentinel_group_be_patient(shard->sentinels, shard->name, true);
     shard->former = shard->primary;
     shard->primary = server_at(shard, port);
 }

@@ -30,7 +30,8 @@ uint16_t watched_shard_replica(const struct watched_shard *shard);
 
 /* Waits until that replica has all that the primary has now: nothing of it can be lost. */
 void watched_shard_settle(const struct watched_shard *shard);
-/* SIGKILL to the primary, and waits until the Sentinels name a replica. */
+/* SIGKILL to the primary, and waits until the Sentinels name a replica. They call no other primary
+ * dead meanwhile, however slow the machine is. All of them must run. */
 void watched_shard_fail_over(struct watched_shard *shard);
 /* The second half of that. */
 void watched_shard_await_failover(struct watched_shard *shard);

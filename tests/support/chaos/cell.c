@@ -89,16 +89,7 @@ struct cluster *cell_cluster_start(void)
 
 struct cluster *cell_cluster_start_patient(void)
 {
-    static const char *const arguments[] = {"--shard-timeout",
-                                            "60s",
-                                            "--connect-timeout",
-                                            "60s",
-                                            "--store-timeout",
-                                            "60s",
-                                            "--wait-max",
-                                            "60s",
-                                            NULL};
-    return start_with(arguments);
+    return start_with(cluster_patient_proxy);
 }
 
 /* --- the fault ------------------------------------------------------------------------------- */

@@ -141,7 +141,7 @@ const char *const differential_templates[] = {
     "EVAL %s5 1 %k", "EVAL %s6 1 %k", "EVAL %s7 1 %k", "EVAL %s8 1 %k", "EVAL_RO %s1 1 %k", "EVAL_RO %s4 1 %k %v",
     "EVAL %s1 -1", "EVAL %s1 2 %k", "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 %k", "FCALL nosuch 1 %k",
     "EVALSHA %h1 1 %k", "EVALSHA %h3 1 %k", "EVALSHA %h4 1 %k %v", "EVALSHA_RO %h1 1 %k", "EVALSHA_RO %h3 1 %k",
-    "EVALSHA %h8 1 %k", "!SCRIPT LOAD %s1", "!SCRIPT LOAD %s4", "!SCRIPT LOAD %s8", "!SCRIPT EXISTS %h1 %h3 %h8",
+    "EVALSHA %h8 1 %k", "SCRIPT LOAD %s1", "SCRIPT LOAD %s4", "SCRIPT LOAD %s8", "!SCRIPT EXISTS %h1 %h3 %h8",
     "!SCRIPT EXISTS %v", "!=SCRIPT FLUSH NOSUCH", "EVAL %s1 0", "EVAL %s6 0", "EVAL_RO %s6 0",
     /* functions */
     "!FUNCTION LOAD REPLACE %l", "!FUNCTION LOAD %l", "!FUNCTION LOAD %v", "!-FUNCTION DELETE differential",
@@ -149,7 +149,7 @@ const char *const differential_templates[] = {
     "FCALL note 2 %k %K %v", "FCALL size 1 %k", "FCALL_RO size 1 %k", "FCALL_RO note 1 %k", "FCALL size x %k",
     /* channels that nobody listens to */
     "PUBLISH %m %v", "SPUBLISH %m %v", "PUBLISH %m", "PUBSUB CHANNELS", "PUBSUB NUMSUB %m %m", "PUBSUB NUMPAT",
-    "PUBSUB SHARDCHANNELS %m", "PUBSUB SHARDNUMSUB %m", "PUBSUB NOSUCH",
+    "PUBSUB SHARDCHANNELS %m", "PUBSUB SHARDNUMSUB %m", "PUBSUB NOSUCH", "=UNSUBSCRIBE %m", "=PUNSUBSCRIBE", "=SUNSUBSCRIBE",
     /* waiting for entries of streams */
     "=-XREAD BLOCK 10 STREAMS %k $", "=-XREAD BLOCK 10 COUNT 1 STREAMS %k %K 0 0", "=XREAD BLOCK x STREAMS %k 0",
     "=-XREADGROUP GROUP g c BLOCK 10 STREAMS %k >", "=-XREADGROUP GROUP g c BLOCK 10 STREAMS %k 0",

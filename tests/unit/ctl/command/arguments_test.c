@@ -118,6 +118,7 @@ static void what_makes_no_sense_is_said(void **state)
         {"split s1 --hold-max soon", "\"hold-max\" must be a duration"},
         {"split s1 --hold-max 1h",
          "\"hold-max\" must be a duration like 250ms, 10s or 5m, 10ms to 1m"},
+        {"split s1 --to s2 --timeout 1s", "give --wait, too"},
         {"proxies p1", "\"proxies\" does not take \"p1\""},
     };
 

@@ -79,6 +79,26 @@ static void each_phase_is_judged_by_the_goal(void **state)
     topology_free(topology);
 }
 
+static void a_verify_is_done_when_its_request_is_withdrawn(void **state)
+{
+    struct migration *migration;
+    struct topology *topology = opened(&migration);
+    (void)state;
+    migration->phase = PHASE_DUAL_WRITE;
+    migration->request = REQUEST_VERIFY;
+    assert_int_equal(judge(WAITING_VERIFIED, topology), WAITING_GOES_ON);
+    migration->request = REQUEST_SWITCH;
+    assert_int_equal(judge(WAITING_VERIFIED, topology), WAITING_FAILED);
+    migration->request = REQUEST_NONE;
+    assert_int_equal(judge(WAITING_VERIFIED, topology), WAITING_DONE);
+    migration->phase = PHASE_ABORTING;
+    assert_int_equal(judge(WAITING_VERIFIED, topology), WAITING_FAILED);
+    topology_free(topology);
+    topology = two_shards();
+    assert_int_equal(judge(WAITING_VERIFIED, topology), WAITING_FAILED);
+    topology_free(topology);
+}
+
 static void the_owner_tells_how_a_closed_migration_ended(void **state)
 {
     (void)state;
@@ -97,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_phase_is_judged_by_the_goal),
+        cmocka_unit_test(a_verify_is_done_when_its_request_is_withdrawn),
         cmocka_unit_test(the_owner_tells_how_a_closed_migration_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,11 @@
 
 #define ANSWERS_MAX 4
 
+/* Of one command with a name of three letters. */
+#define HISTOGRAM(commands, name, parts, buckets, calls, counts)         \
+    commands "\r\n$3\r\n" name "\r\n" parts "\r\n$5\r\ncalls\r\n:" calls \
+             "\r\n$14\r\nhistogram_usec\r\n" buckets "\r\n" counts
+
 struct outcome_case {
     enum response_policy policy;
     const char *replies[ANSWERS_MAX]; /* ended by null */
@@ -66,6 +71,20 @@ static void each_policy_does_what_its_name_says(void **state)
          "*3\r\n$1\r\na\r\n$1\r\nb\r\n*1\r\n:1\r\n"},
         {RESPONSE_DEFAULT, {"$1\r\na\r\n", "$1\r\nb\r\n"}, "$1\r\na\r\n"},
         {RESPONSE_SPECIAL, {"+one\r\n", "+two\r\n"}, "+one\r\n"},
+        {RESPONSE_HISTOGRAMS,
+         {HISTOGRAM("%1", "get", "%2", "%2", "3", ":1\r\n:1\r\n:8\r\n:3\r\n"), "%0\r\n",
+          HISTOGRAM("%1", "get", "%2", "%2", "5", ":2\r\n:4\r\n:8\r\n:5\r\n")},
+         HISTOGRAM("%1", "get", "%2", "%3", "8", ":1\r\n:1\r\n:2\r\n:5\r\n:8\r\n:8\r\n")},
+        {RESPONSE_HISTOGRAMS,
+         {HISTOGRAM("*2", "get", "*4", "*2", "3", ":4\r\n:3\r\n"),
+          HISTOGRAM("*2", "set", "*4", "*2", "1", ":1\r\n:1\r\n")},
+         "*4\r\n$3\r\nget\r\n*4\r\n$5\r\ncalls\r\n:3\r\n$14\r\nhistogram_usec\r\n*2\r\n:4\r\n:3\r\n"
+         "$3\r\nset\r\n*4\r\n$5\r\ncalls\r\n:1\r\n$14\r\nhistogram_usec\r\n*2\r\n:1\r\n:1\r\n"},
+        {RESPONSE_HISTOGRAMS, {"*0\r\n", "*0\r\n"}, "*0\r\n"},
+        {RESPONSE_HISTOGRAMS, {"*0\r\n", "+OK\r\n"}, "-ERR the shards answered with"},
+        {RESPONSE_HISTOGRAMS,
+         {HISTOGRAM("%1", "get", "%2", "%2", "3", ":1\r\n:1\r\n$1\r\nx\r\n:3\r\n"), "%0\r\n"},
+         "-ERR the shards answered with"},
     };
 
     (void)state;
