@@ -168,6 +168,10 @@ void engine_end_pacing(struct engine *engine);
 bool engine_copy_has_room(struct engine *engine);
 bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted, struct error *err)
     __attribute__((warn_unused_result));
+/* Neither shard has evicted a key since the base began. Else a new base begins, and the journal
+ * says what the operator can do. */
+bool engine_nothing_was_evicted(struct engine *engine, enum step_result *result)
+    __attribute__((warn_unused_result));
 /* Barrier on a side for the present phase; journals what it did, in a hold only when that is over
  * (engine_note_barrier). */
 bool engine_barrier(struct engine *engine, enum side side, enum step_result *result)

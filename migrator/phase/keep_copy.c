@@ -85,7 +85,8 @@ static bool prepare_hold(struct engine *engine, enum step_result *result)
 {
     const struct crossing *crossing = phase_crossing(engine);
     struct drain drain = {.remaining = 0};
-    if (!phase_way_back_is_made(engine, result) || !phase_clocks_agree(engine, 0, result) ||
+    if (!phase_way_back_is_made(engine, result) || !engine_nothing_was_evicted(engine, result) ||
+        !phase_clocks_agree(engine, 0, result) ||
         !engine_roll_call(engine, view_authority(&engine->view), result) ||
         !remember_request(engine, result)) {
         return false;

@@ -263,7 +263,7 @@ static void reads_go_on_through_a_failover_and_none_is_older_than_the_bound(void
         WAIT_UNTIL(is_read_from(strict, i), PATIENCE_MS);
         WAIT_UNTIL(is_read_from(patient, i), PATIENCE_MS);
     }
-    redis_server_kill(shard.servers[0]);
+    watched_shard_kill_primary(&shard);
     uint64_t deadline_us = deadline_after_ms(PATIENCE_MS);
     while (!somebody_was_promoted()) {
         assert_false(deadline_is_over(deadline_us));

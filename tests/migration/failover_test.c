@@ -24,27 +24,28 @@
 #define LONG_MS  60000
 
 static struct redis_server *replicas[2]; /* of s1, s2 */
+static struct redis_server *late;        /* of the first of them */
 static struct bank_run *bank;            /* through all tests */
 
 /* A primary takes another replication id with its first replica, which has to be named first. */
-static bool is_proven_replica(unsigned shard)
+static bool is_proven_replica(unsigned shard, uint16_t port)
 {
     char words[96];
-    (void)snprintf(words, sizeof(words), "plan failover s%u --to 127.0.0.1:%u", shard + 1,
-                   redis_server_port(replicas[shard]));
+    (void)snprintf(words, sizeof(words), "plan failover s%u --to 127.0.0.1:%u", shard + 1, port);
     struct output output = cluster_ctl(cluster, words);
     bool is = output.code == 0 && strstr(output.out, "a replica of the process") != NULL;
     output_free(&output);
     return is;
 }
 
-static void start_replica(unsigned shard)
+static struct redis_server *start_replica(unsigned shard, uint16_t of)
 {
     char port[8];
-    (void)snprintf(port, sizeof(port), "%u", cluster_shard_port(cluster, shard));
-    replicas[shard] =
+    (void)snprintf(port, sizeof(port), "%u", of);
+    struct redis_server *replica =
         redis_server_start((const char *const[]){"--replicaof", "127.0.0.1", port, NULL});
-    WAIT_UNTIL(is_proven_replica(shard), LONG_MS);
+    WAIT_UNTIL(is_proven_replica(shard, redis_server_port(replica)), LONG_MS);
+    return replica;
 }
 
 /* Some keys of either shard. */
@@ -67,8 +68,8 @@ static int start(void **state)
     static const char *const redis[] = {"--repl-diskless-sync-delay", "0", NULL};
     cluster = cluster_start(&(const struct cluster_options){
         .shards = 2, .proxies = 2, .has_migrator = true, .redis_options = redis});
-    start_replica(0);
-    start_replica(1);
+    replicas[0] = start_replica(0, cluster_shard_port(cluster, 0));
+    replicas[1] = start_replica(1, cluster_shard_port(cluster, 1));
     WAIT_UNTIL(serves_all(0) && serves_all(1), LONG_MS); /* the primaries were named anew */
     bank = bank_run_start(cluster, ACCOUNTS, RATE);
     return 0;
@@ -81,6 +82,7 @@ static int stop(void **state)
     for (unsigned i = 0; i < 2; i++) {
         redis_server_stop(replicas[i]);
     }
+    redis_server_stop(late);
     process_stop_all();
     return 0;
 }
@@ -172,6 +174,67 @@ static void a_former_primary_that_hangs_is_closed_by_the_migrator(void **state)
     bank_run_tell(bank, "resume");
 }
 
+/* --- one that comes late --------------------------------------------------------------------- */
+
+/* Its place in the topology is what it was. */
+static void expect_late(const char *words, const char *setting)
+{
+    struct topology *before = cluster_topology(cluster);
+    assert_int_equal(setenv("SLUICE_FAIL", setting, 1), 0);
+    struct output output = cluster_ctl(cluster, words);
+    assert_int_equal(unsetenv("SLUICE_FAIL"), 0);
+    struct topology *after = cluster_topology(cluster);
+    assert_int_equal(output.code, 1);
+    assert_non_null(strstr(output.err, "the primary's writes go on: run it again"));
+    assert_string_equal(after->shards[0].identity.run_id, before->shards[0].identity.run_id);
+    assert_int_equal(after->shards[0].port, before->shards[0].port);
+    topology_free(before);
+    topology_free(after);
+    output_free(&output);
+}
+
+static bool is_primary(uint16_t port)
+{
+    struct client *client = client_connect(port);
+    char *role = client_ask(client, "ROLE");
+    bool is = strncmp(role, "[master", 7) == 0;
+    mem_free(role);
+    client_close(client);
+    return is;
+}
+
+/* Writes are held for half a minute. A machine may need longer to come here, and what went on then
+ * is only the proxies' own. */
+static void fail_over_while_nobody_writes(const char *words)
+{
+    struct output output = cluster_ctl(cluster, words);
+    if (output.code != 0) {
+        assert_non_null(strstr(output.err, "bytes of writes that"));
+        cluster_tell(cluster, "%s --accept-loss", words);
+    }
+    output_free(&output);
+}
+
+/* As when it was stopped, or the store did not answer, until the primary's writes may go on. */
+static void a_failover_that_comes_late_names_nobody(void **state)
+{
+    (void)state;
+    struct topology *topology = cluster_topology(cluster);
+    late = start_replica(0, topology->shards[0].port);
+    char *words = mem_printf("shard failover s1 --to 127.0.0.1:%u", redis_server_port(late));
+    expect_late(words, "failover.late=error@1"); /* before anybody is promoted */
+    assert_false(is_primary(redis_server_port(late)));
+    WAIT_UNTIL(serves_all(0), LONG_MS); /* who was held goes on */
+    bank_run_tell(bank, "pause");
+    expect_late(words, "failover.late=error@2");
+    assert_true(is_primary(redis_server_port(late)));
+    fail_over_while_nobody_writes(words);
+    bank_run_tell(bank, "resume");
+    WAIT_UNTIL(serves_all(1), LONG_MS);
+    mem_free(words);
+    topology_free(topology);
+}
+
 static void no_account_has_lost_anything(void **state)
 {
     (void)state;
@@ -185,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shard_moves_to_its_replica_under_load_and_loses_nothing),
         cmocka_unit_test(a_former_primary_that_hangs_is_closed_by_the_migrator),
+        cmocka_unit_test(a_failover_that_comes_late_names_nobody),
         cmocka_unit_test(no_account_has_lost_anything),
     };
     return cmocka_run_group_tests(tests, start, stop);

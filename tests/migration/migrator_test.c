@@ -338,7 +338,7 @@ static void evicted_keys_on_the_target_forbid_the_switch(void **state)
     freeReplyObject(redisCommand(rig->on_target, "CONFIG SET maxmemory-policy noeviction"));
     rig_request(rig, REQUEST_SWITCH);
     WAIT_UNTIL(rig_records(rig, "base") == 2, LONG_MS);
-    assert_true(rig_journal_has(rig, "EVICTED"));
+    assert_true(rig_journal_has(rig, "shard \\\"target\\\" has evicted keys"));
     rig_wait_phase(rig, PHASE_SWITCHED);
     rig_expect_copies_equal(rig);
 }
@@ -467,6 +467,61 @@ static void the_backfill_waits_while_the_target_is_short_of_memory(void **state)
     rig_expect_copies_equal(rig);
 }
 
+/* --- eviction --------------------------------------------------------------------------------- */
+
+static unsigned long long memory_of(redisContext *shard)
+{
+    unsigned long long used = 0;
+    redisReply *info = redisCommand(shard, "INFO memory");
+    (void)sscanf(strstr(info->str, "used_memory:"), "used_memory:%llu", &used);
+    freeReplyObject(info);
+    return used;
+}
+
+/* `percent` of what it has now; 0: no limit. */
+static void limit_memory(redisContext *shard, unsigned percent)
+{
+    redisReply *reply =
+        redisCommand(shard, "CONFIG SET maxmemory-policy volatile-lru maxmemory %llu",
+                     memory_of(shard) * percent / 100);
+    assert_string_equal(reply->str, "OK");
+    freeReplyObject(reply);
+}
+
+static void a_source_that_is_full_and_evicts_is_refused_until_it_has_room(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 3);
+    limit_memory(rig->on_source, 103);
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    WAIT_UNTIL(rig_journal_has(rig, "the source is full and evicts keys"), LONG_MS);
+    assert_int_equal(rig_phase(rig), PHASE_PLANNED);
+    limit_memory(rig->on_source, 0);
+    rig_wait_phase(rig, PHASE_SWITCHED);
+}
+
+/* No client is held for a hold that would be undone, and the operator reads what to do. */
+static void a_source_that_fills_up_later_says_so_and_holds_nobody(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig->options.manual_switch = true;
+    for (unsigned i = 0; i < 100; i++) {
+        freeReplyObject(redisCommand(rig->on_source, "SET short:%u %01000d EX 1000", i, 0));
+    }
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig);
+    limit_memory(rig->on_source, 98);
+    freeReplyObject(redisCommand(rig->on_source, "SET one more")); /* evicts */
+    rig_request(rig, REQUEST_SWITCH);
+    WAIT_UNTIL(rig_journal_has(rig, "shard \\\"source\\\" has evicted keys"), LONG_MS);
+    assert_true(rig_journal_has(rig, "give it more maxmemory, or maxmemory-policy noeviction"));
+    limit_memory(rig->on_source, 0);
+    rig_wait_phase(rig, PHASE_SWITCHED);
+    assert_int_equal(rig_records(rig, "hold"), 1);
+}
+
 static void a_paused_migration_stands_still(void **state)
 {
     struct migration_rig *rig = *state;
@@ -508,6 +563,8 @@ int main(void)
         DURABLE(a_debt_is_not_paid_while_the_owner_of_its_slots_awaits_acceptance),
         TEST(a_key_that_the_target_refuses_begins_no_hold_and_is_told_of),
         TEST(the_backfill_waits_while_the_target_is_short_of_memory),
+        TEST(a_source_that_is_full_and_evicts_is_refused_until_it_has_room),
+        TEST(a_source_that_fills_up_later_says_so_and_holds_nobody),
         TEST(a_paused_migration_stands_still),
     };
     cmocka_set_test_filter(getenv("TEST_FILTER"));
