@@ -10,12 +10,16 @@
 
 #include "lib/base/memory.h"
 #include "lib/store/store.h"
+#include "tests/support/bank_run.h"
+#include "tests/support/churn.h"
 #include "tests/support/client.h"
 #include "tests/support/etcd.h"
 #include "tests/support/http.h"
+#include "tests/support/migrations.h"
+#include "tests/support/quiet.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define ACCOUNTS 1000
 #define RATE     1500
@@ -23,7 +27,6 @@
 #define LONG_MS  120000
 
 static struct etcd_cluster *etcd;
-static struct cluster *cluster;
 static struct bank_run *bank; /* through all tests */
 static struct churn *churn;
 
@@ -43,9 +46,7 @@ static int start(void **state)
                                             .migrator_environment = cluster_patient_migrator,
                                             .store = url};
     cluster = cluster_start(&options);
-    char *words = mem_printf("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_add_spare(cluster, 2);
     bank = bank_run_start(cluster, ACCOUNTS, RATE);
     churn = churn_start(cluster, CHURNERS, scratch_seed());
     return 0;
@@ -58,16 +59,6 @@ static int stop(void **state)
     etcd_cluster_stop(etcd);
     process_stop_all();
     return 0;
-}
-
-/* Compares the shards while nobody writes. */
-static void compare_quietly(void)
-{
-    bank_run_tell(bank, "pause");
-    churn_pause(churn);
-    cluster_compare(cluster, "");
-    churn_resume(churn);
-    bank_run_tell(bank, "resume");
 }
 
 static bool is_accepted(const char *verb, const char *id)
@@ -153,7 +144,7 @@ static void a_migration_goes_on_with_two_of_three_members(void **state)
         there_and_back(&faults[i], i);
         etcd_cluster_wait(etcd);
     }
-    compare_quietly();
+    compare_quietly(cluster, bank, churn);
 }
 
 /* --- all members --------------------------------------------------------------------------- */
@@ -213,7 +204,7 @@ static void without_a_store_proxies_serve_and_say_so_and_catch_up(void **state)
     bring_to("switched", "switch", id);
     bring_to("closed", "finalize", id);
     expect(client, "GET {live}:alone", "1");
-    compare_quietly();
+    compare_quietly(cluster, bank, churn);
     client_close(client);
     mem_free(id);
 }
@@ -249,7 +240,7 @@ static void the_reserve_goes_on_when_the_leader_is_killed_or_stopped(void **stat
 
     process_kill(first_leads ? cluster_reserve(cluster) : cluster_migrator(cluster));
     bring_to("closed", "rollback", id);
-    compare_quietly();
+    compare_quietly(cluster, bank, churn);
     mem_free(id);
 }
 

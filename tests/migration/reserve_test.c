@@ -14,16 +14,17 @@
 #include <cmocka.h>
 
 #include "lib/base/memory.h"
+#include "tests/support/bank_run.h"
+#include "tests/support/churn.h"
 #include "tests/support/http.h"
+#include "tests/support/migrations.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define ACCOUNTS 800
 #define RATE     1200
 #define LONG_MS  60000
-
-static struct cluster *cluster;
 
 static void start_with(const char *const *environment)
 {
@@ -34,9 +35,7 @@ static void start_with(const char *const *environment)
                                             .has_reserve = true,
                                             .migrator_environment = environment};
     cluster = cluster_start(&options);
-    char *words = mem_printf("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_add_spare(cluster, 2);
 }
 
 static int start(void **state)
@@ -53,21 +52,6 @@ static int start_with_two_leaders(void **state)
     (void)state;
     start_with(environment);
     return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    process_stop_all();
-    return 0;
-}
-
-static void ctl(const char *verb, const char *id, const char *options)
-{
-    char *words = mem_printf("%s %s %s", verb, id, options);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
 }
 
 static bool metrics_say(uint16_t port, const char *text)
@@ -110,7 +94,7 @@ static void the_reserve_goes_on_within_seconds(void **state)
         mem_printf("sluice_migration_phase{migration=\"%s\",phase=\"dual-write\"} 1\n", id);
     WAIT_UNTIL(metrics_say(second, phase), LONG_MS);
     mem_free(phase);
-    ctl("switch", id, "--wait");
+    cluster_tell(cluster, "switch %s --wait", id);
     char *hold = mem_printf("sluice_migration_hold_max_seconds{migration=\"%s\"} ", id);
     WAIT_UNTIL(metric(second, hold) > 0, LONG_MS);
     mem_free(hold);
@@ -120,7 +104,7 @@ static void the_reserve_goes_on_within_seconds(void **state)
     WAIT_UNTIL(!leads(first) && leads(second), LONG_MS);
     process_kill(cluster_reserve(cluster));
     WAIT_UNTIL(leads(first), LONG_MS);
-    ctl("finalize", id, "--wait");
+    cluster_tell(cluster, "finalize %s --wait", id);
     struct bank_result result = bank_run_end(bank);
     assert_int_equal(result.errors, 0);
     cluster_compare(cluster, "");
@@ -174,10 +158,10 @@ static void two_that_both_lead_do_no_harm(void **state)
     struct bank_run *bank = bank_run_start(cluster, ACCOUNTS, RATE);
     struct churn *churn = churn_start(cluster, 4, scratch_seed());
     char *id = switch_slots("split s1 --to s3");
-    ctl("rollback", id, "--wait");
+    cluster_tell(cluster, "rollback %s --wait", id);
     mem_free(id);
     id = switch_slots("split s2 --to s3");
-    ctl("finalize", id, "--wait");
+    cluster_tell(cluster, "finalize %s --wait", id);
     mem_free(id);
     uint64_t refused = 0;
     uint64_t answered = churn_end(churn, &refused);
@@ -193,9 +177,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_reserve_goes_on_within_seconds, start),
-        cmocka_unit_test_teardown(who_cannot_renew_its_lease_is_not_ready, stop),
+        cmocka_unit_test_teardown(who_cannot_renew_its_lease_is_not_ready, stage_clear),
         cmocka_unit_test_setup_teardown(two_that_both_lead_do_no_harm, start_with_two_leaders,
-                                        stop),
+                                        stage_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

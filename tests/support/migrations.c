@@ -1,3 +1,5 @@
+#include "tests/support/migrations.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +10,6 @@
 
 #include "lib/base/memory.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define STATUS_MS 60000
 
@@ -91,7 +92,7 @@ char *migration_open_by_ctl(struct cluster *cluster, const char *words)
 {
     bool has_hold_max = strstr(words, "--hold-max") != NULL;
     char *patient = mem_printf("%s%s", words, has_hold_max ? "" : " --hold-max 30s");
-    char *text = cluster_ctl_ok(cluster, patient);
+    char *text = cluster_ctl_ok(cluster, "%s", patient);
     mem_free(patient);
     char *id = mem_strndup(text, strcspn(text, "\n"));
     mem_free(text);

@@ -60,6 +60,13 @@ void rig_turn(struct router_rig *rig);
 
 /* Of a shard, from now on, and of what is under way. */
 void rig_set_timeout_ms(struct router_rig *rig, uint64_t timeout_ms);
+void rig_turn_a_while(struct router_rig *rig);
+/* SIGSTOP and the like to its server. */
+void rig_signal(struct router_rig *rig, unsigned shard, int signal);
+
+/* `words` and the key straight to the shard. */
+void rig_expect_direct(struct router_rig *rig, unsigned shard, const char *words, const char *key,
+                       const char *reply);
 
 /* Turns until it is true; fails the test when it is not in time. */
 #define RIG_UNTIL(rig, condition, ms)                                                     \
