@@ -159,8 +159,8 @@ void engine_pair(struct engine *engine, struct copy_pair *pair)
         .large_key_bytes = migration->options.large_key_bytes,
         .throttle = &engine->throttle,
         .habits = &engine->habits,
-        .pace = engine->is_paced ? &engine->pace : NULL,
-        .probe = engine->probe,
+        .pace = engine->pacing.is_paced ? &engine->pacing.pace : NULL,
+        .probe = engine->pacing.probe,
         .hooks = &engine->hooks};
     engine_names(engine, phase_direction(migration->phase), &pair->names);
 }
@@ -195,10 +195,10 @@ bool engine_copy_has_room(struct engine *engine)
     if (phase_is_hold(engine->view.migration.phase)) {
         return true;
     }
-    if (engine->room_asked_us != 0 && now_us - engine->room_asked_us < ROOM_PERIOD_US) {
-        return !engine->is_short_of_room;
+    if (engine->room.asked_us != 0 && now_us - engine->room.asked_us < ROOM_PERIOD_US) {
+        return !engine->room.is_short;
     }
-    engine->room_asked_us = now_us;
+    engine->room.asked_us = now_us;
     if (!read_memory(engine, copy, "used_memory", &used) ||
         !read_memory(engine, copy, "maxmemory", &maximum)) {
         return true; /* whoever uses the link next finds out what is wrong with it */
@@ -206,12 +206,12 @@ bool engine_copy_has_room(struct engine *engine)
     bool is_short = maximum > 0 && (double)used * 100 >
                                        (double)maximum * (double)option_number(
                                                              &engine->settings->copy_memory_limit);
-    if (is_short && !engine->is_short_of_room) {
+    if (is_short && !engine->room.is_short) {
         note_shortage(engine, copy, used, maximum);
     } else if (!is_short) {
         engine_note_waiting(engine, "");
     }
-    engine->is_short_of_room = is_short;
+    engine->room.is_short = is_short;
     return !is_short;
 }
 
@@ -317,7 +317,7 @@ bool engine_barrier_busy(struct engine *engine, enum side side,
     barrier->while_waiting = while_waiting;
     if (phase_is_hold(migration->phase)) {
         barrier->timeout_ms = migration->options.barrier_timeout_ms;
-        barrier->spares_the_living = engine->holds_undone_in_a_row < HOLDS_FOR_THE_SLOW ||
+        barrier->spares_the_living = engine->hold.undone_in_a_row < HOLDS_FOR_THE_SLOW ||
                                      FAIL_POINT("barrier.spares-always");
     }
     /* A new base, or generation, in the same phase is an epoch that proxies must have seen too. */

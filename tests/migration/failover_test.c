@@ -12,30 +12,20 @@
 
 #include "lib/base/memory.h"
 #include "lib/store/store.h"
+#include "tests/support/bank_run.h"
 #include "tests/support/client.h"
+#include "tests/support/migrations.h"
+#include "tests/support/quiet.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define ACCOUNTS 300
 #define RATE     1000
 #define LONG_MS  60000
 
-static struct cluster *cluster;
 static struct redis_server *replicas[2]; /* of s1, s2 */
 static struct redis_server *late;        /* of the first of them */
 static struct bank_run *bank;            /* through all tests */
-
-static struct topology *read_topology(void)
-{
-    struct error err;
-    struct store *store = store_open(cluster_store(cluster), &err);
-    struct topology *topology = store != NULL ? store_read(store, NULL, &err) : NULL;
-    if (topology == NULL) {
-        fail_msg("%s", err.text);
-    }
-    store_close(store);
-    return topology;
-}
 
 /* A primary takes another replication id with its first replica, which has to be named first. */
 static bool is_proven_replica(unsigned shard, uint16_t port)
@@ -90,7 +80,6 @@ static int stop(void **state)
     (void)state;
     cluster_stop(cluster);
     for (unsigned i = 0; i < 2; i++) {
-        redis_server_kill(replicas[i]);
         redis_server_stop(replicas[i]);
     }
     redis_server_stop(late);
@@ -100,28 +89,17 @@ static int stop(void **state)
 
 static void fail_over(unsigned shard, const char *said)
 {
-    char words[96];
-    (void)snprintf(words, sizeof(words), "shard failover s%u --to 127.0.0.1:%u", shard + 1,
-                   redis_server_port(replicas[shard]));
-    char *out = cluster_ctl_ok(cluster, words);
+    char *out = cluster_ctl_ok(cluster, "shard failover s%u --to 127.0.0.1:%u", shard + 1,
+                               redis_server_port(replicas[shard]));
     if (strstr(out, said) == NULL) {
         fail_msg("\"%s\" is not in %s", said, out);
     }
     mem_free(out);
 }
 
-static uint64_t base(void)
-{
-    struct topology *topology = read_topology();
-    assert_int_equal(topology->nmigrations, 1);
-    uint64_t found = topology->migrations[0].base;
-    topology_free(topology);
-    return found;
-}
-
 static unsigned count_formers(void)
 {
-    struct topology *topology = read_topology();
+    struct topology *topology = cluster_topology(cluster);
     unsigned count = topology->nformers;
     topology_free(topology);
     return count;
@@ -135,36 +113,14 @@ static void a_shard_moves_to_its_replica_under_load_and_loses_nothing(void **sta
     (void)state;
     char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    uint64_t before = base();
+    uint64_t before = migration_base(cluster, id);
     fail_over(0, "nothing: writes were held");
-    assert_true(base() > before);
+    assert_true(migration_base(cluster, id) > before);
     WAIT_UNTIL(count_formers() == 0, LONG_MS);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    char *words = mem_printf("switch %s --wait", id);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
-    bank_run_tell(bank, "pause");
-    cluster_compare(cluster, "");
-    bank_run_tell(bank, "resume");
+    cluster_tell(cluster, "switch %s --wait", id);
+    compare_quietly(cluster, bank, NULL);
     mem_free(id);
-}
-
-/* A key of that shard, by its set; freed with mem_free. */
-static char *find_key(unsigned shard)
-{
-    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
-    struct client *primary = client_connect(cluster_shard_port(cluster, shard));
-    for (unsigned i = 0;; i++) {
-        char set[64], exists[64];
-        (void)snprintf(set, sizeof(set), "SET key:%u 1", i);
-        (void)snprintf(exists, sizeof(exists), "EXISTS key:%u", i);
-        WAIT_UNTIL(client_gets(client, set, "+OK"), LONG_MS);
-        if (client_gets(primary, exists, ":1")) {
-            client_close(client);
-            client_close(primary);
-            return mem_printf("key:%u", i);
-        }
-    }
 }
 
 static bool is_on_replica(unsigned shard, const char *key)
@@ -193,7 +149,9 @@ static void a_former_primary_that_hangs_is_closed_by_the_migrator(void **state)
     (void)state;
     struct process *primary = redis_server_process(cluster_shard(cluster, 1));
     bank_run_tell(bank, "pause");
-    char *key = find_key(1);
+    const char *key = cluster_key(cluster, 1, "key:", 0);
+    char *first = mem_printf("SET %s 1", key);
+    WAIT_UNTIL(takes(0, first), LONG_MS);
     WAIT_UNTIL(is_on_replica(1, key), LONG_MS);
     process_signal(cluster_proxy(cluster, 1), SIGSTOP);
     process_signal(primary, SIGSTOP);
@@ -212,7 +170,7 @@ static void a_former_primary_that_hangs_is_closed_by_the_migrator(void **state)
     client_close(present);
     mem_free(set);
     mem_free(get);
-    mem_free(key);
+    mem_free(first);
     bank_run_tell(bank, "resume");
 }
 
@@ -221,11 +179,11 @@ static void a_former_primary_that_hangs_is_closed_by_the_migrator(void **state)
 /* Its place in the topology is what it was. */
 static void expect_late(const char *words, const char *setting)
 {
-    struct topology *before = read_topology();
+    struct topology *before = cluster_topology(cluster);
     assert_int_equal(setenv("SLUICE_FAIL", setting, 1), 0);
     struct output output = cluster_ctl(cluster, words);
     assert_int_equal(unsetenv("SLUICE_FAIL"), 0);
-    struct topology *after = read_topology();
+    struct topology *after = cluster_topology(cluster);
     assert_int_equal(output.code, 1);
     assert_non_null(strstr(output.err, "the primary's writes go on: run it again"));
     assert_string_equal(after->shards[0].identity.run_id, before->shards[0].identity.run_id);
@@ -252,9 +210,7 @@ static void fail_over_while_nobody_writes(const char *words)
     struct output output = cluster_ctl(cluster, words);
     if (output.code != 0) {
         assert_non_null(strstr(output.err, "bytes of writes that"));
-        char *accepting = mem_printf("%s --accept-loss", words);
-        mem_free(cluster_ctl_ok(cluster, accepting));
-        mem_free(accepting);
+        cluster_tell(cluster, "%s --accept-loss", words);
     }
     output_free(&output);
 }
@@ -263,7 +219,7 @@ static void fail_over_while_nobody_writes(const char *words)
 static void a_failover_that_comes_late_names_nobody(void **state)
 {
     (void)state;
-    struct topology *topology = read_topology();
+    struct topology *topology = cluster_topology(cluster);
     late = start_replica(0, topology->shards[0].port);
     char *words = mem_printf("shard failover s1 --to 127.0.0.1:%u", redis_server_port(late));
     expect_late(words, "failover.late=error@1"); /* before anybody is promoted */

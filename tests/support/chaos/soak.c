@@ -11,10 +11,11 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
+#include "tests/support/bank_run.h"
 #include "tests/support/chaos/trend.h"
+#include "tests/support/migrations.h"
 #include "tests/support/vitals.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define SHARDS        2
 #define PROXIES       2
@@ -155,9 +156,7 @@ static void print_row(struct soak *soak, const char *end)
 
 static void tell(struct soak *soak, const char *verb, const char *id)
 {
-    char *words = mem_printf("%s %s --wait", verb, id);
-    mem_free(cluster_ctl_ok(soak->cluster, words));
-    mem_free(words);
+    cluster_tell(soak->cluster, "%s %s --wait", verb, id);
 }
 
 /* Half of s1's slots, and the same number back. Large keys too, now and then. */

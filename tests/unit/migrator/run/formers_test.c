@@ -8,12 +8,11 @@
 
 #include <cmocka.h>
 
-#include "lib/cluster/bootstrap.h"
 #include "lib/cluster/failover.h"
 #include "lib/shard/metadata.h"
 #include "migrator/run/formers.h"
+#include "tests/support/ask.h"
 #include "tests/support/process.h"
-#include "tests/support/shard_server.h"
 #include "tests/support/trio.h"
 #include "tests/support/wait.h"
 
@@ -35,11 +34,10 @@ static int start(void **state)
     struct topology_shard shard = trio_place(&trio, 0), replica = trio_place(&trio, 1);
     (void)snprintf(shard.name, sizeof(shard.name), "s1");
     shard.weight = 100;
-    struct init_options options = {.shards = &shard, .nshards = 1, .nslots = 16};
-    bool is_ready = cluster_init(test.store, &options, &err);
-    WAIT_UNTIL(!is_ready || trio_has_key(&trio, 1, F), LONG_MS);
+    test_store_found(&test, &shard, 1);
+    WAIT_UNTIL(trio_has_key(&trio, 1, F), LONG_MS);
     process_signal(redis_server_process(trio.servers[0]), SIGSTOP);
-    if (!is_ready || !failover_run(test.store, "s1", &replica, false, &view, &err)) {
+    if (!failover_run(test.store, "s1", &replica, false, &view, &err)) {
         fail_msg("%s", err.text);
     }
     process_signal(redis_server_process(trio.servers[0]), SIGCONT);

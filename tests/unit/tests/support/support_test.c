@@ -56,7 +56,6 @@ static void a_killed_server_comes_back_with_its_data_or_empty(void **state)
     redis_server_restart(server, false);
     client = client_connect(port);
     expect(client, "GET a", "1");
-    redis_server_kill(server);
     redis_server_restart(server, true);
     client_close(client);
     client = client_connect(port);
