@@ -12,8 +12,8 @@ static const char *const advice[CHANGING_PHASES] = {
     [PHASE_ABORTING] = "it is being undone already",
 };
 
-static bool change(struct topology *next, struct migration *migration,
-                   const struct settings *settings, struct error *err)
+static bool change_to_aborting(struct topology *next, struct migration *migration,
+                               const struct settings *settings, struct error *err)
 {
     (void)settings;
     if (!changing_check_phase(migration, advice, err)) {
@@ -31,7 +31,7 @@ static bool change(struct topology *next, struct migration *migration,
 static enum command_result abort_run(struct command_run *run, struct error *err)
 {
     static const struct changing_verb verb = {
-        .request = "abort", .change = change, .can_wait = true, .goal = WAITING_UNDONE};
+        .request = "abort", .change = change_to_aborting, .can_wait = true, .goal = WAITING_UNDONE};
     return changing_run(run, &verb, err);
 }
 

@@ -12,8 +12,8 @@ static const char *const advice[CHANGING_PHASES] = {
     [PHASE_ABORTING] = "it is being undone; there is nothing to finalize",
 };
 
-static bool change(struct topology *next, struct migration *migration,
-                   const struct settings *settings, struct error *err)
+static bool change_to_finalizing(struct topology *next, struct migration *migration,
+                                 const struct settings *settings, struct error *err)
 {
     if (!changing_check_phase(migration, advice, err)) {
         return false;
@@ -33,7 +33,7 @@ static bool change(struct topology *next, struct migration *migration,
 static enum command_result finalize_run(struct command_run *run, struct error *err)
 {
     static const struct changing_verb verb = {.request = "finalize",
-                                              .change = change,
+                                              .change = change_to_finalizing,
                                               .can_wait = true,
                                               .goal = WAITING_FINALIZED,
                                               .needs_migrator = true};

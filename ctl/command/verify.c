@@ -10,8 +10,8 @@ static const char *const advice[CHANGING_PHASES] = {
     [PHASE_ABORTING] = "the copies are being purged, so there is nothing to compare with",
 };
 
-static bool change(struct topology *next, struct migration *migration,
-                   const struct settings *settings, struct error *err)
+static bool ask_for_verify(struct topology *next, struct migration *migration,
+                           const struct settings *settings, struct error *err)
 {
     (void)next;
     (void)settings;
@@ -31,7 +31,7 @@ static bool change(struct topology *next, struct migration *migration,
 static enum command_result verify_run(struct command_run *run, struct error *err)
 {
     static const struct changing_verb verb = {.request = "verify",
-                                              .change = change,
+                                              .change = ask_for_verify,
                                               .can_wait = true,
                                               .goal = WAITING_VERIFIED,
                                               .needs_migrator = true};

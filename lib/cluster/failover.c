@@ -260,8 +260,10 @@ static bool hold_writes(struct failover *failover, bool accept_loss, struct erro
  * may be lost. */
 static uint64_t latest_us(const struct failover *failover, bool accept_loss)
 {
-    return failover->held_until_us == 0 || accept_loss ? 0
-                                                       : failover->held_until_us - LATE_MS * 1000;
+    if (failover->held_until_us == 0 || accept_loss) {
+        return 0;
+    }
+    return FAIL_POINT("failover.late") ? 1 : failover->held_until_us - LATE_MS * 1000;
 }
 
 static bool promote(struct failover *failover, bool accept_loss, struct error *err)

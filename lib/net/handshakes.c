@@ -105,8 +105,3 @@ void handshakes_free(struct handshakes *handshakes)
     }
     mem_free(handshakes);
 }
-
-unsigned handshakes_under_way(const struct handshakes *handshakes)
-{
-    return handshakes->count;
-}

@@ -26,6 +26,5 @@ struct handshakes *handshakes_new(struct loop *loop, struct tls_context *context
 void handshakes_free(struct handshakes *handshakes);
 /* Takes over the descriptor. May call the events before it returns. */
 void handshakes_start(struct handshakes *handshakes, int fd);
-unsigned handshakes_under_way(const struct handshakes *handshakes);
 
 #endif

@@ -27,6 +27,9 @@ struct route {
     enum http_audience audience;
 };
 
+static const struct http_limits usual_limits = {
+    .connections = 64, .head_bytes = 8192, .time_ms = 10000};
+
 struct http_server {
     struct loop *loop;
     const struct admin_access *access;
@@ -347,7 +350,8 @@ static int listen_alone(const struct endpoint *endpoint)
 }
 
 struct http_server *http_server_open(struct loop *loop, const char *address,
-                                     const struct admin_access *access, struct error *err)
+                                     const struct admin_access *access,
+                                     const struct http_limits *limits, struct error *err)
 {
     struct address parsed;
     struct endpoint endpoint;
@@ -366,7 +370,7 @@ struct http_server *http_server_open(struct loop *loop, const char *address,
     server->loop = loop;
     server->access = access;
     server->listener = listener;
-    server->limits = (struct http_limits){.connections = 64, .head_bytes = 8192, .time_ms = 10000};
+    server->limits = limits != NULL ? *limits : usual_limits;
     parsed.port = socket_port(listener);
     address_format(&parsed, server->address);
     io_start(&server->io, loop, listener, on_connection, NULL, server);
@@ -386,12 +390,6 @@ void http_server_close(struct http_server *server)
     io_stop(&server->io);
     (void)close(server->listener);
     mem_free(server);
-}
-
-void http_server_limit(struct http_server *server, const struct http_limits *limits)
-{
-    ASSERT(limits->connections > 0 && limits->head_bytes > 0 && limits->time_ms > 0);
-    server->limits = *limits;
 }
 
 void http_server_route(struct http_server *server, const char *path, const char *content_type,

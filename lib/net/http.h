@@ -29,16 +29,14 @@ struct http_limits {
     uint64_t time_ms;     /* from accept to close; 10 s */
 };
 
-/* Listens on "host:port"; port 0 takes a free one. `access` must outlive it. Null with a message
- * that names the address. */
+/* Listens on "host:port"; port 0 takes a free one. `access` must outlive it. `limits` null: the
+ * numbers above. Null with a message that names the address. */
 struct http_server *http_server_open(struct loop *loop, const char *address,
-                                     const struct admin_access *access, struct error *err)
+                                     const struct admin_access *access,
+                                     const struct http_limits *limits, struct error *err)
     __attribute__((warn_unused_result));
 /* Closes all connections; replies under way are cut off. Null is allowed. Not from a handler. */
 void http_server_close(struct http_server *server);
-
-/* For connections accepted from now on; without it the numbers above. */
-void http_server_limit(struct http_server *server, const struct http_limits *limits);
 
 /* Who is told, where `access` has tokens. */
 enum http_audience {
@@ -53,6 +51,7 @@ void http_server_route(struct http_server *server, const char *path, const char 
 
 /* Where it listens, with the port it got. Owned by the server. */
 const char *http_server_address(const struct http_server *server);
+/* Open now. */
 unsigned http_server_connections(const struct http_server *server);
 /* TLS: connections so far that were closed before they could ask. */
 uint64_t http_server_failed_handshakes(const struct http_server *server);

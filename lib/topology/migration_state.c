@@ -221,3 +221,29 @@ void topology_replace_process(struct topology *next, unsigned shard,
         }
     }
 }
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t topology_guard_horizon(const struct topology *topology, unsigned shard)
+{
+    uint64_t horizon = topology->epoch;
+    for (unsigned i = 0; i < topology->nmigrations; i++) {
+        const struct migration *migration = &topology->migrations[i];
+        if (migration->source == shard || migration->target == shard) {
+            horizon = lesser(horizon, migration->generation);
+            /* The proof of what it took over stands at this generation or a later one. */
+            if (migration->owner_generation > 0) {
+                horizon = lesser(horizon, migration->owner_generation);
+            }
+        }
+    }
+    for (unsigned i = 0; i < topology->ndebts; i++) {
+        if (topology->debts[i].shard == shard) {
+            horizon = lesser(horizon, topology->debts[i].generation);
+        }
+    }
+    return horizon;
+}

@@ -55,4 +55,9 @@ void migration_close(struct topology *next, struct migration *migration, int deb
 void topology_replace_process(struct topology *next, unsigned shard,
                               const struct shard_identity *identity);
 
+/* The guards on the shard that are closed at a smaller generation are of no use any more: no open
+ * migration or debt has one below this, nor will any, for generations only rise, and what begins
+ * later begins at a later epoch. */
+uint64_t topology_guard_horizon(const struct topology *topology, unsigned shard);
+
 #endif

@@ -27,7 +27,6 @@ void slot_set_init(struct slot_set *set, unsigned nslots);
 void slot_set_fini(struct slot_set *set);
 void slot_set_copy(struct slot_set *to, const struct slot_set *from); /* `to` is not initialised */
 void slot_set_add(struct slot_set *set, unsigned slot);
-void slot_set_remove(struct slot_set *set, unsigned slot);
 
 static inline bool slot_set_has(const struct slot_set *set, unsigned slot)
 {

@@ -35,12 +35,6 @@ void slot_set_add(struct slot_set *set, unsigned slot)
     set->bits[slot / 64] |= (uint64_t)1 << (slot % 64);
 }
 
-void slot_set_remove(struct slot_set *set, unsigned slot)
-{
-    ASSERT(slot < set->nslots);
-    set->bits[slot / 64] &= ~((uint64_t)1 << (slot % 64));
-}
-
 unsigned slot_set_next(const struct slot_set *set, unsigned from)
 {
     if (from >= set->nslots) {

@@ -23,19 +23,19 @@ static bool has_room(void *context)
 static void note_rate(struct engine *engine, uint64_t keys)
 {
     uint64_t now_us = clock_now_us();
-    engine->rate_keys += keys;
-    if (engine->rate_since_us == 0 || now_us - engine->rate_since_us < 1000000) {
-        engine->rate_since_us = engine->rate_since_us == 0 ? now_us : engine->rate_since_us;
+    engine->rate.keys += keys;
+    if (engine->rate.since_us == 0 || now_us - engine->rate.since_us < 1000000) {
+        engine->rate.since_us = engine->rate.since_us == 0 ? now_us : engine->rate.since_us;
         return;
     }
     struct progress *progress = engine->progress;
-    uint64_t rate = engine->rate_keys * 1000000 / (now_us - engine->rate_since_us);
+    uint64_t rate = engine->rate.keys * 1000000 / (now_us - engine->rate.since_us);
     uint64_t total = 2 * counter_read(&progress->keys_total); /* moved, then compared */
     uint64_t done = counter_read(&progress->keys_copied) + counter_read(&progress->keys_verified);
     counter_set(&progress->rate, rate);
     counter_set(&progress->eta_ms, rate > 0 && total > done ? (total - done) * 1000 / rate : 0);
-    engine->rate_keys = 0;
-    engine->rate_since_us = now_us;
+    engine->rate.keys = 0;
+    engine->rate.since_us = now_us;
 }
 
 static void on_moved(void *context, uint64_t keys, uint64_t bytes)
@@ -130,8 +130,8 @@ void engine_free(struct engine *engine)
     if (engine == NULL) {
         return;
     }
-    if (engine->has_verifier) {
-        verifier_fini(&engine->verifier);
+    if (engine->walks.has_verifier) {
+        verifier_fini(&engine->walks.verifier);
     }
     engine_end_pacing(engine);
     engine_disconnect(engine, SIDE_SOURCE);
@@ -235,7 +235,7 @@ bool engine_may_go_on(struct engine *engine)
     if (atomic_load(engine->is_stopping)) {
         return false;
     }
-    if (engine->hold_deadline_us != 0 && now_us > engine->hold_deadline_us) {
+    if (engine->hold.deadline_us != 0 && now_us > engine->hold.deadline_us) {
         return false;
     }
     if (now_us - engine->epoch_asked_us < ASK_PERIOD_US) {

@@ -24,6 +24,23 @@ enum step_result {
     STEP_RETRY     /* a failure, said in `why`: back off */
 };
 
+/* The walks over the keys, of one base and one direction; phase/catch_up.c. */
+struct walks {
+    uint64_t base;
+    enum direction direction;
+    struct scanner backfill;
+    struct verifier verifier;
+    bool has_verifier;
+    uint64_t backfill_us, verify_us; /* that they took, interruptions left out */
+};
+
+/* How fast the copying may go; pacing.c. */
+struct pacing {
+    struct probe *probe; /* while copying, or before; null: none */
+    struct pace pace;
+    bool is_paced; /* `pace` has been set for this copying */
+};
+
 /* When the steps of a hold were over; 0: they were not. */
 struct hold_steps {
     uint64_t barrier_us;
@@ -31,7 +48,18 @@ struct hold_steps {
     uint64_t guards_us;
 };
 
-/* Whether the owner has on disk and replicas what it was given; see settle.c. */
+/* The hold that is, if one is, and when the next one may be; phase/hold.c. */
+struct hold {
+    uint64_t way_back_base;  /* the base whose metadata of the way back we have made */
+    uint64_t quiet_since_us; /* the dirty set has stayed below cutover_keys; 0: it has not */
+    uint64_t not_before_us;  /* backing off after an undone hold */
+    unsigned undone_in_a_row;
+    uint64_t began_us;    /* 0: no hold */
+    uint64_t deadline_us; /* 0: none */
+    struct hold_steps steps;
+};
+
+/* Whether the owner has on disk and replicas what it was given; phase/settle.c. */
 struct settling {
     uint64_t generation;   /* that the rest is of */
     uint64_t offset;       /* of replication, at its beginning */
@@ -41,6 +69,18 @@ struct settling {
     bool is_over;
 };
 
+/* Of the copy's memory, as it was last looked at; shards.c. */
+struct room {
+    uint64_t asked_us; /* 0: never */
+    bool is_short;
+};
+
+/* Keys copied or compared since the rate was last told; engine.c. */
+struct rate {
+    uint64_t since_us;
+    uint64_t keys;
+};
+
 struct engine {
     const struct migrator_settings *settings;
     const atomic_bool *is_stopping;
@@ -48,45 +88,36 @@ struct engine {
     uint64_t id;
     struct store *store;
     struct view view;
+    uint64_t epoch_asked_us;              /* when the store was last asked whether that is over */
     struct shard_link *links[SIDE_COUNT]; /* null until needed; identity as the view names it */
 
+    /* What the last step answers beside its result. */
     struct error why; /* of STEP_RETRY */
     uint64_t wait_ms; /* of STEP_WAIT */
+    bool is_closed;   /* by us, and journalled */
 
-    struct recollection memory;
-    struct throttle throttle;
-    struct copy_habits habits;
-    struct probe *probe; /* while copying, or before; null: none */
-    struct pace pace;
-    bool is_paced;          /* pace has been set for this copying */
-    uint64_t scanning_base; /* base and direction that the two below belong to */
-    enum direction scanning_direction;
-    struct scanner backfill;
-    struct verifier verifier;
-    bool has_verifier;
-    uint64_t backfill_us, verify_us; /* that the walks took, interruptions left out */
-    uint64_t reverse_made;           /* the base whose metadata of the way back we have made */
-    uint64_t hold_began_us;          /* 0: no hold */
-    struct hold_steps hold_steps;
-    uint64_t hold_deadline_us;   /* 0: none */
-    uint64_t quiet_since_us;     /* the dirty set has stayed below cutover_keys; 0: it has not */
-    uint64_t hold_not_before_us; /* backing off after an undone hold */
-    uint64_t
-        clocks_agreed_us; /* when the shards' clocks were last found to agree; 0: they did not */
-    unsigned holds_undone_in_a_row;
-    struct settling settling;
-    uint64_t unreachable_since_us; /* the shard to purge; 0: it is there */
-    bool is_closed;                /* by us, and journalled */
-    uint64_t preflight_digest;     /* of the findings in the last record of a preflight; 0: none */
-    uint64_t epoch_asked_us;
-    uint64_t progress_written_us;
-    uint64_t rate_since_us, rate_keys;
+    /* Copying, in either direction. */
     struct copy_hooks hooks;
-    uint64_t room_asked_us; /* when the copy's memory was last looked at, and what was seen */
-    bool is_short_of_room;
+    struct copy_habits habits;
+    struct throttle throttle;
+    struct pacing pacing;
+    struct room room;
+    struct walks walks;
     struct trouble troubles[TROUBLES_MAX];
+
+    /* Crossing over, and what comes after. */
+    uint64_t clocks_agreed_us; /* the shards' clocks, when last looked at; 0: they did not */
     struct barrier barrier; /* the last one; its record is still to be written when it has a link */
     enum side barrier_side;
+    struct hold hold;
+    struct settling settling;
+    uint64_t unreachable_since_us; /* the shard to purge; 0: it is there */
+
+    /* What the journal has, so that it is not written again. */
+    struct recollection memory;
+    uint64_t preflight_digest; /* of the findings in the last record of a preflight; 0: none */
+    uint64_t progress_written_us;
+    struct rate rate;
 };
 
 /* Consumes nothing; `progress` must outlive it. Null with a message when the store cannot be
@@ -136,6 +167,10 @@ void engine_end_pacing(struct engine *engine);
  */
 bool engine_copy_has_room(struct engine *engine);
 bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted, struct error *err)
+    __attribute__((warn_unused_result));
+/* Neither shard has evicted a key since the base began. Else a new base begins, and the journal
+ * says what the operator can do. */
+bool engine_nothing_was_evicted(struct engine *engine, enum step_result *result)
     __attribute__((warn_unused_result));
 /* Barrier on a side for the present phase; journals what it did, in a hold only when that is over
  * (engine_note_barrier). */

@@ -14,16 +14,16 @@ void engine_watch_latency(struct engine *engine)
     if (option_flag(&engine->settings->is_full_rate)) {
         return;
     }
-    if (engine->probe != NULL &&
-        !probe_is_of(engine->probe, &shards[SIDE_SOURCE], &shards[SIDE_TARGET])) {
+    if (engine->pacing.probe != NULL &&
+        !probe_is_of(engine->pacing.probe, &shards[SIDE_SOURCE], &shards[SIDE_TARGET])) {
         engine_end_pacing(engine);
     }
-    if (engine->probe != NULL) {
+    if (engine->pacing.probe != NULL) {
         return;
     }
-    engine->probe = probe_start(&shards[SIDE_SOURCE], &shards[SIDE_TARGET],
-                                option_number(&engine->settings->shard_timeout_ms), &err);
-    if (engine->probe == NULL) {
+    engine->pacing.probe = probe_start(&shards[SIDE_SOURCE], &shards[SIDE_TARGET],
+                                       option_number(&engine->settings->shard_timeout_ms), &err);
+    if (engine->pacing.probe == NULL) {
         log_warn("copying will not spare the clients why=\"%s\"", err.text);
     }
 }
@@ -32,26 +32,26 @@ void engine_begin_pacing(struct engine *engine)
 {
     uint64_t usual_us = 0;
     engine_watch_latency(engine);
-    if (engine->probe == NULL || engine->is_paced) {
+    if (engine->pacing.probe == NULL || engine->pacing.is_paced) {
         return;
     }
     uint64_t until_us = clock_now_us() + USUAL_WAIT_MS * 1000;
-    bool is_known = probe_read(engine->probe, &usual_us);
+    bool is_known = probe_read(engine->pacing.probe, &usual_us);
     while (!is_known && clock_now_us() < until_us && engine_may_go_on(engine)) {
         clock_sleep_ms(USUAL_PIECE_MS);
-        is_known = probe_read(engine->probe, &usual_us);
+        is_known = probe_read(engine->pacing.probe, &usual_us);
     }
-    pace_init(&engine->pace, usual_us);
-    engine->is_paced = true;
+    pace_init(&engine->pacing.pace, usual_us);
+    engine->pacing.is_paced = true;
     log_info("copying rests when the shards answer slower migration=m%llu usual_us=%llu "
              "limit_us=%llu",
              (unsigned long long)engine->id, (unsigned long long)usual_us,
-             (unsigned long long)engine->pace.limit_us);
+             (unsigned long long)engine->pacing.pace.limit_us);
 }
 
 void engine_end_pacing(struct engine *engine)
 {
-    probe_stop(engine->probe);
-    engine->probe = NULL;
-    engine->is_paced = false;
+    probe_stop(engine->pacing.probe);
+    engine->pacing.probe = NULL;
+    engine->pacing.is_paced = false;
 }

@@ -68,6 +68,20 @@ bool engine_connect_both(struct engine *engine, enum step_result *result)
            engine_connect(engine, SIDE_TARGET, result);
 }
 
+/* What was verified may be gone. Without the operator that goes on for as long as the shard is
+ * full: all is copied, and void again with the next key. */
+static enum step_result begin_after_eviction(struct engine *engine, enum side side)
+{
+    struct error text;
+    (void)error_set(
+        &text,
+        "shard \"%s\" has evicted keys, and what was verified before counts no more: give "
+        "it more maxmemory, or maxmemory-policy noeviction, while slots move",
+        engine->view.shards[side].name);
+    ENGINE_NOTE(engine, "error", "{s:s}", "text", text.text);
+    return engine_new_base(engine, side, text.text);
+}
+
 enum step_result engine_failed(struct engine *engine, enum side side, enum fence_outcome outcome,
                                const struct error *why)
 {
@@ -79,7 +93,8 @@ enum step_result engine_failed(struct engine *engine, enum side side, enum fence
                  (unsigned long long)engine->id, engine->view.shards[side].name, text.text);
         return take_over(engine, side);
     case FENCE_LOST:
-        return engine_new_base(engine, side, text.text);
+        return strstr(text.text, "EVICTED") != NULL ? begin_after_eviction(engine, side)
+                                                    : engine_new_base(engine, side, text.text);
     case FENCE_STALE: {
         uint64_t epoch = 0;
         struct error err;
@@ -144,8 +159,8 @@ void engine_pair(struct engine *engine, struct copy_pair *pair)
         .large_key_bytes = migration->options.large_key_bytes,
         .throttle = &engine->throttle,
         .habits = &engine->habits,
-        .pace = engine->is_paced ? &engine->pace : NULL,
-        .probe = engine->probe,
+        .pace = engine->pacing.is_paced ? &engine->pacing.pace : NULL,
+        .probe = engine->pacing.probe,
         .hooks = &engine->hooks};
     engine_names(engine, phase_direction(migration->phase), &pair->names);
 }
@@ -180,10 +195,10 @@ bool engine_copy_has_room(struct engine *engine)
     if (phase_is_hold(engine->view.migration.phase)) {
         return true;
     }
-    if (engine->room_asked_us != 0 && now_us - engine->room_asked_us < ROOM_PERIOD_US) {
-        return !engine->is_short_of_room;
+    if (engine->room.asked_us != 0 && now_us - engine->room.asked_us < ROOM_PERIOD_US) {
+        return !engine->room.is_short;
     }
-    engine->room_asked_us = now_us;
+    engine->room.asked_us = now_us;
     if (!read_memory(engine, copy, "used_memory", &used) ||
         !read_memory(engine, copy, "maxmemory", &maximum)) {
         return true; /* whoever uses the link next finds out what is wrong with it */
@@ -191,12 +206,12 @@ bool engine_copy_has_room(struct engine *engine)
     bool is_short = maximum > 0 && (double)used * 100 >
                                        (double)maximum * (double)option_number(
                                                              &engine->settings->copy_memory_limit);
-    if (is_short && !engine->is_short_of_room) {
+    if (is_short && !engine->room.is_short) {
         note_shortage(engine, copy, used, maximum);
     } else if (!is_short) {
         engine_note_waiting(engine, "");
     }
-    engine->is_short_of_room = is_short;
+    engine->room.is_short = is_short;
     return !is_short;
 }
 
@@ -209,6 +224,24 @@ bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted
     if (!number_parse_i64(slice_of(text), evicted)) {
         return error_set(err, "%s: evicted_keys is \"%s\"", shard_address(engine->links[side]),
                          text);
+    }
+    return true;
+}
+
+bool engine_nothing_was_evicted(struct engine *engine, enum step_result *result)
+{
+    const struct recollection *memory = &engine->memory;
+    int64_t evicted = 0;
+    struct error err;
+    for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
+        if (!engine_evicted_keys(engine, side, &evicted, &err)) {
+            *result = engine_failed(engine, side, FENCE_FAILED, &err);
+            return false;
+        }
+        if (memory->base == engine->view.migration.base && memory->evicted[side] != evicted) {
+            *result = begin_after_eviction(engine, side);
+            return false;
+        }
     }
     return true;
 }
@@ -284,7 +317,7 @@ bool engine_barrier_busy(struct engine *engine, enum side side,
     barrier->while_waiting = while_waiting;
     if (phase_is_hold(migration->phase)) {
         barrier->timeout_ms = migration->options.barrier_timeout_ms;
-        barrier->spares_the_living = engine->holds_undone_in_a_row < HOLDS_FOR_THE_SLOW ||
+        barrier->spares_the_living = engine->hold.undone_in_a_row < HOLDS_FOR_THE_SLOW ||
                                      FAIL_POINT("barrier.spares-always");
     }
     /* A new base, or generation, in the same phase is an epoch that proxies must have seen too. */

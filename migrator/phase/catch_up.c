@@ -35,17 +35,11 @@ static bool remember_evicted(struct engine *engine, enum step_result *result)
     int64_t evicted[SIDE_COUNT];
     uint64_t base = engine->view.migration.base;
     struct recollection *memory = &engine->memory;
+    if (memory->base == base) {
+        return engine_nothing_was_evicted(engine, result);
+    }
     if (!read_evicted(engine, evicted, result)) {
         return false;
-    }
-    if (memory->base == base) {
-        for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
-            if (memory->evicted[side] != evicted[side]) {
-                *result = engine_new_base(engine, side, "keys were evicted while it was made");
-                return false;
-            }
-        }
-        return true;
     }
     struct journal_place place = engine_place(engine);
     struct error err;
@@ -116,18 +110,18 @@ static void begin_walks(struct engine *engine)
 {
     const struct migration *migration = &engine->view.migration;
     enum direction direction = phase_direction(migration->phase);
-    if (engine->scanning_base == migration->base && engine->scanning_direction == direction) {
+    if (engine->walks.base == migration->base && engine->walks.direction == direction) {
         return;
     }
-    if (engine->has_verifier) {
-        verifier_fini(&engine->verifier);
+    if (engine->walks.has_verifier) {
+        verifier_fini(&engine->walks.verifier);
     }
-    engine->scanning_base = migration->base;
-    engine->scanning_direction = direction;
-    scanner_init(&engine->backfill);
-    verifier_init(&engine->verifier, migration->slots.nslots);
-    engine->has_verifier = true;
-    engine->backfill_us = engine->verify_us = 0;
+    engine->walks.base = migration->base;
+    engine->walks.direction = direction;
+    scanner_init(&engine->walks.backfill);
+    verifier_init(&engine->walks.verifier, migration->slots.nslots);
+    engine->walks.has_verifier = true;
+    engine->walks.backfill_us = engine->walks.verify_us = 0;
     counter_set(&engine->progress->keys_copied, 0);
     counter_set(&engine->progress->bytes_copied, 0);
     counter_set(&engine->progress->keys_verified, 0);
@@ -146,8 +140,8 @@ static bool backfill(struct engine *engine, struct copy_pair *pair, enum step_re
         return true;
     }
     uint64_t start_us = clock_now_us();
-    enum copy_status status = copier_run(pair, &engine->backfill);
-    engine->backfill_us += clock_now_us() - start_us;
+    enum copy_status status = copier_run(pair, &engine->walks.backfill);
+    engine->walks.backfill_us += clock_now_us() - start_us;
     if (status != COPY_OK) {
         *result = engine_copy_failed(engine, pair, status);
         return false;
@@ -157,7 +151,8 @@ static bool backfill(struct engine *engine, struct copy_pair *pair, enum step_re
     ENGINE_NOTE(engine, "backfill", "{s:I, s:I, s:I, s:I, s:b}", "base", (journal_int)base, "keys",
                 (journal_int)keys, "bytes",
                 (journal_int)counter_read(&engine->progress->bytes_copied), "ms",
-                (journal_int)(engine->backfill_us / 1000), "throttled", (int)is_throttled(engine));
+                (journal_int)(engine->walks.backfill_us / 1000), "throttled",
+                (int)is_throttled(engine));
     engine->memory.backfilled = base;
     PASS(STEP_COPY_AFTER_BACKFILL);
     return true;
@@ -165,16 +160,16 @@ static bool backfill(struct engine *engine, struct copy_pair *pair, enum step_re
 
 static void note_verified(struct engine *engine)
 {
-    const struct verifier *verifier = &engine->verifier;
+    const struct verifier *verifier = &engine->walks.verifier;
     struct journal_place place = engine_place(engine);
     struct error err;
-    ENGINE_NOTE(engine, "verify", "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "base",
-                (journal_int)engine->view.migration.base, "keys", (journal_int)verifier->keys,
-                "equal", (journal_int)verifier->tally.keys, "moving",
-                (journal_int)verifier->tally.moving, "keys_on_copy",
-                (journal_int)verifier->tally.keys_on_copy, "bytes", (journal_int)verifier->bytes,
-                "findings", (journal_int)verifier->findings, "ms",
-                (journal_int)(engine->verify_us / 1000), "throttled", (int)is_throttled(engine));
+    ENGINE_NOTE(
+        engine, "verify", "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "base",
+        (journal_int)engine->view.migration.base, "keys", (journal_int)verifier->keys, "equal",
+        (journal_int)verifier->tally.keys, "moving", (journal_int)verifier->tally.moving,
+        "keys_on_copy", (journal_int)verifier->tally.keys_on_copy, "bytes",
+        (journal_int)verifier->bytes, "findings", (journal_int)verifier->findings, "ms",
+        (journal_int)(engine->walks.verify_us / 1000), "throttled", (int)is_throttled(engine));
     if (!journal_tally(engine->store, &place, &verifier->tally, &engine->view.migration.slots,
                        &err)) {
         (void)engine_retry(engine, &err); /* The walk stands; the next one writes its own. */
@@ -184,8 +179,8 @@ static void note_verified(struct engine *engine)
 static bool verify(struct engine *engine, struct copy_pair *pair, enum step_result *result)
 {
     uint64_t start_us = clock_now_us();
-    enum copy_status status = verifier_run(&engine->verifier, pair);
-    engine->verify_us += clock_now_us() - start_us;
+    enum copy_status status = verifier_run(&engine->walks.verifier, pair);
+    engine->walks.verify_us += clock_now_us() - start_us;
     if (status != COPY_OK) {
         *result = engine_copy_failed(engine, pair, status);
         return false;
@@ -277,7 +272,7 @@ enum step_result phase_verify_again(struct engine *engine)
 {
     enum step_result result;
     struct copy_pair pair;
-    engine->scanning_base = 0; /* a walk from the beginning */
+    engine->walks.base = 0; /* a walk from the beginning */
     begin_walks(engine);
     engine_begin_pacing(engine);
     engine_pair(engine, &pair);

@@ -32,34 +32,6 @@ bool phase_raise_fence(struct engine *engine, enum side side, enum step_result *
     return true;
 }
 
-static uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Below which no migration or debt on the shard is, nor will be: generations only rise, and what
- * begins later begins at a later epoch. */
-static uint64_t horizon_of(const struct topology *topology, unsigned shard)
-{
-    uint64_t horizon = topology->epoch;
-    for (unsigned i = 0; i < topology->nmigrations; i++) {
-        const struct migration *migration = &topology->migrations[i];
-        if (migration->source == shard || migration->target == shard) {
-            horizon = lesser(horizon, migration->generation);
-            /* The proof of what it took over stands at this generation or a later one. */
-            if (migration->owner_generation > 0) {
-                horizon = lesser(horizon, migration->owner_generation);
-            }
-        }
-    }
-    for (unsigned i = 0; i < topology->ndebts; i++) {
-        if (topology->debts[i].shard == shard) {
-            horizon = lesser(horizon, topology->debts[i].generation);
-        }
-    }
-    return horizon;
-}
-
 static bool prune_side(struct engine *engine, const struct topology *topology, enum side side,
                        enum step_result *result)
 {
@@ -73,7 +45,7 @@ static bool prune_side(struct engine *engine, const struct topology *topology, e
     }
     enum fence_outcome outcome =
         fence_prune(engine->links[side], &engine->view.shards[side].identity,
-                    horizon_of(topology, (unsigned)shard), &removed, &err);
+                    topology_guard_horizon(topology, (unsigned)shard), &removed, &err);
     if (outcome != FENCE_OK) {
         *result = engine_failed(engine, side, outcome, &err);
         return false;

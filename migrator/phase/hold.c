@@ -13,23 +13,23 @@
 
 void phase_hold_began(struct engine *engine)
 {
-    if (engine->hold_began_us != 0) {
+    if (engine->hold.began_us != 0) {
         return;
     }
-    engine->hold_began_us = clock_now_us();
-    engine->hold_steps = (struct hold_steps){.barrier_us = 0};
-    engine->hold_deadline_us =
-        engine->hold_began_us + engine->view.migration.options.hold_max_ms * 1000;
+    engine->hold.began_us = clock_now_us();
+    engine->hold.steps = (struct hold_steps){.barrier_us = 0};
+    engine->hold.deadline_us =
+        engine->hold.began_us + engine->view.migration.options.hold_max_ms * 1000;
     counter_add(&engine->progress->holds, 1);
 }
 
 static void back_off(struct engine *engine)
 {
-    unsigned doubles = engine->holds_undone_in_a_row;
+    unsigned doubles = engine->hold.undone_in_a_row;
     doubles = doubles < BACK_OFF_DOUBLES ? doubles : BACK_OFF_DOUBLES;
-    engine->hold_not_before_us = clock_now_us() + (BACK_OFF_US << doubles);
-    engine->holds_undone_in_a_row++;
-    engine->quiet_since_us = 0;
+    engine->hold.not_before_us = clock_now_us() + (BACK_OFF_US << doubles);
+    engine->hold.undone_in_a_row++;
+    engine->hold.quiet_since_us = 0;
     counter_add(&engine->progress->holds_undone, 1);
 }
 
@@ -41,14 +41,14 @@ static double hold_ms(uint64_t at_us, uint64_t began_us)
 
 void phase_hold_ended(struct engine *engine, bool was_undone)
 {
-    if (engine->hold_began_us == 0) {
+    if (engine->hold.began_us == 0) {
         return;
     }
     struct progress *progress = engine->progress;
-    uint64_t began_us = engine->hold_began_us;
+    uint64_t began_us = engine->hold.began_us;
     uint64_t took_us = clock_now_us() - began_us;
-    const struct hold_steps *steps = &engine->hold_steps;
-    engine->hold_began_us = engine->hold_deadline_us = 0;
+    const struct hold_steps *steps = &engine->hold.steps;
+    engine->hold.began_us = engine->hold.deadline_us = 0;
     counter_set(&progress->hold_us, took_us);
     if (took_us > counter_read(&progress->hold_us_max)) {
         counter_set(&progress->hold_us_max, took_us);
@@ -56,7 +56,7 @@ void phase_hold_ended(struct engine *engine, bool was_undone)
     if (was_undone) {
         back_off(engine);
     } else {
-        engine->holds_undone_in_a_row = 0;
+        engine->hold.undone_in_a_row = 0;
     }
     log_info("hold ended migration=m%llu ms=%.3f undone=%d", (unsigned long long)engine->id,
              (double)took_us / 1000, (int)was_undone);
@@ -97,7 +97,7 @@ static bool silence(struct engine *engine, enum step_result *result)
     if (!engine_barrier_busy(engine, view_authority(&engine->view), drain_meanwhile, result)) {
         return false;
     }
-    engine->hold_steps.barrier_us = clock_now_us();
+    engine->hold.steps.barrier_us = clock_now_us();
     phase_pass(crossing, CROSSING_AFTER_BARRIER);
     do {
         if (!phase_drain(engine, &drain, result)) {
@@ -110,7 +110,7 @@ static bool silence(struct engine *engine, enum step_result *result)
             return false;
         }
     } while (drain.remaining > 0);
-    engine->hold_steps.drain_us = clock_now_us();
+    engine->hold.steps.drain_us = clock_now_us();
     phase_pass(crossing, CROSSING_AFTER_DRAIN);
     return true;
 }
@@ -137,7 +137,7 @@ static bool copy_becomes_owner(struct engine *engine, enum step_result *result)
     if (!phase_guard(engine, copy, GUARD_OWNER, names.ver, memory->evicted[copy], result)) {
         return false;
     }
-    engine->hold_steps.guards_us = clock_now_us();
+    engine->hold.steps.guards_us = clock_now_us();
     phase_pass(crossing, CROSSING_AFTER_OWNER);
     return true;
 }
@@ -147,7 +147,7 @@ bool phase_way_back_is_made(struct engine *engine, enum step_result *result)
     uint64_t base = engine->view.migration.base;
     struct metadata_names names;
     struct error err;
-    if (view_authority(&engine->view) != SIDE_SOURCE || engine->reverse_made == base) {
+    if (view_authority(&engine->view) != SIDE_SOURCE || engine->hold.way_back_base == base) {
         return true; /* there is no way back from the way back */
     }
     engine_names(engine, DIRECTION_REVERSE, &names);
@@ -160,7 +160,7 @@ bool phase_way_back_is_made(struct engine *engine, enum step_result *result)
             return false;
         }
     }
-    engine->reverse_made = base;
+    engine->hold.way_back_base = base;
     PASS(STEP_REVERSE_AFTER_MADE);
     return true;
 }

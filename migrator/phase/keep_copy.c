@@ -29,7 +29,7 @@ static bool open_guards(struct engine *engine, enum step_result *result)
     return true;
 }
 
-/* --- towards the hold ---------------------------------------------------------------------------- */
+/* --- towards the hold ------------------------------------------------------------------------ */
 
 /* Drains; then answers whether the slots may be held now: the marks have stayed below cutover_keys
  * for a while, and the last undone hold is long enough ago. */
@@ -41,21 +41,22 @@ static bool drain_until_quiet(struct engine *engine, bool *is_quiet, enum step_r
     *is_quiet = false;
     do {
         if (!phase_drain(engine, &drain, result)) {
-            engine->quiet_since_us = 0;
+            engine->hold.quiet_since_us = 0;
             return false;
         }
     } while (drain.remaining >= limit && drain.troubled == 0);
     /* What cannot be repaired now could not be in a hold either: it would be begun, and undone, for
      * ever. */
     if (drain.troubled > 0) {
-        engine->quiet_since_us = 0;
+        engine->hold.quiet_since_us = 0;
         return true;
     }
     uint64_t now_us = clock_now_us();
-    if (engine->quiet_since_us == 0) {
-        engine->quiet_since_us = now_us;
+    if (engine->hold.quiet_since_us == 0) {
+        engine->hold.quiet_since_us = now_us;
     }
-    *is_quiet = now_us - engine->quiet_since_us >= QUIET_US && now_us >= engine->hold_not_before_us;
+    *is_quiet =
+        now_us - engine->hold.quiet_since_us >= QUIET_US && now_us >= engine->hold.not_before_us;
     return true;
 }
 
@@ -84,7 +85,8 @@ static bool prepare_hold(struct engine *engine, enum step_result *result)
 {
     const struct crossing *crossing = phase_crossing(engine);
     struct drain drain = {.remaining = 0};
-    if (!phase_way_back_is_made(engine, result) || !phase_clocks_agree(engine, 0, result) ||
+    if (!phase_way_back_is_made(engine, result) || !engine_nothing_was_evicted(engine, result) ||
+        !phase_clocks_agree(engine, 0, result) ||
         !engine_roll_call(engine, view_authority(&engine->view), result) ||
         !remember_request(engine, result)) {
         return false;
@@ -126,7 +128,7 @@ static enum step_result towards_hold(struct engine *engine, bool is_wanted)
     return result;
 }
 
-/* --- the copy ------------------------------------------------------------------------------------ */
+/* --- the copy -------------------------------------------------------------------------------- */
 
 /* Closes the target to those who do not know of the migration. The source was closed by the barrier
  * of the hold that led here. */

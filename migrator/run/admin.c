@@ -168,6 +168,9 @@ static int serve_metrics(void *context, struct buffer *body)
     exposition_metric(&exposition, "sluice_migrator_leads", METRIC_GAUGE,
                       "It carries out the migrations; 0: it is in reserve.");
     exposition_sample(&exposition, NO_LABELS, leads(admin->view) ? 1 : 0);
+    exposition_metric(&exposition, "sluice_admin_connections", METRIC_GAUGE,
+                      "Connections to this endpoint that are open.");
+    exposition_sample(&exposition, NO_LABELS, http_server_connections(admin->server));
     exposition_metric(&exposition, "sluice_admin_handshakes_failed_total", METRIC_COUNTER,
                       "Connections to this endpoint closed before their TLS handshake was done.");
     exposition_sample(&exposition, NO_LABELS, (double)http_server_failed_handshakes(admin->server));
@@ -202,7 +205,7 @@ struct admin_access *admin_access_of(const struct migrator_settings *settings, s
 struct admin *admin_open(struct loop *loop, const struct admin_access *access,
                          const struct admin_view *view, struct error *err)
 {
-    struct http_server *server = http_server_open(loop, view->settings->admin, access, err);
+    struct http_server *server = http_server_open(loop, view->settings->admin, access, NULL, err);
     if (server == NULL) {
         return NULL;
     }

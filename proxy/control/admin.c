@@ -90,7 +90,7 @@ void admin_reload(struct control *control)
 bool admin_open(struct control *control, struct error *err)
 {
     struct http_server *http =
-        http_server_open(control->loop, control->config->admin, control->admin_access, err);
+        http_server_open(control->loop, control->config->admin, control->admin_access, NULL, err);
     if (http == NULL) {
         return false;
     }

@@ -278,6 +278,9 @@ static void write_migrations(const struct control *control, struct exposition *o
     exposition_sample(out, NO_LABELS, (double)control->holds_seen);
     exposition_metric(out, "sluice_hold_seconds", METRIC_HISTOGRAM, "How long holds lasted.");
     exposition_histogram(out, NO_LABELS, &control->hold_length);
+    exposition_metric(out, "sluice_admin_connections", METRIC_GAUGE,
+                      "Connections to this endpoint that are open.");
+    exposition_sample(out, NO_LABELS, http_server_connections(control->http));
     exposition_metric(out, "sluice_admin_handshakes_failed_total", METRIC_COUNTER,
                       "Connections to this endpoint closed before their TLS handshake was done.");
     exposition_sample(out, NO_LABELS, (double)http_server_failed_handshakes(control->http));

@@ -387,7 +387,7 @@ static void pass_on(void *context, struct round *round)
     mailbox_post(worker->settings.workers[next]->mailbox, &round->mail);
 }
 
-static void reload_users(void *context, struct round *round)
+static void tell_reload_of_users(void *context, struct round *round)
 {
     const struct worker *worker = context;
     worker->reports.on_reload_users(worker->reports.context, worker->settings.index, round);
@@ -474,7 +474,7 @@ static void set_up_clients(struct worker *worker)
                                            .worker = settings->index,
                                            .acl = settings->acl,
                                            .acl_log = acl_log_new(),
-                                           .reload_users = reload_users,
+                                           .reload_users = tell_reload_of_users,
                                            .pass_on = pass_on,
                                            .context = worker};
 }

@@ -11,10 +11,11 @@
 #include "lib/base/memory.h"
 #include "tests/support/chaos/traffic.h"
 #include "tests/support/forwarder.h"
+#include "tests/support/migrations.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define CLIENTS    12
 #define RATE       300
@@ -30,13 +31,6 @@ struct scene {
     bool is_source_cut;
 };
 
-static int clean_up(void **state)
-{
-    (void)state;
-    process_stop_all();
-    return 0;
-}
-
 static void wait_for_some(struct traffic *traffic)
 {
     uint64_t wanted = traffic_answered(traffic) + SOME;
@@ -44,14 +38,14 @@ static void wait_for_some(struct traffic *traffic)
 }
 
 /* Writes are on the wire to the source, among other things. */
-static void wait_for_wire(struct cluster *cluster)
+static void wait_for_wire(void)
 {
     struct forwarder *link = cluster_link(cluster, 0);
     WAIT_UNTIL(forwarder_kept(link, "p1") > KEPT_BYTES && forwarder_kept(link, "p2") > KEPT_BYTES,
                LONG_MS);
 }
 
-static void set_weather(struct cluster *cluster, const struct scene *scene)
+static void set_weather(const struct scene *scene)
 {
     forwarder_set(cluster_link(cluster, scene->shard), "p1", &scene->weather);
     forwarder_set(cluster_link(cluster, scene->shard), "p2", &scene->weather);
@@ -70,23 +64,24 @@ static struct traffic_result play(const struct scene *scene, bool is_off)
                                             .nslots = 64,
                                             .proxy_environment = environment,
                                             .migrator_environment = environment};
-    struct cluster *cluster = cluster_start(&options);
+    cluster = cluster_start(&options);
     struct traffic *traffic = traffic_start(cluster, CLIENTS, RATE, scratch_seed());
     char *id =
         migration_open_by_ctl(cluster, "split s1 --to s2 --share 1 --manual-switch --hold-max 5s");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    set_weather(cluster, scene);
+    set_weather(scene);
     if (scene->is_source_cut) {
-        wait_for_wire(cluster);
+        wait_for_wire();
     } else {
         wait_for_some(traffic);
     }
-    mem_free(cluster_ctl_ok(cluster, "switch --wait"));
+    cluster_tell(cluster, "switch --wait");
     forwarder_heal(cluster_link(cluster, scene->shard));
     wait_for_some(traffic);
     struct traffic_result result = traffic_end(traffic);
     mem_free(id);
     cluster_stop(cluster);
+    cluster = NULL;
     return result;
 }
 
@@ -129,9 +124,9 @@ static void writes_without_marks_are_noticed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(proxies_that_write_through_a_hold_are_noticed, clean_up),
-        cmocka_unit_test_teardown(a_barrier_that_waits_for_nobody_is_noticed, clean_up),
-        cmocka_unit_test_teardown(writes_without_marks_are_noticed, clean_up),
+        cmocka_unit_test_teardown(proxies_that_write_through_a_hold_are_noticed, stage_clear),
+        cmocka_unit_test_teardown(a_barrier_that_waits_for_nobody_is_noticed, stage_clear),
+        cmocka_unit_test_teardown(writes_without_marks_are_noticed, stage_clear),
     };
     return cmocka_run_group_tests_name("bite", tests, NULL, NULL);
 }

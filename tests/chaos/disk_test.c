@@ -10,24 +10,20 @@
 #include "tests/support/chaos/cell.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 
 #define HANG_MS 1500
 
-static int clean_up(void **state)
-{
-    (void)state;
-    process_stop_all();
-    return 0;
-}
-
-static struct cell_result expect_well_in(struct cluster *cluster, const char *step,
+static struct cell_result expect_well_in(struct cluster *place, const char *step,
                                          enum cell_fault fault)
 {
     struct cell_result result;
+    cluster = place;
     cell_run(cluster, step, fault, HANG_MS, scratch_seed(), &result);
     assert_true(result.was_passed);
     assert_true(result.is_well);
     cluster_stop(cluster);
+    cluster = NULL;
     return result;
 }
 
@@ -86,17 +82,19 @@ static void a_migrator_that_hangs_past_its_lease_and_wakes_beside_another_does_n
     (void)expect_well("hold.before-owner-guard", CELL_OVERTAKEN);
 }
 
+#define TEST(test) cmocka_unit_test_teardown(test, stage_clear)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(a_full_store_stops_the_migration_and_nobody_else, clean_up),
-        cmocka_unit_test_teardown(a_store_that_hangs_in_the_hold_is_outlived, clean_up),
-        cmocka_unit_test_teardown(a_shard_whose_disk_is_full_loses_nothing, clean_up),
-        cmocka_unit_test_teardown(a_shard_that_becomes_a_replica_for_a_while_loses_nothing,
-                                  clean_up),
-        cmocka_unit_test_teardown(two_migrators_at_the_same_migration_do_no_harm, clean_up),
+        TEST(a_full_store_stops_the_migration_and_nobody_else),
+        TEST(a_store_that_hangs_in_the_hold_is_outlived),
+        TEST(a_shard_whose_disk_is_full_loses_nothing),
+        TEST(a_shard_that_becomes_a_replica_for_a_while_loses_nothing),
+        TEST(two_migrators_at_the_same_migration_do_no_harm),
         cmocka_unit_test_teardown(
-            a_migrator_that_hangs_past_its_lease_and_wakes_beside_another_does_no_harm, clean_up),
+            a_migrator_that_hangs_past_its_lease_and_wakes_beside_another_does_no_harm,
+            stage_clear),
     };
     return cmocka_run_group_tests_name("disks", tests, NULL, NULL);
 }

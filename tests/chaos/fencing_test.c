@@ -12,15 +12,14 @@
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
 #include "tests/support/http.h"
+#include "tests/support/migrations.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
-#define LONG_MS  60000
-#define SLEEPER  1 /* the proxy p2 */
-#define KEYS_MAX 200
+#define LONG_MS 60000
+#define SLEEPER 1 /* the proxy p2 */
 
-static struct cluster *cluster;
 static char key[32]; /* lives on s1 */
 
 static int start(void **state)
@@ -30,19 +29,6 @@ static int start(void **state)
         .shards = 2, .proxies = 2, .has_migrator = true, .has_links = true, .nslots = 64};
     cluster = cluster_start(&options);
     return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    process_stop_all();
-    return 0;
-}
-
-static void ctl(const char *words)
-{
-    mem_free(cluster_ctl_ok(cluster, words));
 }
 
 static bool is_on_first_shard(const char *name)
@@ -58,18 +44,13 @@ static bool is_on_first_shard(const char *name)
 /* Sets it to 1 through the first proxy. */
 static void choose_key(void)
 {
+    (void)snprintf(key, sizeof(key), "%s", cluster_key(cluster, 0, "key-", 0));
     struct client *client = client_connect(cluster_proxy_port(cluster, 0));
-    for (unsigned i = 0; i < KEYS_MAX; i++) {
-        (void)snprintf(key, sizeof(key), "key-%u", i);
-        char *words = mem_printf("SET %s 1", key);
-        expect(client, words, "+OK");
-        mem_free(words);
-        if (is_on_first_shard(key)) {
-            client_close(client);
-            return;
-        }
-    }
-    fail_msg("no key lives on s1");
+    char *words = mem_printf("SET %s 1", key);
+    expect(client, words, "+OK");
+    mem_free(words);
+    client_close(client);
+    assert_true(is_on_first_shard(key));
 }
 
 static void add_one(unsigned proxy, const char *expected)
@@ -147,17 +128,17 @@ static void sleep_until(enum awakening when)
     char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --share 1 --manual-switch");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     struct client *client = write_and_sleep();
-    ctl("switch --wait");
+    cluster_tell(cluster, "switch --wait");
     add_one(0, ":2"); /* on s2 */
     if (when != AFTER_SWITCH) {
-        ctl("finalize --wait");
+        cluster_tell(cluster, "finalize --wait");
         wait_for_end(id);
         assert_false(is_on_first_shard(key));
     }
     if (when == AFTER_THE_WAY_BACK) {
         /* s2 has all slots now, s1's former ones and its own. */
-        ctl("split s2 --to s1 --share 1 --wait");
-        ctl("finalize --wait");
+        cluster_tell(cluster, "split s2 --to s1 --share 1 --wait");
+        cluster_tell(cluster, "finalize --wait");
         add_one(0, ":3"); /* on s1 again */
     }
     wake_up();
@@ -202,7 +183,7 @@ static void what_a_sleeper_reads_when_it_wakes_goes_where_it_belongs(void **stat
     assert_int_equal(redisAppendCommand(client_context(client), "INCR %s", key), REDIS_OK);
     int is_done = 0;
     assert_int_equal(redisBufferWrite(client_context(client), &is_done), REDIS_OK);
-    ctl("switch --wait");
+    cluster_tell(cluster, "switch --wait");
     add_one(0, ":2");
     process_signal(cluster_proxy(cluster, SLEEPER), SIGCONT);
     void *answer = NULL;
@@ -219,7 +200,7 @@ static void what_a_sleeper_reads_when_it_wakes_goes_where_it_belongs(void **stat
     key_becomes(0, was_executed ? "3" : "2");
     key_becomes(SLEEPER, was_executed ? "3" : "2");
     client_close(client);
-    ctl("finalize --wait");
+    cluster_tell(cluster, "finalize --wait");
     cluster_compare(cluster, "");
     mem_free(id);
 }
@@ -263,7 +244,7 @@ static void a_client_blocked_when_the_fence_falls_pops_nothing_afterwards(void *
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     expect(other, push, ":1"); /* on s1, where it was blocked */
     list_has(0, ":1");
-    ctl("switch --wait");
+    cluster_tell(cluster, "switch --wait");
     list_has(0, ":1");
     process_signal(cluster_proxy(cluster, SLEEPER), SIGCONT);
     void *answer = NULL;
@@ -277,7 +258,7 @@ static void a_client_blocked_when_the_fence_falls_pops_nothing_afterwards(void *
     }
     freeReplyObject(reply);
     list_has(0, has_popped ? ":0" : ":1");
-    ctl("finalize --wait");
+    cluster_tell(cluster, "finalize --wait");
     list_has(0, has_popped ? ":0" : ":1");
     cluster_compare(cluster, "");
     client_close(client);
@@ -343,14 +324,14 @@ static void a_stranger_with_an_old_topology_is_refused_from_the_first_barrier_on
     expect_refused(client, "INCR");
     expect_refused(client, "GET");
     key_becomes(0, "2");
-    ctl("switch --wait");
+    cluster_tell(cluster, "switch --wait");
     expect_refused(client, "INCR");
     add_one(0, ":3");
     expect_refused(client, "GET"); /* it would be the old one */
-    ctl("finalize --wait");
+    cluster_tell(cluster, "finalize --wait");
     expect_refused(client, "INCR");
-    ctl("split s2 --to s1 --share 1 --wait");
-    ctl("finalize --wait");
+    cluster_tell(cluster, "split s2 --to s1 --share 1 --wait");
+    cluster_tell(cluster, "finalize --wait");
     expect_refused(client, "INCR");
     expect_refused(client, "DEL");
     key_becomes(0, "3");
@@ -363,7 +344,7 @@ static void a_stranger_with_an_old_topology_is_refused_from_the_first_barrier_on
     (void)process_stop(stranger);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stage_clear)
 
 int main(void)
 {

@@ -8,15 +8,9 @@
 #include "tests/support/chaos/matrix_run.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 
 #define CELLS 12
-
-static int clean_up(void **state)
-{
-    (void)state;
-    process_stop_all();
-    return 0;
-}
 
 // field lesson: late cleanup deleted the next migration's keys
 static void a_fault_at_any_step_harms_nobody(void **state)
@@ -35,7 +29,7 @@ static void a_fault_at_any_step_harms_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(a_fault_at_any_step_harms_nobody, clean_up),
+        cmocka_unit_test_teardown(a_fault_at_any_step_harms_nobody, stage_clear),
     };
     return cmocka_run_group_tests_name("matrix", tests, NULL, NULL);
 }

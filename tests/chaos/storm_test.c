@@ -8,15 +8,9 @@
 #include "tests/support/chaos/storm.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 
 #define STORM_MS 25000
-
-static int clean_up(void **state)
-{
-    (void)state;
-    process_stop_all();
-    return 0;
-}
 
 // field lesson: a writer the barrier did not count
 // field lesson: replies mixed between clients after a timeout
@@ -37,7 +31,7 @@ static void nothing_is_lost_doubled_or_stale_in_a_storm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(nothing_is_lost_doubled_or_stale_in_a_storm, clean_up),
+        cmocka_unit_test_teardown(nothing_is_lost_doubled_or_stale_in_a_storm, stage_clear),
     };
     return cmocka_run_group_tests_name("storm", tests, NULL, NULL);
 }

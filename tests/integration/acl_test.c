@@ -21,6 +21,7 @@
 #include "tests/support/duel.h"
 #include "tests/support/raw.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define DRYRUNS 1500
@@ -36,7 +37,6 @@ static const char first_users[] =
     "-@dangerous -@scripting\n";
 
 static char *folder, *path;
-static struct duel *duel;
 
 static void write_users(const char *text)
 {

@@ -18,6 +18,7 @@
 #include "tests/support/cluster.h"
 #include "tests/support/raw.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define COMMAND_MS  60000
@@ -26,7 +27,6 @@
 #define NEXT_TOKEN  "next-token-0123456789"
 #define LAST_TOKEN  "migrator-token-0123456789"
 
-static struct cluster *cluster;
 static char *folder;
 static struct process *proxy, *migrator;
 static struct process *namesakes[2]; /* a proxy and a migrator with the same ids, and logs */

@@ -18,26 +18,16 @@
 #include "tests/support/cluster.h"
 #include "tests/support/duel.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define WAIT_MS 60000
 #define SHARDS  3 /* once the spare is added */
 
-static struct duel *duel;
-
 static int start_duel(void **state)
 {
     (void)state;
     duel = duel_start(NULL);
-    return 0;
-}
-
-static int stop_duel(void **state)
-{
-    (void)state;
-    duel_stop(duel);
-    duel = NULL;
-    process_stop_all();
     return 0;
 }
 
@@ -124,22 +114,11 @@ static void every_key_is_drawn_at_some_time(void **state)
     client_close(client);
 }
 
-static struct cluster *cluster;
-
 static int start_cluster(void **state)
 {
     struct cluster_options options = {.shards = 2, .spares = 1, .proxies = 2, .has_migrator = true};
     (void)state;
     cluster = cluster_start(&options);
-    return 0;
-}
-
-static int stop_cluster(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    cluster = NULL;
-    process_stop_all();
     return 0;
 }
 
@@ -322,7 +301,8 @@ static void a_save_is_one_of_every_shard(void **state)
     struct client *client = client_connect(cluster_proxy_port(cluster, 0));
     struct client *first = client_connect(cluster_shard_port(cluster, 0));
     (void)state;
-    long long before = number_of(client, "LASTSAVE");
+    expect(first, "SAVE", "+OK");
+    long long before = number_of(client, "LASTSAVE"); /* of the others, since their start */
     WAIT_UNTIL(time(NULL) > before + 1, WAIT_MS);
     expect(first, "SAVE", "+OK");
     assert_true(number_of(first, "LASTSAVE") > before);
@@ -420,13 +400,10 @@ static void wait_counts_the_replicas_of_every_shard(void **state)
 static void a_flush_is_refused_while_a_migration_is_open(void **state)
 {
     struct client *client = client_connect(cluster_proxy_port(cluster, 0));
-    char words[64];
     (void)state;
     fill(client, 200);
-    (void)snprintf(words, sizeof(words), "shard add s3=127.0.0.1:%u",
-                   cluster_shard_port(cluster, 2));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(cluster_ctl_ok(cluster, "split s1 --to s3 --wait"));
+    cluster_add_spare(cluster, 2);
+    cluster_tell(cluster, "split s1 --to s3 --wait");
     expect_prefix(client, "FLUSHALL", "-ERR a migration is open");
     expect_prefix(client, "FLUSHDB", "-ERR a migration is open");
     for (int i = 0; i < 100; i++) {
@@ -434,7 +411,7 @@ static void a_flush_is_refused_while_a_migration_is_open(void **state)
         assert_int_equal(strncmp(key, "fill", 4), 0);
         mem_free(key);
     }
-    mem_free(cluster_ctl_ok(cluster, "finalize --wait"));
+    cluster_tell(cluster, "finalize --wait");
     expect(client, "DBSIZE", ":200");
     WAIT_UNTIL(client_gets(client, "FLUSHALL", "+OK"), WAIT_MS);
     expect(client, "DBSIZE", ":0");
@@ -492,7 +469,7 @@ static int run_duel(void)
         cmocka_unit_test(an_operator_is_answered_in_redis_words),
         cmocka_unit_test(every_key_is_drawn_at_some_time),
     };
-    return cmocka_run_group_tests_name("all shards, as Redis", tests, start_duel, stop_duel);
+    return cmocka_run_group_tests_name("all shards, as Redis", tests, start_duel, stage_clear);
 }
 
 int main(void)
@@ -511,5 +488,5 @@ int main(void)
         cmocka_unit_test(wait_counts_the_replicas_of_every_shard), /* changes the identities */
     };
     int failed = run_duel();
-    return failed + cmocka_run_group_tests_name("all shards", tests, start_cluster, stop_cluster);
+    return failed + cmocka_run_group_tests_name("all shards", tests, start_cluster, stage_clear);
 }

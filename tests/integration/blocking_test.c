@@ -18,12 +18,11 @@
 #include "tests/support/client.h"
 #include "tests/support/duel.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define WAITERS 200
 #define WAIT_MS 60000
-
-static struct duel *duel;
 
 static int start(void **state)
 {
@@ -39,14 +38,6 @@ static int start_in_resp3(void **state)
 {
     (void)start(state);
     duel_set_protocol(duel, 3);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    duel_stop(duel);
-    process_stop_all();
     return 0;
 }
 
@@ -391,27 +382,6 @@ static void unblocking_nobody_answers_as_redis_does(void **state)
 
 /* --- servers that go -------------------------------------------------------------------------- */
 
-/* A key of shard `shard`; a static text. */
-static const char *key_on(struct client *client, unsigned shard)
-{
-    static char key[32];
-    struct client *direct = client_connect(cluster_shard_port(duel_cluster(duel), shard));
-    for (unsigned i = 0;; i++) {
-        char command[64];
-        (void)snprintf(key, sizeof(key), "dying%u", i);
-        (void)snprintf(command, sizeof(command), "RPUSH %s x", key);
-        expect_prefix(client, command, ":");
-        (void)snprintf(command, sizeof(command), "EXISTS %s", key);
-        bool is_here = client_gets(direct, command, ":1");
-        (void)snprintf(command, sizeof(command), "DEL %s", key);
-        expect(client, command, ":1");
-        if (is_here) {
-            client_close(direct);
-            return key;
-        }
-    }
-}
-
 static bool pushes(struct client *client, const char *key)
 {
     char *command = mem_printf("RPUSH %s x", key);
@@ -450,20 +420,19 @@ static void expect_loud_error(int fd)
 static void a_shard_that_dies_fails_those_who_wait_and_comes_back(void **state)
 {
     (void)state;
-    struct cluster *cluster = duel_cluster(duel);
     struct client *client = client_connect(duel_proxy_port(duel));
-    const char *key = key_on(client, 0);
+    const char *key = cluster_key(duel_cluster(duel), 0, "dying", 0);
     int waiters[3];
     for (unsigned i = 0; i < 3; i++) {
         waiters[i] = send_blpop(key);
     }
     WAIT_UNTIL(blocked_on_shards() == 3, WAIT_MS);
-    redis_server_kill(cluster_shard(cluster, 0));
+    redis_server_kill(cluster_shard(duel_cluster(duel), 0));
     for (unsigned i = 0; i < 3; i++) {
         expect_loud_error(waiters[i]);
     }
     expect_loud_error(send_blpop(key));
-    redis_server_restart(cluster_shard(cluster, 0), false);
+    redis_server_restart(cluster_shard(duel_cluster(duel), 0), false);
     WAIT_UNTIL(pushes(client, key), WAIT_MS);
     char *command = mem_printf("BLPOP %s 0", key);
     char *reply = mem_printf("[%s, x]", key);
@@ -480,7 +449,7 @@ static void what_is_there_is_popped_though_the_time_is_up_before_the_shard_is_as
     (void)state;
     struct process *shard = redis_server_process(cluster_shard(duel_cluster(duel), 0));
     struct client *client = client_connect(duel_proxy_port(duel));
-    const char *key = key_on(client, 0);
+    const char *key = cluster_key(duel_cluster(duel), 0, "late", 0);
     char *push = mem_printf("RPUSH %s x", key), *pop = mem_printf("BLPOP %s 0.05\r\n", key);
     char *element = mem_printf("*2\r\n$%zu\r\n%s\r\n$1\r\nx\r\n", strlen(key), key);
     struct buffer pending, reply;
@@ -510,8 +479,7 @@ static void what_is_there_is_popped_though_the_time_is_up_before_the_shard_is_as
 static void a_proxy_that_stops_does_not_wait_for_those_who_wait(void **state)
 {
     (void)state;
-    struct cluster *cluster = duel_cluster(duel);
-    struct process *proxy = cluster_proxy(cluster, 0);
+    struct process *proxy = cluster_proxy(duel_cluster(duel), 0);
     int status = 0;
     int first = send_blpop("ending");
     int second = send_blpop("ending");
@@ -523,7 +491,7 @@ static void a_proxy_that_stops_does_not_wait_for_those_who_wait(void **state)
     WAIT_UNTIL(blocked_on_shards() == 0, WAIT_MS);
     (void)close(first);
     (void)close(second);
-    cluster_restart_proxy(cluster, 0);
+    cluster_restart_proxy(duel_cluster(duel), 0);
 }
 
 #define TEST(name) cmocka_unit_test_teardown(name, close_clients)
@@ -556,6 +524,7 @@ int main(void)
         TEST(a_shard_that_dies_fails_those_who_wait_and_comes_back),
         TEST(a_proxy_that_stops_does_not_wait_for_those_who_wait),
     };
-    int failed = cmocka_run_group_tests_name("blocking", tests, start, stop);
-    return failed + cmocka_run_group_tests_name("blocking in RESP3", tests, start_in_resp3, stop);
+    int failed = cmocka_run_group_tests_name("blocking", tests, start, stage_clear);
+    return failed +
+           cmocka_run_group_tests_name("blocking in RESP3", tests, start_in_resp3, stage_clear);
 }

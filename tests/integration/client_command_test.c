@@ -15,11 +15,11 @@
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define OTHERS 12 /* enough that each of three threads has some, all but certainly */
 
-static struct cluster *cluster;
 static struct client *client;
 static struct client *others[OTHERS];
 
@@ -30,14 +30,6 @@ static int start(void **state)
     (void)state;
     cluster = cluster_start(
         &(const struct cluster_options){.shards = 2, .proxy_arguments = three_threads});
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    process_stop_all();
     return 0;
 }
 
@@ -376,5 +368,5 @@ int main(void)
         TEST(a_client_that_resets_while_it_asks_all_leaves_the_proxy_alive),
         TEST(two_that_kill_each_other_leave_the_proxy_alive),
     };
-    return cmocka_run_group_tests_name("client_command", tests, start, stop);
+    return cmocka_run_group_tests_name("client_command", tests, start, stage_clear);
 }

@@ -31,9 +31,9 @@
 #include "tests/support/differential/command.h"
 #include "tests/support/differential/compare.h"
 #include "tests/support/differential/templates.h"
+#include "tests/support/migrations.h"
 #include "tests/support/raw.h"
 #include "tests/support/scratch.h"
-#include "tests/support/workload.h"
 
 #define COMMANDS      20000
 #define BATCH_MAX     60
@@ -180,13 +180,6 @@ static void the_same_commands_get_the_same_replies_in_resp3(void **state)
 
 /* --- while slots move ------------------------------------------------------------------------- */
 
-static void ctl(const char *verb, const char *id)
-{
-    char *words = mem_printf("%s %s", verb, id);
-    mem_free(cluster_ctl_ok(fixture.cluster, words));
-    mem_free(words);
-}
-
 static void run_until_phase(const char *id, const char *phase)
 {
     while (!migration_is_in(fixture.cluster, id, phase)) {
@@ -203,10 +196,10 @@ static void move_once(const char *words, bool is_rolled_back)
     while (!migration_is_verified(fixture.cluster, id)) {
         run_some(FEW_BATCHES);
     }
-    ctl("switch", id);
+    cluster_tell(fixture.cluster, "switch %s", id);
     run_until_phase(id, "switched");
     run_some(PHASE_BATCHES);
-    ctl(is_rolled_back ? "rollback" : "finalize", id);
+    cluster_tell(fixture.cluster, "%s %s", is_rolled_back ? "rollback" : "finalize", id);
     run_until_phase(id, "closed");
     mem_free(id);
 }

@@ -15,8 +15,8 @@
 #include "tests/support/cluster.h"
 #include "tests/support/raw.h"
 #include "tests/support/redis.h"
+#include "tests/support/stage.h"
 
-static struct cluster *cluster;
 static struct redis_server *plain;
 
 static int start(void **state)
@@ -29,11 +29,8 @@ static int start(void **state)
 
 static int stop(void **state)
 {
-    (void)state;
     redis_server_stop(plain);
-    cluster_stop(cluster);
-    process_stop_all();
-    return 0;
+    return stage_clear(state);
 }
 
 /* Each line is one connection's commands, separated by "; ", words by spaces; '' is an empty word.

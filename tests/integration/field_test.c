@@ -18,6 +18,7 @@
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/vitals.h"
 #include "tests/support/wait.h"
 
@@ -27,8 +28,6 @@
 #define LARGE_CLIENTS  8
 #define KEPT_BYTES_MAX (24 * MEGABYTE)
 #define LATE_MS        60000
-
-static struct cluster *cluster;
 
 static int start(void **state)
 {
@@ -41,14 +40,6 @@ static int start(void **state)
                                             .proxy_environment = environment};
     (void)state;
     cluster = cluster_start(&options);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    process_stop_all();
     return 0;
 }
 
@@ -271,7 +262,7 @@ static void memory_is_given_back_after_large_values(void **state)
 
 int main(void)
 {
-#define TEST(test) cmocka_unit_test_setup_teardown(test, start, stop)
+#define TEST(test) cmocka_unit_test_setup_teardown(test, start, stage_clear)
     const struct CMUnitTest tests[] = {
         TEST(the_handshakes_of_the_libraries_leave_an_open_connection),
         TEST(an_unknown_command_gets_an_error_on_an_open_connection),

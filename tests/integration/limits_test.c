@@ -18,6 +18,7 @@
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/vitals.h"
 #include "tests/support/wait.h"
 
@@ -26,22 +27,11 @@
 #define SLOW_BYTES  (200 * MEGABYTE)
 #define PATIENCE_MS 60000
 
-static struct cluster *cluster;
-
 static void start_with(const char *const *arguments)
 {
     static const char *const environment[] = {VITALS_ENVIRONMENT, NULL};
     cluster = cluster_start(&(const struct cluster_options){
         .shards = 2, .proxy_arguments = arguments, .proxy_environment = environment});
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    cluster = NULL;
-    process_stop_all();
-    return 0;
 }
 
 static uint16_t proxy_port(void)
@@ -374,7 +364,7 @@ static void a_shard_that_hangs_is_given_up_though_others_write_to_it(void **stat
     client_close(client);
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, stop)
+#define TEST(name) cmocka_unit_test_teardown(name, stage_clear)
 
 int main(void)
 {

@@ -14,6 +14,7 @@
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define LONG_MS 60000
@@ -23,7 +24,6 @@
 static char *folder, *names;
 static struct redis_server *shard, *other, *replica; /* replica: of s2; null: none */
 static char key[16], other_key[16];                  /* of s1, of s2 */
-static struct cluster *cluster;
 
 static void name_stands_for(const char *address)
 {

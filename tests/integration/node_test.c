@@ -9,13 +9,13 @@
 
 #include "lib/base/memory.h"
 #include "tests/support/cluster.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define PROGRAM_MS   120000
 #define INSTALL_MS   300000
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static struct cluster *cluster;
 static bool has_npm;
 static bool has_node_20; /* which the newest libraries need; Debian 12 has 18 */
 
@@ -46,14 +46,6 @@ static int start(void **state)
     output_free(&output);
     cluster = cluster_start(&(const struct cluster_options){.shards = 3, .has_migrator = true});
     return failed;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    process_stop_all();
-    return 0;
 }
 
 /* `library`: another version than the usual one, as package.json names it; or null. */
@@ -136,8 +128,8 @@ static void libraries_work_while_slots_move(void **state)
         programs[i] = start_program(names[i], "12", NULL);
     }
     for (unsigned i = 0; i < COUNT(moves); i++) {
-        mem_free(cluster_ctl_ok(cluster, moves[i]));
-        mem_free(cluster_ctl_ok(cluster, "finalize --wait"));
+        cluster_tell(cluster, "%s", moves[i]);
+        cluster_tell(cluster, "finalize --wait");
     }
     for (unsigned i = 0; i < COUNT(names); i++) {
         expect_success(programs[i]);
@@ -151,5 +143,5 @@ int main(void)
         cmocka_unit_test(node_redis_works), cmocka_unit_test(node_redis_6_works),
         cmocka_unit_test(bullmq_works),     cmocka_unit_test(libraries_work_while_slots_move),
     };
-    return cmocka_run_group_tests_name("node", tests, start, stop);
+    return cmocka_run_group_tests_name("node", tests, start, stage_clear);
 }

@@ -20,6 +20,7 @@
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define PATIENCE_MS 60000
@@ -27,7 +28,6 @@
 #define WAITING     40 /* clients before the shard that stands still */
 #define LOOKS       300
 
-static struct cluster *cluster;
 static struct process *program; /* started by the test itself; null: ended */
 static char *conf;              /* its file */
 static int manager = -1;        /* the service manager's socket */

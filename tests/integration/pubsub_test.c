@@ -17,13 +17,12 @@
 #include "tests/support/duel.h"
 #include "tests/support/http.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define WAIT_MS    60000
 #define MIB        ((size_t)1 << 20)
 #define SOCKET_MIB 24 /* more than sockets and shards keep for a reader that does not read */
-
-static struct duel *duel;
 
 static int start(void **state)
 {
@@ -39,21 +38,6 @@ static int start_resp3(void **state)
 {
     (void)start(state);
     duel_set_protocol(duel, 3);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    duel_stop(duel);
-    process_stop_all();
-    return 0;
-}
-
-static int close_clients(void **state)
-{
-    (void)state;
-    duel_close_clients(duel);
     return 0;
 }
 
@@ -344,7 +328,7 @@ static void a_reader_that_does_not_read_is_cut_off(void **state)
     client_close(publisher);
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, close_clients)
+#define TEST(name) cmocka_unit_test_teardown(name, stage_close_clients)
 
 /* What holds in RESP2 and in RESP3 alike: but for the pushes' first byte. */
 #define IN_BOTH                                                                             \
@@ -368,7 +352,7 @@ int main(void)
         TEST(a_resp3_subscriber_may_do_all_else),
         TEST(pushes_come_while_a_resp3_client_waits),
     };
-    int failed = cmocka_run_group_tests_name("pubsub", resp2, start, stop);
-    failed += cmocka_run_group_tests_name("pubsub in RESP3", resp3, start_resp3, stop);
+    int failed = cmocka_run_group_tests_name("pubsub", resp2, start, stage_clear);
+    failed += cmocka_run_group_tests_name("pubsub in RESP3", resp3, start_resp3, stage_clear);
     return failed;
 }

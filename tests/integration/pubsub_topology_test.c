@@ -15,8 +15,9 @@
 #include "tests/support/client.h"
 #include "tests/support/http.h"
 #include "tests/support/listener.h"
+#include "tests/support/migrations.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define CHANNELS  40u
 #define PROXIES   2u
@@ -26,17 +27,9 @@
 #define WAIT_MS   60000
 #define AT_ONCE   10 /* rounds between two looks at how far a migration is */
 
-static struct cluster *cluster;
 static struct client *publishers[PROXIES];
 static struct listener *listeners[LISTENERS];
 static unsigned round_number;
-
-static void ctl(const char *words, const char *argument)
-{
-    char *line = mem_printf("%s%s", words, argument);
-    mem_free(cluster_ctl_ok(cluster, line));
-    mem_free(line);
-}
 
 /* Two on each proxy, one by name and one by pattern. */
 static void open_listeners(void)
@@ -76,16 +69,13 @@ static int start(void **state)
 
 static int stop(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < LISTENERS; i++) {
         listener_close(listeners[i]);
     }
     for (unsigned i = 0; i < PROXIES; i++) {
         client_close(publishers[i]);
     }
-    cluster_stop(cluster);
-    process_stop_all();
-    return 0;
+    return stage_clear(state);
 }
 
 /* --- rounds: a message to every channel ------------------------------------------------------- */
@@ -186,18 +176,16 @@ static void every_message_comes_once_in_order(void **state)
 static void no_message_is_lost_while_a_shard_joins_and_leaves(void **state)
 {
     (void)state;
-    char *address = mem_printf("s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
-    ctl("shard add ", address);
-    mem_free(address);
+    cluster_add_spare(cluster, 2);
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3");
     rounds_until(id, "switched");
-    ctl("rollback ", id);
+    cluster_tell(cluster, "rollback %s", id);
     rounds_until(id, "closed");
     mem_free(id);
 
     id = migration_open_by_ctl(cluster, "split s1 --to s3");
     rounds_until(id, "switched");
-    ctl("finalize ", id);
+    cluster_tell(cluster, "finalize %s", id);
     rounds_until(id, "closed");
     mem_free(id);
 
@@ -205,11 +193,11 @@ static void no_message_is_lost_while_a_shard_joins_and_leaves(void **state)
     char *ids = cluster_ctl_ok(cluster, "drain s3");
     for (char *rest = ids; (id = strsep(&rest, "\n")) != NULL && id[0] != '\0';) {
         rounds_until(id, "switched");
-        ctl("finalize ", id);
+        cluster_tell(cluster, "finalize %s", id);
         rounds_until(id, "closed");
     }
     mem_free(ids);
-    ctl("shard remove s3", "");
+    cluster_tell(cluster, "shard remove s3");
     rounds(100);
     expect(publishers[0], "PUBSUB NUMSUB ch0", "[ch0, :2]");
 }
@@ -317,12 +305,12 @@ static void a_key_s_events_come_once_while_it_moves(void **state)
     write_until(events, id, "dual-write");
     WAIT_UNTIL(migration_is_verified(cluster, id), WAIT_MS);
     write_round(events);
-    ctl("switch ", id);
+    cluster_tell(cluster, "switch %s", id);
     /* The proxies do not switch at the same instant: docs/internals/pubsub.md. */
     WAIT_UNTIL(migration_is_in(cluster, id, "switched"), WAIT_MS);
     WAIT_UNTIL(has_adopted_all(), WAIT_MS);
     write_round(events);
-    ctl("finalize ", id);
+    cluster_tell(cluster, "finalize %s", id);
     write_until(events, id, "closed");
     assert_false(listener_has_more(events, 50)); /* the purge of the old copies */
     mem_free(id);

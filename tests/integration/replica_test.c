@@ -19,6 +19,7 @@
 #include "tests/support/http.h"
 #include "tests/support/raw.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define PATIENCE_MS 60000
@@ -33,7 +34,6 @@ struct replica {
     struct client *direct;
 };
 
-static struct cluster *cluster;
 static char *folder, *conf;
 static struct forwarder *upstream; /* from the primary to both */
 static struct replica replicas[REPLICAS];
@@ -272,13 +272,12 @@ static void clients_of_resp3_get_the_replica_s_resp3(void **state)
 
 static void a_slot_in_a_migration_is_read_from_its_owner(void **state)
 {
-    char words[64], resting[32];
+    char resting[32];
     (void)state;
     find_key(resting, sizeof(resting), slot_of(key));
     put(resting, "rests");
     wait_for_replicas("old");
-    (void)snprintf(words, sizeof(words), "move %u --to s2 --manual-switch", slot_of(key));
-    mem_free(cluster_ctl_ok(cluster, words));
+    cluster_tell(cluster, "move %u --to s2 --manual-switch", slot_of(key));
     WAIT_UNTIL(proxy_knows("phase=\"dual-write\""), PATIENCE_MS);
     WAIT_UNTIL(is_read_from(replicas[0].direct, resting, "rests"), PATIENCE_MS);
     WAIT_UNTIL(reads_by(primary, key, "old") == READS, PATIENCE_MS); /* the worker knows, too */
@@ -286,15 +285,13 @@ static void a_slot_in_a_migration_is_read_from_its_owner(void **state)
         WAIT_UNTIL(is_read_from(replicas[1].direct, resting, "rests"), PATIENCE_MS);
         assert_int_equal(reads_by(primary, key, "old"), READS);
     }
-    mem_free(cluster_ctl_ok(cluster, "abort --wait"));
+    cluster_tell(cluster, "abort --wait");
     wait_for_replicas("old");
     /* There and back: nothing but the owner's replicas is read. */
-    (void)snprintf(words, sizeof(words), "move %u --to s2 --wait", slot_of(key));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(cluster_ctl_ok(cluster, "finalize --wait"));
+    cluster_tell(cluster, "move %u --to s2 --wait", slot_of(key));
+    cluster_tell(cluster, "finalize --wait");
     assert_int_equal(reads_by(primary, key, "old"), 0);
-    (void)snprintf(words, sizeof(words), "move %u --to s1 --wait --finalize-after 0", slot_of(key));
-    mem_free(cluster_ctl_ok(cluster, words));
+    cluster_tell(cluster, "move %u --to s1 --wait --finalize-after 0", slot_of(key));
     wait_for_replicas("old");
 }
 
@@ -353,7 +350,7 @@ static void set_delays(uint64_t of_primary_us, uint64_t of_first_us, uint64_t of
  * stand, and the slot's keys are gone from both. */
 static void a_proxy_that_wakes_up_late_reads_nothing_that_has_moved(void **state)
 {
-    char words[64], command[64];
+    char command[64];
     struct buffer pending, reply;
     (void)state;
     buffer_init(&pending, SIZE_MAX);
@@ -363,9 +360,8 @@ static void a_proxy_that_wakes_up_late_reads_nothing_that_has_moved(void **state
     wait_for_replicas("old");
     int fd = raw_connect(cluster_proxy_port(cluster, 0));
     process_signal(cluster_proxy(cluster, 0), SIGSTOP);
-    (void)snprintf(words, sizeof(words), "move %u --to s2 --wait", slot_of(key));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(cluster_ctl_ok(cluster, "finalize --wait"));
+    cluster_tell(cluster, "move %u --to s2 --wait", slot_of(key));
+    cluster_tell(cluster, "finalize --wait");
     (void)snprintf(command, sizeof(command), "EXISTS %s", key);
     WAIT_UNTIL(client_gets(replicas[0].direct, command, ":0"), PATIENCE_MS);
     WAIT_UNTIL(client_gets(replicas[1].direct, command, ":0"), PATIENCE_MS);
@@ -382,8 +378,7 @@ static void a_proxy_that_wakes_up_late_reads_nothing_that_has_moved(void **state
     (void)close(fd);
     buffer_fini(&pending);
     buffer_fini(&reply);
-    (void)snprintf(words, sizeof(words), "move %u --to s1 --wait --finalize-after 0", slot_of(key));
-    mem_free(cluster_ctl_ok(cluster, words));
+    cluster_tell(cluster, "move %u --to s1 --wait --finalize-after 0", slot_of(key));
     reload("prefer-replica", LAG_MAX_MS);
     wait_for_replicas("old");
 }

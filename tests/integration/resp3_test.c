@@ -11,29 +11,13 @@
 
 #include "tests/support/duel.h"
 #include "tests/support/raw.h"
-
-static struct duel *duel;
+#include "tests/support/stage.h"
 
 static int start(void **state)
 {
     static const char *const arguments[] = {"--shard-timeout", "2s", NULL};
     (void)state;
     duel = duel_start(arguments);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    duel_stop(duel);
-    process_stop_all();
-    return 0;
-}
-
-static int close_clients(void **state)
-{
-    (void)state;
-    duel_close_clients(duel);
     return 0;
 }
 
@@ -223,7 +207,7 @@ static void blocked_commands_answer_in_resp3(void **state)
 
 int main(void)
 {
-#define TEST(test) cmocka_unit_test_teardown(test, close_clients)
+#define TEST(test) cmocka_unit_test_teardown(test, stage_close_clients)
     const struct CMUnitTest tests[] = {
         TEST(hello_is_answered_as_redis_answers_it),
         TEST(a_bad_hello_has_redis_error),
@@ -238,5 +222,5 @@ int main(void)
         TEST(a_watch_across_a_change_of_protocol_aborts),
         TEST(blocked_commands_answer_in_resp3),
     };
-    return cmocka_run_group_tests_name("resp3", tests, start, stop);
+    return cmocka_run_group_tests_name("resp3", tests, start, stage_clear);
 }

@@ -18,13 +18,13 @@
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define PAGE        "docs/operations.md"
 #define PATIENCE_MS 60000
 #define KEYS        60
 
-static struct cluster *cluster;
 static struct redis_server *replicas[2]; /* of s1 and s2; null without */
 static struct client *client;
 static char *folder;    /* stand-ins, and what they ask */
@@ -357,11 +357,9 @@ static bool has_open_migrations(void)
 /* To the end: nothing is left of the migration but its journal. */
 static void move_slots(const char *slots)
 {
-    char *words = mem_printf("move %s --to s3 --finalize-after 0 --wait", slots);
-    mem_free(cluster_ctl_ok(cluster, words));
+    cluster_tell(cluster, "move %s --to s3 --finalize-after 0 --wait", slots);
     WAIT_UNTIL(!has_open_migrations(), PATIENCE_MS);
     cluster_compare(cluster, "");
-    mem_free(words);
 }
 
 static bool succeeds(const char *words)
@@ -386,7 +384,7 @@ static void a_proxy_is_lost(void **state)
 static void the_migrator_is_lost(void **state)
 {
     (void)state;
-    mem_free(cluster_ctl_ok(cluster, "split s1 --to s3 --manual-switch"));
+    cluster_tell(cluster, "split s1 --to s3 --manual-switch");
     process_kill(cluster_migrator(cluster));
     expect_all();
     run("The migrator is lost", 0);
@@ -411,7 +409,6 @@ static void a_shard_comes_back_empty(void **state)
 {
     (void)state;
     char *get = get_of_first_shard();
-    redis_server_kill(cluster_shard(cluster, 0));
     redis_server_restart(cluster_shard(cluster, 0), true);
     WAIT_UNTIL(is_unavailable(get), PATIENCE_MS);
     run("A shard comes back empty", 0);
@@ -463,7 +460,7 @@ static void a_shard_comes_back_without_slots_that_it_took_over(void **state)
     migration[strcspn(migration, "\n")] = '\0';
     WAIT_UNTIL(is_verified(), PATIENCE_MS);
     copy_folder(files, before);
-    mem_free(cluster_ctl_ok(cluster, "switch --wait"));
+    cluster_tell(cluster, "switch --wait");
     expect(client, set, "+OK");
     expect(client, del, ":1");
     set_first_shard_back(before);
@@ -473,7 +470,7 @@ static void a_shard_comes_back_without_slots_that_it_took_over(void **state)
     run(heading, 1);
     WAIT_UNTIL(client_gets(client, get, "later"), PATIENCE_MS);
     expect(client, gone, ":0");
-    mem_free(cluster_ctl_ok(cluster, "rollback --wait"));
+    cluster_tell(cluster, "rollback --wait");
     WAIT_UNTIL(!has_open_migrations(), PATIENCE_MS);
     expect(client, get, "later");
     expect(client, gone, ":0");

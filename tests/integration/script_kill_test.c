@@ -12,12 +12,11 @@
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define WAIT_MS 60000
 #define SHARDS  2
-
-static struct cluster *cluster;
 
 static int start(void **state)
 {
@@ -25,14 +24,6 @@ static int start(void **state)
     struct cluster_options options = {.shards = SHARDS, .proxies = 2, .redis_options = redis};
     (void)state;
     cluster = cluster_start(&options);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    process_stop_all();
     return 0;
 }
 
@@ -184,5 +175,5 @@ int main(void)
         cmocka_unit_test(an_operator_may_go_before_the_answer),
         cmocka_unit_test(a_shard_that_is_not_there_is_told), /* the last: it stays away */
     };
-    return cmocka_run_group_tests_name("script kill", tests, start, stop);
+    return cmocka_run_group_tests_name("script kill", tests, start, stage_clear);
 }

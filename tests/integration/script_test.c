@@ -15,25 +15,15 @@
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
 #include "tests/support/duel.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define WAIT_MS 60000
-
-static struct duel *duel;
 
 static int start_duel(void **state)
 {
     (void)state;
     duel = duel_start(NULL);
-    return 0;
-}
-
-static int stop_duel(void **state)
-{
-    (void)state;
-    duel_stop(duel);
-    duel = NULL;
-    process_stop_all();
     return 0;
 }
 
@@ -182,22 +172,11 @@ static void functions_answer_what_redis_answers(void **state)
 
 /* --- what one shard lacks -------------------------------------------------------------------- */
 
-static struct cluster *cluster;
-
 static int start_cluster(void **state)
 {
     struct cluster_options options = {.shards = 2, .spares = 1, .proxies = 2, .has_migrator = true};
     (void)state;
     cluster = cluster_start(&options);
-    return 0;
-}
-
-static int stop_cluster(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    cluster = NULL;
-    process_stop_all();
     return 0;
 }
 
@@ -288,7 +267,6 @@ static void a_restarted_shard_gets_the_scripts_again(void **state)
     (void)state;
     expect(client, "SCRIPT LOAD \"return 'restarted'\"", sha);
     expect_runs(client, sha, "restarted");
-    redis_server_kill(cluster_shard(cluster, 0));
     redis_server_restart(cluster_shard(cluster, 0), false);
     WAIT_UNTIL(serves(client, 32), WAIT_MS);
     expect_runs(client, sha, "restarted");
@@ -305,7 +283,6 @@ static void a_shard_that_came_back_empty_gets_scripts_and_functions(void **state
            "FUNCTION LOAD \"#!lua name=lib\\nredis.register_function('hi', function(k) return "
            "'hi' end)\"",
            "lib");
-    redis_server_kill(cluster_shard(cluster, 0));
     redis_server_restart(cluster_shard(cluster, 0), true);
     struct output output = cluster_ctl(cluster, "shard accept s1");
     output_free(&output);
@@ -326,9 +303,8 @@ static void scripts_go_on_while_slots_move_to_a_shard_that_never_had_them(void *
     struct client *client = to_proxy(0);
     (void)state;
     expect(client, line("SCRIPT LOAD \"%s\"", body), sha);
-    mem_free(
-        cluster_ctl_ok(cluster, line("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2))));
-    mem_free(cluster_ctl_ok(cluster, "split s1 --to s3 --share 0.5 --wait"));
+    cluster_add_spare(cluster, 2);
+    cluster_tell(cluster, "split s1 --to s3 --share 0.5 --wait");
     for (int i = 0; i < 64; i++) {
         expect(client, line("EVALSHA %s 1 moved%d", sha, i), ":1");
     }
@@ -347,7 +323,7 @@ static void scripts_go_on_while_slots_move_to_a_shard_that_never_had_them(void *
     for (int i = 0; i < 64; i++) {
         expect(client, line("EVALSHA %s 1 moved%d", sha, i), ":3");
     }
-    mem_free(cluster_ctl_ok(cluster, "finalize --wait"));
+    cluster_tell(cluster, "finalize --wait");
     cluster_compare(cluster, "");
     for (int i = 0; i < 64; i++) {
         expect(client, line("EVALSHA %s 1 moved%d", sha, i), ":4");
@@ -408,7 +384,7 @@ static int run_duel(void)
         cmocka_unit_test(a_script_may_be_loaded_in_a_transaction),
         cmocka_unit_test(functions_answer_what_redis_answers),
     };
-    return cmocka_run_group_tests_name("script, as Redis", tests, start_duel, stop_duel);
+    return cmocka_run_group_tests_name("script, as Redis", tests, start_duel, stage_clear);
 }
 
 int main(void)
@@ -424,5 +400,5 @@ int main(void)
     };
     int failed = run_duel();
     return failed +
-           cmocka_run_group_tests_name("script, many shards", tests, start_cluster, stop_cluster);
+           cmocka_run_group_tests_name("script, many shards", tests, start_cluster, stage_clear);
 }

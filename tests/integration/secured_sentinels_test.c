@@ -18,6 +18,7 @@
 #include "tests/support/cluster.h"
 #include "tests/support/scratch.h"
 #include "tests/support/sentinels.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define LONG_MS  60000
@@ -33,7 +34,6 @@ static char *folder; /* certificates, and a file with the password */
 static char *password_file;
 static struct server servers[3]; /* s1: its primary and its replica; s2 */
 static struct sentinel_group *sentinels;
-static struct cluster *cluster;
 
 /* --- the servers ----------------------------------------------------------------------------- */
 
@@ -146,22 +146,10 @@ static int stop(void **state)
     return 0;
 }
 
-static struct topology *read_topology(void)
-{
-    struct error err;
-    struct store *store = store_open(cluster_store(cluster), &err);
-    struct topology *topology = store != NULL ? store_read(store, NULL, &err) : NULL;
-    if (topology == NULL) {
-        fail_msg("%s", err.text);
-    }
-    store_close(store);
-    return topology;
-}
-
 /* By address, and by the replication id that its replica will be known by. */
 static bool is_named(const struct server *server)
 {
-    struct topology *topology = read_topology();
+    struct topology *topology = cluster_topology(cluster);
     const struct topology_shard *shard = &topology->shards[0];
     char *line = mem_printf("master_replid:%s", shard->identity.replid);
     bool is = shard->is_tls && shard->port == server->tls_port && info_has(server, line);
@@ -201,7 +189,7 @@ static void the_migrator_asks_them(void **state)
     redis_server_restart(servers[0].redis, false);
     follow(&servers[0], &servers[1]);
     WAIT_UNTIL(is_named(&servers[1]), LONG_MS);
-    mem_free(cluster_ctl_ok(cluster, "split s1 --to s2 --manual-switch"));
+    cluster_tell(cluster, "split s1 --to s2 --manual-switch");
     process_signal(cluster_proxy(cluster, 0), SIGSTOP);
     fail_over(&servers[1], &servers[0]);
     WAIT_UNTIL(is_named(&servers[0]), LONG_MS);
@@ -235,7 +223,7 @@ static void sluicectl_changes_the_list(void **state)
     assert_int_equal(setenv(VARIABLE, PASSWORD, 1), 0);
     expect_ctl(same, 0, "s1 is so already");
     expect_ctl(fewer, 0, "s1 set");
-    struct topology *topology = read_topology();
+    struct topology *topology = cluster_topology(cluster);
     assert_string_equal(topology->shards[0].sentinels, place + strlen("sentinel://"));
     topology_free(topology);
     WAIT_UNTIL(all_is_served(), LONG_MS);

@@ -13,12 +13,12 @@
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
 #include "tests/support/etcd.h"
+#include "tests/support/migrations.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define LONG_MS 60000
 
-static struct cluster *cluster;
 static struct etcd_cluster *etcd;
 static char etcd_url[256];
 
@@ -30,9 +30,7 @@ static int start(void **state)
     etcd = etcd_cluster_start(1, &etcd_options);
     etcd_cluster_url(etcd, 0, "carried", etcd_url, sizeof(etcd_url));
     cluster = cluster_start(&options);
-    char *words = mem_printf("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_add_spare(cluster, 2);
     return 0;
 }
 
@@ -43,19 +41,6 @@ static int stop(void **state)
     etcd_cluster_stop(etcd);
     process_stop_all();
     return 0;
-}
-
-/* sluicectl with the words of `format`; its standard output. */
-static char *ctl(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static char *ctl(const char *format, ...)
-{
-    char words[1024];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(words, sizeof(words), format, args);
-    va_end(args);
-    return cluster_ctl_ok(cluster, words);
 }
 
 /* Refused, and says `word`. */
@@ -71,7 +56,7 @@ static void ctl_refused(const char *words, const char *word)
 
 static char *journal_of(const char *url)
 {
-    return ctl("journal --json --store %s", url);
+    return cluster_ctl_ok(cluster, "journal --json --store %s", url);
 }
 
 static uint64_t epoch_of(const char *url)
@@ -87,7 +72,7 @@ static uint64_t epoch_of(const char *url)
 static void move_there_and_finish(void)
 {
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --share 0.1 --wait");
-    mem_free(ctl("finalize %s --wait", id));
+    cluster_tell(cluster, "finalize %s --wait", id);
     mem_free(id);
 }
 
@@ -96,8 +81,8 @@ static void a_store_is_carried_to_etcd_and_back_with_its_journal(void **state)
     (void)state;
     move_there_and_finish();
     char *back = mem_printf("file:%s/back", cluster_folder(cluster));
-    mem_free(ctl("store copy %s %s", cluster_store(cluster), etcd_url));
-    mem_free(ctl("store copy %s %s", etcd_url, back));
+    cluster_tell(cluster, "store copy %s %s", cluster_store(cluster), etcd_url);
+    cluster_tell(cluster, "store copy %s %s", etcd_url, back);
     char *first = journal_of(cluster_store(cluster));
     char *second = journal_of(etcd_url), *third = journal_of(back);
     assert_non_null(strstr(first, "switched"));
@@ -122,8 +107,8 @@ static void an_open_migration_is_not_copied_unless_forced(void **state)
     char *words =
         mem_printf("store copy %s file:%s/open", cluster_store(cluster), cluster_folder(cluster));
     ctl_refused(words, "migrations are open");
-    mem_free(ctl("%s --force", words));
-    mem_free(ctl("abort %s --wait", id));
+    cluster_tell(cluster, "%s --force", words);
+    cluster_tell(cluster, "abort %s --wait", id);
     mem_free(words);
     mem_free(id);
 }
@@ -133,19 +118,18 @@ static void a_restored_store_is_repaired_when_no_slot_has_moved_since(void **sta
     (void)state;
     char *file = mem_printf("%s/backup", cluster_folder(cluster));
     char *restored = mem_printf("file:%s/restored", cluster_folder(cluster));
-    mem_free(ctl("store backup %s", file));
+    cluster_tell(cluster, "store backup %s", file);
     uint64_t saved = epoch_of(cluster_store(cluster));
     /* Another process of the shard is an epoch, and its fence. */
-    redis_server_kill(cluster_shard(cluster, 0));
     redis_server_restart(cluster_shard(cluster, 0), false);
     WAIT_UNTIL(epoch_of(cluster_store(cluster)) > saved, LONG_MS);
     cluster_wait_proxy_ready(cluster, 0);
 
-    mem_free(ctl("store restore %s --store %s", file, restored));
+    cluster_tell(cluster, "store restore %s --store %s", file, restored);
     assert_int_equal(epoch_of(restored), saved);
-    mem_free(ctl("store repair --store %s", restored));
+    cluster_tell(cluster, "store repair --store %s", restored);
     assert_true(epoch_of(restored) > saved);
-    char *again = ctl("store repair --store %s", restored);
+    char *again = cluster_ctl_ok(cluster, "store repair --store %s", restored);
     assert_non_null(strstr(again, "nothing to repair"));
     mem_free(again);
     mem_free(file);
@@ -157,9 +141,9 @@ static void a_restored_store_that_missed_a_migration_is_not_repaired(void **stat
     (void)state;
     char *file = mem_printf("%s/older", cluster_folder(cluster));
     char *restored = mem_printf("file:%s/behind", cluster_folder(cluster));
-    mem_free(ctl("store backup %s", file));
+    cluster_tell(cluster, "store backup %s", file);
     move_there_and_finish();
-    mem_free(ctl("store restore %s --store %s", file, restored));
+    cluster_tell(cluster, "store restore %s --store %s", file, restored);
     char *words = mem_printf("store repair --store %s", restored);
     ctl_refused(words, "another owner than the backup says");
     mem_free(words);
@@ -185,17 +169,17 @@ static void a_migration_whose_guards_were_pruned_is_not_forgotten(void **state)
     (void)state;
     char *file = mem_printf("%s/oldest", cluster_folder(cluster));
     char *restored = mem_printf("file:%s/pruned", cluster_folder(cluster));
-    mem_free(ctl("store backup %s", file));
+    cluster_tell(cluster, "store backup %s", file);
     char *missed = migration_open_by_ctl(cluster, "split s1 --to s3 --share 0.1 --wait");
-    mem_free(ctl("finalize %s --wait", missed));
+    cluster_tell(cluster, "finalize %s --wait", missed);
     expect_guard(0, "HEXISTS", missed, ":1");
     char *next = migration_open_by_ctl(cluster, "split s1 --to s3 --share 0.1 --wait");
-    mem_free(ctl("rollback %s --wait", next));
+    cluster_tell(cluster, "rollback %s --wait", next);
     for (unsigned shard = 0; shard <= 2; shard += 2) {
         expect_guard(shard, "HEXISTS", missed, ":0");
         expect_guard(shard, "HDEL", next, ":1");
     }
-    mem_free(ctl("store restore %s --store %s", file, restored));
+    cluster_tell(cluster, "store restore %s --store %s", file, restored);
     char *words = mem_printf("store repair --store %s", restored);
     ctl_refused(words, "another owner than the backup says");
     mem_free(words);
@@ -213,9 +197,9 @@ static void a_backup_from_before_a_switch_is_not_repaired(void **state)
     char *restored = mem_printf("file:%s/before", cluster_folder(cluster));
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --share 0.1 --manual-switch");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    mem_free(ctl("store backup %s", file));
-    mem_free(ctl("store restore %s --store %s", file, restored));
-    mem_free(ctl("store repair --store %s", restored));
+    cluster_tell(cluster, "store backup %s", file);
+    cluster_tell(cluster, "store restore %s --store %s", file, restored);
+    cluster_tell(cluster, "store repair --store %s", restored);
 
     struct client *copy = client_connect(cluster_shard_port(cluster, 2));
     char *get = mem_printf("HGET __sluice:fence guard:%s", id + 1);
@@ -229,7 +213,7 @@ static void a_backup_from_before_a_switch_is_not_repaired(void **state)
 
     char *back = mem_printf("HSET __sluice:fence guard:%s %s", id + 1, open);
     mem_free(client_ask(copy, back));
-    mem_free(ctl("abort %s --wait", id));
+    cluster_tell(cluster, "abort %s --wait", id);
     /* Closed by now; then the guards are pruned. */
     expect_guard(0, "HDEL", id, ":1");
     expect_guard(2, "HDEL", id, ":1");

@@ -14,17 +14,18 @@
 #include "lib/base/memory.h"
 #include "lib/base/slice.h"
 #include "tests/support/certificates.h"
+#include "tests/support/churn.h"
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
 #include "tests/support/http.h"
+#include "tests/support/migrations.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
+#include "tests/support/zoo.h"
 
 #define COMMAND_MS   120000
 #define MIGRATION_MS 120000
-
-static struct cluster *cluster;
 
 static int start(void **state)
 {
@@ -35,15 +36,6 @@ static int start(void **state)
                                         .has_tls = true,
                                         .proxy_arguments = cluster_patient_proxy,
                                         .migrator_environment = cluster_patient_migrator});
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    cluster = NULL;
-    process_stop_all();
     return 0;
 }
 
@@ -233,8 +225,7 @@ static void slots_move_with_tls_on_all_links(void **state)
 {
     (void)state;
     zoo_load(cluster);
-    char *address = mem_printf("shard add s3=tls:127.0.0.1:%u", cluster_shard_address(cluster, 2));
-    mem_free(cluster_ctl_ok(cluster, address));
+    cluster_add_spare(cluster, 2);
     struct churn *churn = churn_start(cluster, 2, scratch_seed());
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3");
     struct output output = sh("timeout 100 redis-benchmark -p $P --tls --cacert ca.crt " AS_CLIENT
@@ -247,13 +238,10 @@ static void slots_move_with_tls_on_all_links(void **state)
     uint64_t refused = 0;
     (void)churn_end(churn, &refused);
     assert_int_equal(refused, 0);
-    char *finalize = mem_printf("finalize %s --wait", id);
-    mem_free(cluster_ctl_ok(cluster, finalize));
+    cluster_tell(cluster, "finalize %s --wait", id);
     zoo_check(cluster, 0);
     cluster_compare(cluster, "");
-    mem_free(finalize);
     mem_free(id);
-    mem_free(address);
 }
 
 static int start_for_replicas(void **state)
@@ -330,7 +318,7 @@ static void replicas_are_read_over_tls(void **state)
     redis_server_stop(replica);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stage_clear)
 
 int main(void)
 {
@@ -342,7 +330,8 @@ int main(void)
         TEST(certificates_are_reloaded_while_clients_stay),
         TEST(a_shard_is_not_believed_without_its_authority),
         TEST(slots_move_with_tls_on_all_links),
-        cmocka_unit_test_setup_teardown(replicas_are_read_over_tls, start_for_replicas, stop),
+        cmocka_unit_test_setup_teardown(replicas_are_read_over_tls, start_for_replicas,
+                                        stage_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

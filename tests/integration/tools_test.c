@@ -293,7 +293,6 @@ static void writes_of_unknown_outcome_are_settled_by_reading(void **state)
     char *log;
     struct process *bank = start_bank(&log);
     WAIT_UNTIL(file_has(log, "bank: loaded"), 60000);
-    redis_server_kill(shards.server[0]);
     redis_server_restart(shards.server[0], false);
     process_write(bank, "mark after\n");
     WAIT_UNTIL(file_has(log, "bank: mark after"), 60000);

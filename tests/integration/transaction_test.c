@@ -15,13 +15,12 @@
 #include "tests/support/client.h"
 #include "tests/support/duel.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
 #define COMMANDS 1000
 #define WAIT_MS  60000
 #define BYTES    256
-
-static struct duel *duel;
 
 static int start(void **state)
 {
@@ -35,21 +34,6 @@ static int start_in_resp3(void **state)
 {
     (void)start(state);
     duel_set_protocol(duel, 3);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    duel_stop(duel);
-    process_stop_all();
-    return 0;
-}
-
-static int close_clients(void **state)
-{
-    (void)state;
-    duel_close_clients(duel);
     return 0;
 }
 
@@ -457,22 +441,12 @@ static void a_client_that_closed_its_half_gets_its_answers(void **state)
 
 /* --- a shard that dies ------------------------------------------------------------------------ */
 
-/* A tag whose keys are on shard `shard`; a static text. */
-static const char *tag_on(struct client *client, unsigned shard, const char *prefix)
+/* A tag whose keys are on the first shard; a static text. */
+static const char *dying_tag(const char *prefix)
 {
     static char tag[32];
-    struct client *direct = client_connect(cluster_shard_port(duel_cluster(duel), shard));
-    for (unsigned i = 0;; i++) {
-        char command[64];
-        (void)snprintf(tag, sizeof(tag), "{%s%u}", prefix, i);
-        (void)snprintf(command, sizeof(command), "SET %s here", tag);
-        expect(client, command, "+OK");
-        (void)snprintf(command, sizeof(command), "EXISTS %s", tag);
-        if (client_gets(direct, command, ":1")) {
-            client_close(direct);
-            return tag;
-        }
-    }
+    (void)snprintf(tag, sizeof(tag), "{%s}", cluster_key(duel_cluster(duel), 0, prefix, 0));
+    return tag;
 }
 
 static void ask_with(struct client *client, const char *verb, const char *tag, const char *reply)
@@ -498,16 +472,15 @@ static bool serves(struct client *client, const char *tag)
 static void a_shard_that_dies_before_exec_fails_it_loudly(void **state)
 {
     (void)state;
-    struct cluster *cluster = duel_cluster(duel);
     struct client *client = client_connect(duel_proxy_port(duel));
-    const char *tag = tag_on(client, 0, "die");
+    const char *tag = dying_tag("die");
     expect(client, "MULTI", "+OK");
     ask_with(client, "INCR", tag, "+QUEUED");
     ask_with(client, "INCR", tag, "+QUEUED");
-    redis_server_kill(cluster_shard(cluster, 0));
+    redis_server_kill(cluster_shard(duel_cluster(duel), 0));
     char *reply = client_ask(client, "EXEC");
     assert_true(is_refused(reply));
-    redis_server_restart(cluster_shard(cluster, 0), false);
+    redis_server_restart(cluster_shard(duel_cluster(duel), 0), false);
     WAIT_UNTIL(serves(client, tag), WAIT_MS);
     /* Nothing was sent to a dead shard. */
     ask_with(client, "GET", tag, "(nil)");
@@ -521,12 +494,10 @@ static void a_shard_that_dies_before_exec_fails_it_loudly(void **state)
 static void a_watch_on_a_shard_that_died_stops_exec(void **state)
 {
     (void)state;
-    struct cluster *cluster = duel_cluster(duel);
     struct client *client = client_connect(duel_proxy_port(duel));
-    const char *tag = tag_on(client, 0, "wdie");
+    const char *tag = dying_tag("wdie");
     ask_with(client, "WATCH", tag, "+OK");
-    redis_server_kill(cluster_shard(cluster, 0));
-    redis_server_restart(cluster_shard(cluster, 0), false);
+    redis_server_restart(cluster_shard(duel_cluster(duel), 0), false);
     WAIT_UNTIL(serves(client, tag), WAIT_MS);
     expect(client, "MULTI", "+OK");
     ask_with(client, "INCR", tag, "+QUEUED");
@@ -544,7 +515,7 @@ static void a_watching_client_is_not_left_waiting_by_a_shard_that_hangs(void **s
     (void)state;
     struct process *shard = redis_server_process(cluster_shard(duel_cluster(duel), 0));
     struct client *client = client_connect(duel_proxy_port(duel));
-    const char *tag = tag_on(client, 0, "hang");
+    const char *tag = dying_tag("hang");
     ask_with(client, "WATCH", tag, "+OK");
     expect(client, "MULTI", "+OK");
     ask_with(client, "INCR", tag, "+QUEUED");
@@ -566,7 +537,7 @@ static void a_client_may_go_while_its_mixed_exec_is_under_way(void **state)
     (void)state;
     for (unsigned i = 0; i < 4; i++) {
         struct client *client = client_connect(duel_proxy_port(duel));
-        const char *tag = tag_on(client, 0, "gone");
+        const char *tag = dying_tag("gone");
         if (i % 2 == 1) {
             ask_with(client, "WATCH", tag, "+OK");
         }
@@ -588,7 +559,7 @@ static void a_client_may_go_while_its_mixed_exec_is_under_way(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, close_clients)
+#define TEST(name) cmocka_unit_test_teardown(name, stage_close_clients)
 
 int main(void)
 {
@@ -633,7 +604,7 @@ int main(void)
         TEST(a_watch_on_a_shard_that_died_stops_exec),
         TEST(a_watching_client_is_not_left_waiting_by_a_shard_that_hangs),
     };
-    int failed = cmocka_run_group_tests_name("transaction", tests, start, stop);
+    int failed = cmocka_run_group_tests_name("transaction", tests, start, stage_clear);
     return failed +
-           cmocka_run_group_tests_name("transaction in RESP3", tests, start_in_resp3, stop);
+           cmocka_run_group_tests_name("transaction in RESP3", tests, start_in_resp3, stage_clear);
 }

@@ -19,6 +19,7 @@
 #include "tests/support/cluster.h"
 #include "tests/support/http.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/vitals.h"
 #include "tests/support/wait.h"
 
@@ -29,8 +30,6 @@
 #define PIECE_BYTES ((size_t)256 * 1024)
 #define MANY        80u /* more than go past a proxy at a time */
 #define WAIT_MS     60000
-
-static struct cluster *cluster;
 
 static int start(void **state)
 {
@@ -48,15 +47,6 @@ static int start(void **state)
     (void)state;
     cluster = cluster_start(&(const struct cluster_options){
         .shards = 2, .has_migrator = true, .proxy_arguments = arguments});
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    cluster = NULL;
-    process_stop_all();
     return 0;
 }
 
@@ -184,9 +174,7 @@ static struct client *connect_shard(unsigned shard)
 /* Where a key is now: 0 or 1. */
 static unsigned shard_of(const char *key)
 {
-    char words[128];
-    (void)snprintf(words, sizeof(words), "explain %s", key);
-    char *text = cluster_ctl_ok(cluster, words);
+    char *text = cluster_ctl_ok(cluster, "explain %s", key);
     unsigned shard = strstr(text, "s2") != NULL ? 1 : 0;
     mem_free(text);
     return shard;
@@ -610,18 +598,15 @@ static void a_client_that_stalls_in_the_middle_holds_no_migration_up(void **stat
     struct client *client = connect_client();
     const char *key = "m";
     unsigned from = shard_of(key);
-    char words[128];
     (void)state;
     send_half(&sender, key);
     char *slot = client_ask(client, "CLUSTER KEYSLOT m");
-    (void)snprintf(words, sizeof(words), "explain %s", key);
-    char *text = cluster_ctl_ok(cluster, words);
+    char *text = cluster_ctl_ok(cluster, "explain %s", key);
     const char *at = strstr(text, "slot");
     assert_non_null(at);
     unsigned number = (unsigned)strtoul(at + strcspn(at, "0123456789"), NULL, 10);
-    (void)snprintf(words, sizeof(words), "move %u --to s%u --finalize-after 0 --wait", number,
-                   from == 0 ? 2u : 1u);
-    mem_free(cluster_ctl_ok(cluster, words));
+    cluster_tell(cluster, "move %u --to s%u --finalize-after 0 --wait", number,
+                 from == 0 ? 2u : 1u);
     mem_free(text);
     mem_free(slot);
     assert_int_not_equal(shard_of(key), from);
@@ -704,9 +689,9 @@ int main(void)
         TEST(a_proxy_that_stops_does_not_wait_for_the_rest),
     };
     const struct CMUnitTest alone[] = {
-        cmocka_unit_test_teardown(an_idle_client_is_closed, stop),
+        cmocka_unit_test_teardown(an_idle_client_is_closed, stage_clear),
     };
     cmocka_set_test_filter(getenv("TEST_FILTER"));
-    int failed = cmocka_run_group_tests_name("upload", tests, start, stop);
+    int failed = cmocka_run_group_tests_name("upload", tests, start, stage_clear);
     return failed + cmocka_run_group_tests_name("upload alone", alone, NULL, NULL);
 }

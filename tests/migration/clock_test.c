@@ -13,9 +13,10 @@
 
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
+#include "tests/support/migrations.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define LONG_MS 60000
 #define KEYS    40
@@ -84,13 +85,6 @@ static void stop(struct place *place)
     }
 }
 
-static int clean_up(void **state)
-{
-    (void)state;
-    process_stop_all();
-    return 0;
-}
-
 /* Key i of a run, expiring at an odd millisecond. */
 static uint64_t expiry_of(uint64_t base_ms, unsigned i)
 {
@@ -135,13 +129,6 @@ static char *open_migration(struct place *place)
     return migration_open_by_ctl(place->cluster, "drain s1 --manual-switch");
 }
 
-static void tell(struct place *place, const char *verb, const char *id, const char *more)
-{
-    char *words = mem_printf("%s %s %s", verb, id, more);
-    mem_free(cluster_ctl_ok(place->cluster, words));
-    mem_free(words);
-}
-
 // field lesson: the key expired on the target first
 static void a_target_an_hour_ahead_keeps_a_migration_planned(void **state)
 {
@@ -155,8 +142,8 @@ static void a_target_an_hour_ahead_keeps_a_migration_planned(void **state)
     assert_true(migration_is_in(place.cluster, id, "planned"));
     set_clock(&place, 200);
     WAIT_UNTIL(migration_is_verified(place.cluster, id), LONG_MS);
-    tell(&place, "switch", id, "--wait");
-    tell(&place, "finalize", id, "--wait");
+    cluster_tell(place.cluster, "switch %s --wait", id);
+    cluster_tell(place.cluster, "finalize %s --wait", id);
     expect_all(&place, base_ms);
     mem_free(id);
     stop(&place);
@@ -169,14 +156,14 @@ static void expect_no_switch_while(struct place *place, int64_t ahead_ms)
     WAIT_UNTIL(migration_is_verified(place->cluster, id), LONG_MS);
     set_clock(place, ahead_ms);
     load(place, base_ms); /* the mirrors of these expire at once where the clock is ahead */
-    tell(place, "switch", id, "");
+    cluster_tell(place->cluster, "switch %s", id);
     WAIT_UNTIL(status_tells(place, "set the clocks right"), LONG_MS);
     assert_true(migration_is_in(place->cluster, id, "dual-write"));
     expect_all(place, base_ms);
     set_clock(place, 0); /* and what was asked for is carried out */
     WAIT_UNTIL(migration_is_in(place->cluster, id, "switched"), LONG_MS);
     expect_all(place, base_ms);
-    tell(place, "rollback", id, "--wait");
+    cluster_tell(place->cluster, "rollback %s --wait", id);
     expect_all(place, base_ms);
     mem_free(id);
 }
@@ -226,7 +213,7 @@ static void lifetimes_that_change_during_the_copy_arrive(void **state)
     }
     assert_string_equal(expiries[0], ":-1");
     assert_string_equal(expiries[2], ":33000000000007");
-    tell(&place, "switch", id, "--wait");
+    cluster_tell(place.cluster, "switch %s --wait", id);
     for (unsigned i = 0; i < KEYS; i++) {
         char *words = mem_printf("PEXPIRETIME k%u", place.keys[i]);
         expect(place.client, words, expiries[i]);
@@ -240,9 +227,10 @@ static void lifetimes_that_change_during_the_copy_arrive(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(a_target_an_hour_ahead_keeps_a_migration_planned, clean_up),
-        cmocka_unit_test_teardown(lifetimes_that_change_during_the_copy_arrive, clean_up),
-        cmocka_unit_test_teardown(a_clock_that_jumps_during_the_copy_lets_no_slot_switch, clean_up),
+        cmocka_unit_test_teardown(a_target_an_hour_ahead_keeps_a_migration_planned, stage_clear),
+        cmocka_unit_test_teardown(lifetimes_that_change_during_the_copy_arrive, stage_clear),
+        cmocka_unit_test_teardown(a_clock_that_jumps_during_the_copy_lets_no_slot_switch,
+                                  stage_clear),
     };
     return cmocka_run_group_tests_name("clocks", tests, NULL, NULL);
 }

@@ -10,12 +10,16 @@
 
 #include "lib/base/memory.h"
 #include "lib/store/store.h"
+#include "tests/support/bank_run.h"
+#include "tests/support/churn.h"
 #include "tests/support/client.h"
 #include "tests/support/etcd.h"
 #include "tests/support/http.h"
+#include "tests/support/migrations.h"
+#include "tests/support/quiet.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define ACCOUNTS 1000
 #define RATE     1500
@@ -23,7 +27,6 @@
 #define LONG_MS  60000
 
 static struct etcd_cluster *etcd;
-static struct cluster *cluster;
 static struct bank_run *bank; /* through all tests */
 static struct churn *churn;
 
@@ -43,9 +46,7 @@ static int start(void **state)
                                             .migrator_environment = cluster_patient_migrator,
                                             .store = url};
     cluster = cluster_start(&options);
-    char *words = mem_printf("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_add_spare(cluster, 2);
     bank = bank_run_start(cluster, ACCOUNTS, RATE);
     churn = churn_start(cluster, CHURNERS, scratch_seed());
     return 0;
@@ -58,23 +59,6 @@ static int stop(void **state)
     etcd_cluster_stop(etcd);
     process_stop_all();
     return 0;
-}
-
-static void ctl(const char *verb, const char *id, const char *options)
-{
-    char *words = mem_printf("%s %s %s", verb, id, options);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
-}
-
-/* Compares the shards while nobody writes. */
-static void compare_quietly(void)
-{
-    bank_run_tell(bank, "pause");
-    churn_pause(churn);
-    cluster_compare(cluster, "");
-    churn_resume(churn);
-    bank_run_tell(bank, "resume");
 }
 
 /* --- one member ---------------------------------------------------------------------------- */
@@ -129,8 +113,8 @@ static void there_and_back(const struct fault *fault, unsigned member)
     print_message("member %u is %s\n", member, fault->name);
     fault->begin(member);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    ctl("switch", id, "--wait");
-    ctl("rollback", id, "--wait");
+    cluster_tell(cluster, "switch %s --wait", id);
+    cluster_tell(cluster, "rollback %s --wait", id);
     fault->end(member);
     mem_free(id);
 }
@@ -142,7 +126,7 @@ static void a_migration_goes_on_with_two_of_three_members(void **state)
         there_and_back(&faults[i], i);
         etcd_cluster_wait(etcd);
     }
-    compare_quietly();
+    compare_quietly(cluster, bank, churn);
 }
 
 /* --- all members --------------------------------------------------------------------------- */
@@ -172,10 +156,10 @@ static void without_a_store_proxies_serve_and_say_so_and_catch_up(void **state)
         continue_member(i);
     }
     WAIT_UNTIL(says(admin, "/metrics", "sluice_store_answers 1", 200), LONG_MS);
-    ctl("switch", id, "--wait");
-    ctl("finalize", id, "--wait");
+    cluster_tell(cluster, "switch %s --wait", id);
+    cluster_tell(cluster, "finalize %s --wait", id);
     expect(client, "GET {live}:alone", "1");
-    compare_quietly();
+    compare_quietly(cluster, bank, churn);
     client_close(client);
     mem_free(id);
 }
@@ -204,14 +188,14 @@ static void the_reserve_goes_on_when_the_leader_is_killed_or_stopped(void **stat
     print_message("the reserve leads after %llu ms\n",
                   (unsigned long long)((clock_now_us() - stopped_us) / 1000));
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    ctl("switch", id, "--wait");
+    cluster_tell(cluster, "switch %s --wait", id);
     /* The first goes on where it was stopped, and learns that it leads no more. */
     process_signal(leader, SIGCONT);
     WAIT_UNTIL(!leads(first_leads ? first : second), LONG_MS);
 
     process_kill(first_leads ? cluster_reserve(cluster) : cluster_migrator(cluster));
-    ctl("rollback", id, "--wait");
-    compare_quietly();
+    cluster_tell(cluster, "rollback %s --wait", id);
+    compare_quietly(cluster, bank, churn);
     mem_free(id);
 }
 

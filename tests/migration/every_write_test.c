@@ -13,8 +13,9 @@
 #include "lib/command/command.h"
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
+#include "tests/support/migrations.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define LONG_MS   60000
 #define FAR       "4000000000123"
@@ -190,7 +191,6 @@ static const char *const lines[] = {
     "OBJECT REFCOUNT %none",
 };
 
-static struct cluster *cluster;
 static struct redis_server *plain_server;
 static struct client *client, *plain, *source, *target;
 
@@ -200,9 +200,7 @@ static int start(void **state)
     (void)state;
     cluster = cluster_start(&options);
     plain_server = redis_server_start(NULL);
-    char *words = mem_printf("shard add s2=127.0.0.1:%u", cluster_shard_port(cluster, 1));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_add_spare(cluster, 1);
     client = client_connect(cluster_proxy_port(cluster, 0));
     plain = client_connect(redis_server_port(plain_server));
     source = client_connect(cluster_shard_port(cluster, 0));
@@ -212,15 +210,12 @@ static int start(void **state)
 
 static int stop(void **state)
 {
-    (void)state;
     client_close(client);
     client_close(plain);
     client_close(source);
     client_close(target);
     redis_server_stop(plain_server);
-    cluster_stop(cluster);
-    process_stop_all();
-    return 0;
+    return stage_clear(state);
 }
 
 /* --- the list --------------------------------------------------------------------------------- */
@@ -429,10 +424,8 @@ static void every_write_is_mirrored_and_answered_as_redis_does(void **state)
     run_all(moving, true);
     expect_all_mirrored(moving);
     cluster_restart_migrator(cluster, NULL);
-    char *words = mem_printf("switch %s --wait", id);
-    mem_free(cluster_ctl_ok(cluster, words));
+    cluster_tell(cluster, "switch %s --wait", id);
     cluster_compare(cluster, "");
-    mem_free(words);
     mem_free(id);
 }
 

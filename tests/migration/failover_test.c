@@ -12,49 +12,40 @@
 
 #include "lib/base/memory.h"
 #include "lib/store/store.h"
+#include "tests/support/bank_run.h"
 #include "tests/support/client.h"
+#include "tests/support/migrations.h"
+#include "tests/support/quiet.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define ACCOUNTS 300
 #define RATE     1000
 #define LONG_MS  60000
 
-static struct cluster *cluster;
 static struct redis_server *replicas[2]; /* of s1, s2 */
+static struct redis_server *late;        /* of the first of them */
 static struct bank_run *bank;            /* through all tests */
 
-static struct topology *read_topology(void)
-{
-    struct error err;
-    struct store *store = store_open(cluster_store(cluster), &err);
-    struct topology *topology = store != NULL ? store_read(store, NULL, &err) : NULL;
-    if (topology == NULL) {
-        fail_msg("%s", err.text);
-    }
-    store_close(store);
-    return topology;
-}
-
 /* A primary takes another replication id with its first replica, which has to be named first. */
-static bool is_proven_replica(unsigned shard)
+static bool is_proven_replica(unsigned shard, uint16_t port)
 {
     char words[96];
-    (void)snprintf(words, sizeof(words), "plan failover s%u --to 127.0.0.1:%u", shard + 1,
-                   redis_server_port(replicas[shard]));
+    (void)snprintf(words, sizeof(words), "plan failover s%u --to 127.0.0.1:%u", shard + 1, port);
     struct output output = cluster_ctl(cluster, words);
     bool is = output.code == 0 && strstr(output.out, "a replica of the process") != NULL;
     output_free(&output);
     return is;
 }
 
-static void start_replica(unsigned shard)
+static struct redis_server *start_replica(unsigned shard, uint16_t of)
 {
     char port[8];
-    (void)snprintf(port, sizeof(port), "%u", cluster_shard_port(cluster, shard));
-    replicas[shard] =
+    (void)snprintf(port, sizeof(port), "%u", of);
+    struct redis_server *replica =
         redis_server_start((const char *const[]){"--replicaof", "127.0.0.1", port, NULL});
-    WAIT_UNTIL(is_proven_replica(shard), LONG_MS);
+    WAIT_UNTIL(is_proven_replica(shard, redis_server_port(replica)), LONG_MS);
+    return replica;
 }
 
 /* Some keys of either shard. */
@@ -77,8 +68,8 @@ static int start(void **state)
     static const char *const redis[] = {"--repl-diskless-sync-delay", "0", NULL};
     cluster = cluster_start(&(const struct cluster_options){
         .shards = 2, .proxies = 2, .has_migrator = true, .redis_options = redis});
-    start_replica(0);
-    start_replica(1);
+    replicas[0] = start_replica(0, cluster_shard_port(cluster, 0));
+    replicas[1] = start_replica(1, cluster_shard_port(cluster, 1));
     WAIT_UNTIL(serves_all(0) && serves_all(1), LONG_MS); /* the primaries were named anew */
     bank = bank_run_start(cluster, ACCOUNTS, RATE);
     return 0;
@@ -89,37 +80,26 @@ static int stop(void **state)
     (void)state;
     cluster_stop(cluster);
     for (unsigned i = 0; i < 2; i++) {
-        redis_server_kill(replicas[i]);
         redis_server_stop(replicas[i]);
     }
+    redis_server_stop(late);
     process_stop_all();
     return 0;
 }
 
 static void fail_over(unsigned shard, const char *said)
 {
-    char words[96];
-    (void)snprintf(words, sizeof(words), "shard failover s%u --to 127.0.0.1:%u", shard + 1,
-                   redis_server_port(replicas[shard]));
-    char *out = cluster_ctl_ok(cluster, words);
+    char *out = cluster_ctl_ok(cluster, "shard failover s%u --to 127.0.0.1:%u", shard + 1,
+                               redis_server_port(replicas[shard]));
     if (strstr(out, said) == NULL) {
         fail_msg("\"%s\" is not in %s", said, out);
     }
     mem_free(out);
 }
 
-static uint64_t base(void)
-{
-    struct topology *topology = read_topology();
-    assert_int_equal(topology->nmigrations, 1);
-    uint64_t found = topology->migrations[0].base;
-    topology_free(topology);
-    return found;
-}
-
 static unsigned count_formers(void)
 {
-    struct topology *topology = read_topology();
+    struct topology *topology = cluster_topology(cluster);
     unsigned count = topology->nformers;
     topology_free(topology);
     return count;
@@ -133,36 +113,14 @@ static void a_shard_moves_to_its_replica_under_load_and_loses_nothing(void **sta
     (void)state;
     char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    uint64_t before = base();
+    uint64_t before = migration_base(cluster, id);
     fail_over(0, "nothing: writes were held");
-    assert_true(base() > before);
+    assert_true(migration_base(cluster, id) > before);
     WAIT_UNTIL(count_formers() == 0, LONG_MS);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    char *words = mem_printf("switch %s --wait", id);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
-    bank_run_tell(bank, "pause");
-    cluster_compare(cluster, "");
-    bank_run_tell(bank, "resume");
+    cluster_tell(cluster, "switch %s --wait", id);
+    compare_quietly(cluster, bank, NULL);
     mem_free(id);
-}
-
-/* A key of that shard, by its set; freed with mem_free. */
-static char *find_key(unsigned shard)
-{
-    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
-    struct client *primary = client_connect(cluster_shard_port(cluster, shard));
-    for (unsigned i = 0;; i++) {
-        char set[64], exists[64];
-        (void)snprintf(set, sizeof(set), "SET key:%u 1", i);
-        (void)snprintf(exists, sizeof(exists), "EXISTS key:%u", i);
-        WAIT_UNTIL(client_gets(client, set, "+OK"), LONG_MS);
-        if (client_gets(primary, exists, ":1")) {
-            client_close(client);
-            client_close(primary);
-            return mem_printf("key:%u", i);
-        }
-    }
 }
 
 static bool is_on_replica(unsigned shard, const char *key)
@@ -191,7 +149,9 @@ static void a_former_primary_that_hangs_is_closed_by_the_migrator(void **state)
     (void)state;
     struct process *primary = redis_server_process(cluster_shard(cluster, 1));
     bank_run_tell(bank, "pause");
-    char *key = find_key(1);
+    const char *key = cluster_key(cluster, 1, "key:", 0);
+    char *first = mem_printf("SET %s 1", key);
+    WAIT_UNTIL(takes(0, first), LONG_MS);
     WAIT_UNTIL(is_on_replica(1, key), LONG_MS);
     process_signal(cluster_proxy(cluster, 1), SIGSTOP);
     process_signal(primary, SIGSTOP);
@@ -210,8 +170,69 @@ static void a_former_primary_that_hangs_is_closed_by_the_migrator(void **state)
     client_close(present);
     mem_free(set);
     mem_free(get);
-    mem_free(key);
+    mem_free(first);
     bank_run_tell(bank, "resume");
+}
+
+/* --- one that comes late --------------------------------------------------------------------- */
+
+/* Its place in the topology is what it was. */
+static void expect_late(const char *words, const char *setting)
+{
+    struct topology *before = cluster_topology(cluster);
+    assert_int_equal(setenv("SLUICE_FAIL", setting, 1), 0);
+    struct output output = cluster_ctl(cluster, words);
+    assert_int_equal(unsetenv("SLUICE_FAIL"), 0);
+    struct topology *after = cluster_topology(cluster);
+    assert_int_equal(output.code, 1);
+    assert_non_null(strstr(output.err, "the primary's writes go on: run it again"));
+    assert_string_equal(after->shards[0].identity.run_id, before->shards[0].identity.run_id);
+    assert_int_equal(after->shards[0].port, before->shards[0].port);
+    topology_free(before);
+    topology_free(after);
+    output_free(&output);
+}
+
+static bool is_primary(uint16_t port)
+{
+    struct client *client = client_connect(port);
+    char *role = client_ask(client, "ROLE");
+    bool is = strncmp(role, "[master", 7) == 0;
+    mem_free(role);
+    client_close(client);
+    return is;
+}
+
+/* Writes are held for half a minute. A machine may need longer to come here, and what went on then
+ * is only the proxies' own. */
+static void fail_over_while_nobody_writes(const char *words)
+{
+    struct output output = cluster_ctl(cluster, words);
+    if (output.code != 0) {
+        assert_non_null(strstr(output.err, "bytes of writes that"));
+        cluster_tell(cluster, "%s --accept-loss", words);
+    }
+    output_free(&output);
+}
+
+/* As when it was stopped, or the store did not answer, until the primary's writes may go on. */
+static void a_failover_that_comes_late_names_nobody(void **state)
+{
+    (void)state;
+    struct topology *topology = cluster_topology(cluster);
+    late = start_replica(0, topology->shards[0].port);
+    char *words = mem_printf("shard failover s1 --to 127.0.0.1:%u", redis_server_port(late));
+    expect_late(words, "failover.late=error@1"); /* before anybody is promoted */
+    assert_false(is_primary(redis_server_port(late)));
+    WAIT_UNTIL(serves_all(0), LONG_MS); /* who was held goes on */
+    bank_run_tell(bank, "pause");
+    expect_late(words, "failover.late=error@2");
+    assert_true(is_primary(redis_server_port(late)));
+    fail_over_while_nobody_writes(words);
+    bank_run_tell(bank, "resume");
+    WAIT_UNTIL(serves_all(1), LONG_MS);
+    mem_free(words);
+    topology_free(topology);
 }
 
 static void no_account_has_lost_anything(void **state)
@@ -227,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shard_moves_to_its_replica_under_load_and_loses_nothing),
         cmocka_unit_test(a_former_primary_that_hangs_is_closed_by_the_migrator),
+        cmocka_unit_test(a_failover_that_comes_late_names_nobody),
         cmocka_unit_test(no_account_has_lost_anything),
     };
     return cmocka_run_group_tests(tests, start, stop);

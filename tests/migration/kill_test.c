@@ -11,14 +11,15 @@
 #include <cmocka.h>
 
 #include "lib/base/memory.h"
+#include "tests/support/bank_run.h"
+#include "tests/support/migrations.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define ACCOUNTS 400
 #define RATE     800
 #define LONG_MS  60000
 
-static struct cluster *cluster;
 static struct bank_run *bank;
 
 static int start(void **state)
@@ -27,18 +28,8 @@ static int start(void **state)
     const struct cluster_options options = {
         .shards = 2, .spares = 1, .proxies = 2, .has_migrator = true, .nslots = 64};
     cluster = cluster_start(&options);
-    char *words = mem_printf("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_add_spare(cluster, 2);
     bank = bank_run_start(cluster, ACCOUNTS, RATE);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    process_stop_all();
     return 0;
 }
 
@@ -61,18 +52,11 @@ static bool drive(const char *id, const char *phase)
     return was_killed;
 }
 
-static void ctl(const char *verb, const char *id)
-{
-    char *words = mem_printf("%s %s", verb, id);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
-}
-
 /* The slots go home, so that the next point finds s1 as this one did. */
 static void move_back(void)
 {
-    mem_free(cluster_ctl_ok(cluster, "split s3 --to s1 --share 1 --wait"));
-    mem_free(cluster_ctl_ok(cluster, "finalize --wait"));
+    cluster_tell(cluster, "split s3 --to s1 --share 1 --wait");
+    cluster_tell(cluster, "finalize --wait");
 }
 
 /* The setting that kills at the point, with what else has to happen for it to be passed. */
@@ -108,7 +92,7 @@ static bool live_through(const char *point, bool is_finalized)
                               : "split s1 --to s3 --share 0.3");
     if (!is_finalized) {
         was_killed = drive(id, "switched");
-        ctl("rollback", id);
+        cluster_tell(cluster, "rollback %s", id);
     }
     was_killed |= drive(id, "closed");
     mem_free(id);
@@ -164,7 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_migrator_killed_at_any_step_is_succeeded_by_another,
-                                        start, stop),
+                                        start, stage_clear),
     };
     return cmocka_run_group_tests_name("kill", tests, NULL, NULL);
 }

@@ -14,15 +14,15 @@
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
+#include "tests/support/migrations.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define KEYS        300
 #define PATIENCE_MS 60000
 
-static char *folder, *users; /* users: the ACL file */
-static struct cluster *cluster;
+static char *folder, *users;         /* users: the ACL file */
 static struct redis_server *replica; /* of s1; null: not yet */
 
 /* The users as they are documented, and one for the test. */
@@ -109,9 +109,7 @@ static void a_live_migration_needs_no_more_rights_than_are_documented(void **sta
     }
     WAIT_UNTIL(migration_is_in(cluster, id, "switched"), PATIENCE_MS);
     expect_values(client, 4);
-    char *words = mem_printf("finalize %s --force --wait", id);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_tell(cluster, "finalize %s --force --wait", id);
     mem_free(id);
     expect_values(client, 4);
     expect(client, "EVAL \"return redis.call('GET', KEYS[1])\" 1 key:7", "value:7:4");
@@ -119,7 +117,7 @@ static void a_live_migration_needs_no_more_rights_than_are_documented(void **sta
     expect(client, "MULTI", "+OK");
     expect(client, "GET key:1", "+QUEUED");
     expect(client, "EXEC", "[value:1:4]");
-    mem_free(cluster_ctl_ok(cluster, "status"));
+    cluster_tell(cluster, "status");
     expect_nothing_denied();
     client_close(client);
 }

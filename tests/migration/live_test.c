@@ -10,18 +10,21 @@
 #include <cmocka.h>
 
 #include "lib/base/memory.h"
+#include "tests/support/bank_run.h"
+#include "tests/support/churn.h"
 #include "tests/support/client.h"
+#include "tests/support/migrations.h"
+#include "tests/support/quiet.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
+#include "tests/support/zoo.h"
 
 #define ACCOUNTS 1500
 #define RATE     2500
 #define CHURNERS 6
 #define LONG_MS  60000
 #define BACKLOG  3000
-
-static struct cluster *cluster;
 
 static int start(void **state)
 {
@@ -33,35 +36,8 @@ static int start(void **state)
                                             .proxy_arguments = cluster_patient_proxy,
                                             .migrator_environment = cluster_patient_migrator};
     cluster = cluster_start(&options);
-    char *words = mem_printf("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_add_spare(cluster, 2);
     return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    process_stop_all();
-    return 0;
-}
-
-/* Compares both copies while nobody writes. */
-static void compare_quietly(struct bank_run *bank, struct churn *churn)
-{
-    bank_run_tell(bank, "pause");
-    churn_pause(churn);
-    cluster_compare(cluster, "");
-    churn_resume(churn);
-    bank_run_tell(bank, "resume");
-}
-
-static void ctl(const char *verb, const char *id, const char *options)
-{
-    char *words = mem_printf("%s %s %s", verb, id, options);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
 }
 
 /* Some load has gone by: so that a phase is not over before clients have written in it. */
@@ -95,20 +71,20 @@ static void every_type_survives_a_split_a_rollback_and_a_split(void **state)
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --wait");
     assert_true(migration_is_in(cluster, id, "switched"));
     let_clients_write(client, 200);
-    compare_quietly(bank, churn);
+    compare_quietly(cluster, bank, churn);
     zoo_check(cluster, 0);
 
-    ctl("rollback", id, "--wait");
+    cluster_tell(cluster, "rollback %s --wait", id);
     let_clients_write(client, 100);
-    compare_quietly(bank, churn);
+    compare_quietly(cluster, bank, churn);
     zoo_check(cluster, 1);
     mem_free(id);
 
     id = migration_open_by_ctl(cluster, "split s1 --to s3 --wait");
     let_clients_write(client, 100);
-    compare_quietly(bank, churn);
-    ctl("finalize", id, "--wait");
-    compare_quietly(bank, churn);
+    compare_quietly(cluster, bank, churn);
+    cluster_tell(cluster, "finalize %s --wait", id);
+    compare_quietly(cluster, bank, churn);
     zoo_check(cluster, 0);
     zoo_check(cluster, 1);
     mem_free(id);
@@ -126,17 +102,17 @@ static void an_abort_under_load_leaves_nothing_behind(void **state)
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --manual-switch");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     let_clients_write(client, 100);
-    compare_quietly(bank, churn);
-    ctl("abort", id, "--wait");
-    compare_quietly(bank, churn);
+    compare_quietly(cluster, bank, churn);
+    cluster_tell(cluster, "abort %s --wait", id);
+    compare_quietly(cluster, bank, churn);
     mem_free(id);
 
     /* And one that is aborted in the middle of its copying. */
     id = migration_open_by_ctl(cluster, "split s1 --to s3 --manual-switch --keys-per-second 500");
     WAIT_UNTIL(migration_is_in(cluster, id, "dual-write"), LONG_MS);
     let_clients_write(client, 100);
-    ctl("abort", id, "--wait");
-    compare_quietly(bank, churn);
+    cluster_tell(cluster, "abort %s --wait", id);
+    compare_quietly(cluster, bank, churn);
     expect_prefix(client, "GET {live}:ticks", "200");
     mem_free(id);
     client_close(client);
@@ -153,12 +129,10 @@ static void a_killed_proxy_loses_nothing_and_stops_no_migration(void **state)
     cluster_restart_proxy(cluster, 1);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     process_kill(cluster_proxy(cluster, 1));
-    ctl("switch", id, "--wait");
+    cluster_tell(cluster, "switch %s --wait", id);
     cluster_restart_proxy(cluster, 1);
-    bank_run_tell(bank, "pause");
-    cluster_compare(cluster, "");
-    bank_run_tell(bank, "resume");
-    ctl("finalize", id, "--wait");
+    compare_quietly(cluster, bank, NULL);
+    cluster_tell(cluster, "finalize %s --wait", id);
     cluster_compare(cluster, "");
     mem_free(id);
     (void)bank_run_end(bank);
@@ -213,7 +187,7 @@ static void a_proxy_that_slept_through_the_switch_does_no_harm(void **state)
     expect(client, "PING", "+PONG");
     process_signal(cluster_proxy(cluster, 1), SIGSTOP);
     send_backlog(client);
-    ctl("switch", id, "--wait");
+    cluster_tell(cluster, "switch %s --wait", id);
     process_signal(cluster_proxy(cluster, 1), SIGCONT);
     check_backlog(client, other);
     cluster_wait_proxy_ready(cluster, 1);
@@ -221,10 +195,8 @@ static void a_proxy_that_slept_through_the_switch_does_no_harm(void **state)
     let_clients_write(client, 100);
     client_close(client);
     client_close(other);
-    bank_run_tell(bank, "pause");
-    cluster_compare(cluster, "");
-    bank_run_tell(bank, "resume");
-    ctl("rollback", id, "--wait");
+    compare_quietly(cluster, bank, NULL);
+    cluster_tell(cluster, "rollback %s --wait", id);
     cluster_compare(cluster, "");
     mem_free(id);
     (void)bank_run_end(bank);
@@ -236,8 +208,9 @@ static void a_proxy_stopped_in_the_hold_does_no_harm(void **state)
     const char *environment[] = {"SLUICE_FAIL=hold.after-barrier=stop@1", NULL};
     cluster_restart_migrator(cluster, environment);
     struct bank_run *bank = bank_run_start(cluster, ACCOUNTS, RATE);
-    char *id = migration_open_by_ctl(cluster, "split s1 --to s3");
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --hold-max 60s");
     WAIT_UNTIL(process_is_stopped(cluster_migrator(cluster)), LONG_MS);
+    assert_true(migration_is_in(cluster, id, "hold"));
     process_signal(cluster_proxy(cluster, 1), SIGSTOP);
     process_signal(cluster_migrator(cluster), SIGCONT);
     WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
@@ -246,10 +219,8 @@ static void a_proxy_stopped_in_the_hold_does_no_harm(void **state)
     struct client *client = client_connect(cluster_proxy_port(cluster, 1));
     let_clients_write(client, 100);
     client_close(client);
-    bank_run_tell(bank, "pause");
-    cluster_compare(cluster, "");
-    bank_run_tell(bank, "resume");
-    ctl("finalize", id, "--wait");
+    compare_quietly(cluster, bank, NULL);
+    cluster_tell(cluster, "finalize %s --wait", id);
     cluster_compare(cluster, "");
     mem_free(id);
     (void)bank_run_end(bank);
@@ -263,12 +234,11 @@ static void a_target_that_dies_while_it_is_filled_is_filled_again(void **state)
     struct churn *churn = churn_start(cluster, CHURNERS, scratch_seed());
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --manual-switch");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    redis_server_kill(cluster_shard(cluster, 2));
     redis_server_restart(cluster_shard(cluster, 2), false);
-    ctl("switch", id, "--wait");
-    compare_quietly(bank, churn);
-    ctl("finalize", id, "--wait");
-    compare_quietly(bank, churn);
+    cluster_tell(cluster, "switch %s --wait", id);
+    compare_quietly(cluster, bank, churn);
+    cluster_tell(cluster, "finalize %s --wait", id);
+    compare_quietly(cluster, bank, churn);
     mem_free(id);
     uint64_t refused = 0;
     (void)churn_end(churn, &refused);
@@ -277,7 +247,7 @@ static void a_target_that_dies_while_it_is_filled_is_filled_again(void **state)
     assert_int_equal(result.errors, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stage_clear)
 
 int main(void)
 {

@@ -7,27 +7,19 @@
 
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
+#include "tests/support/migrations.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
+#include "tests/support/zoo.h"
 
 #define LONG_MS 60000
 #define DEATHS  6
-
-static struct cluster *cluster;
 
 static int start(void **state)
 {
     (void)state;
     const struct cluster_options options = {.shards = 2, .has_migrator = true, .nslots = 64};
     cluster = cluster_start(&options);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    process_stop_all();
     return 0;
 }
 
@@ -51,11 +43,10 @@ static void a_migration_that_has_seen_many_bases_can_be_closed(void **state)
     for (unsigned i = 0; i < DEATHS; i++) {
         WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
         uint64_t before = migration_base(cluster, id);
-        redis_server_kill(cluster_shard(cluster, 1));
         redis_server_restart(cluster_shard(cluster, 1), false);
         WAIT_UNTIL(migration_base(cluster, id) > before, LONG_MS);
     }
-    mem_free(cluster_ctl_ok(cluster, "abort --wait"));
+    cluster_tell(cluster, "abort --wait");
     assert_true(process_is_running(cluster_migrator(cluster)));
     cluster_compare(cluster, "");
     WAIT_UNTIL(all_shards_are_served(), LONG_MS);
@@ -67,7 +58,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_migration_that_has_seen_many_bases_can_be_closed, start,
-                                        stop),
+                                        stage_clear),
     };
     return cmocka_run_group_tests_name("many bases", tests, NULL, NULL);
 }

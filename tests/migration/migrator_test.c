@@ -54,11 +54,9 @@ static void every_type_and_expiry_moves_and_the_source_is_purged(void **state)
     rig_load_large(rig, 1);
     rig_open_migration(rig);
     rig_start_migrator(rig, NULL);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     rig_expect_copies_equal(rig);
-    rig_enter(rig, PHASE_FINALIZING);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
-    rig_expect_equal(rig, true);
+    rig_finalize(rig);
     rig_expect_clean(rig);
     assert_int_equal(rig_records(rig, "finding"), 0);
     WAIT_UNTIL(rig_journal_has(rig, "\"outcome\":\"finalized\""), LONG_MS);
@@ -68,12 +66,9 @@ static void every_type_and_expiry_moves_and_the_source_is_purged(void **state)
 static void a_rollback_gives_the_slots_back_and_purges_the_target(void **state)
 {
     struct migration_rig *rig = *state;
-    rig_load_all_types(rig, 10);
-    rig_open_migration(rig);
-    rig_start_migrator(rig, NULL);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_run_to_switched(rig, 10);
     rig_request(rig, REQUEST_ROLLBACK);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_wait_phase(rig, RIG_CLOSED);
     rig_expect_equal(rig, false);
     rig_expect_clean(rig);
     WAIT_UNTIL(rig_journal_has(rig, "\"outcome\":\"rolled-back\""), LONG_MS);
@@ -82,14 +77,10 @@ static void a_rollback_gives_the_slots_back_and_purges_the_target(void **state)
 static void an_abort_leaves_the_source_as_it_was(void **state)
 {
     struct migration_rig *rig = *state;
-    rig_load_all_types(rig, 10);
-    rig->options.manual_switch = true;
-    rig_open_migration(rig);
-    rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
+    rig_run_to_verified_by_hand(rig, 10);
     assert_int_equal(rig_phase(rig), PHASE_DUAL_WRITE);
     rig_enter(rig, PHASE_ABORTING);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_wait_phase(rig, RIG_CLOSED);
     rig_expect_equal(rig, false);
     rig_expect_clean(rig);
     WAIT_UNTIL(rig_journal_has(rig, "\"outcome\":\"aborted\""), LONG_MS);
@@ -103,13 +94,13 @@ static void a_manual_switch_waits_for_the_operator(void **state)
     rig->options.finalize_after_ms = 0;
     rig_open_migration(rig);
     rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
+    rig_wait_verified(rig);
     uint64_t deadline_us = deadline_after_ms(300);
     while (!deadline_is_over(deadline_us)) {
         assert_int_equal(rig_phase(rig), PHASE_DUAL_WRITE);
     }
     rig_request(rig, REQUEST_SWITCH);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS); /* finalize_after 0: at once */
+    rig_wait_phase(rig, RIG_CLOSED); /* finalize_after 0: at once */
     rig_expect_equal(rig, true);
     rig_expect_clean(rig);
 }
@@ -122,7 +113,7 @@ static void a_hold_that_somebody_undoes_is_begun_again_in_a_new_generation(void 
     rig_open_migration(rig);
     /* Stopped in the hold, as a migrator that hangs; a proxy undoes the hold. */
     rig_start_migrator(rig, "hold.before-owner-guard=stop@1");
-    rig_wait_phase(rig, PHASE_HOLD, LONG_MS);
+    rig_wait_phase(rig, PHASE_HOLD);
     WAIT_UNTIL(process_is_running(rig->migrator), LONG_MS);
     rig_enter(rig, PHASE_DUAL_WRITE);
     process_signal(rig->migrator, SIGCONT);
@@ -131,11 +122,9 @@ static void a_hold_that_somebody_undoes_is_begun_again_in_a_new_generation(void 
         process_signal(rig->migrator, SIGCONT);
         clock_sleep_ms(WAIT_POLL_MS);
     }
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     rig_expect_copies_equal(rig);
-    rig_enter(rig, PHASE_FINALIZING);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
-    rig_expect_equal(rig, true);
+    rig_finalize(rig);
     rig_expect_clean(rig);
 }
 
@@ -145,7 +134,7 @@ static void die_in_a_hold(struct migration_rig *rig, const char *where, enum pha
     char *fail = mem_printf("%s=kill@1", where);
     rig_start_migrator(rig, fail);
     mem_free(fail);
-    rig_wait_phase(rig, (int)hold, LONG_MS);
+    rig_wait_phase(rig, (int)hold);
     WAIT_UNTIL(!process_is_running(rig->migrator), LONG_MS);
     rig_enter(rig, undone); /* as a proxy does after hold_max */
     rig_start_migrator(rig, NULL);
@@ -155,19 +144,15 @@ static void die_in_a_hold(struct migration_rig *rig, const char *where, enum pha
 static void what_the_operator_asked_for_outlives_a_hold_whose_migrator_dies(void **state)
 {
     struct migration_rig *rig = *state;
-    rig_load_all_types(rig, 3);
-    rig->options.manual_switch = true;
-    rig_open_migration(rig);
-    rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
+    rig_run_to_verified_by_hand(rig, 3);
     rig_end_migrator(rig);
     rig_request(rig, REQUEST_SWITCH);
     die_in_a_hold(rig, "hold.before-barrier", PHASE_HOLD, PHASE_DUAL_WRITE);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     rig_end_migrator(rig);
     rig_request(rig, REQUEST_ROLLBACK);
     die_in_a_hold(rig, "hold-back.before-barrier", PHASE_HOLD_BACK, PHASE_SWITCHED);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_wait_phase(rig, RIG_CLOSED);
     rig_expect_equal(rig, false);
     rig_expect_clean(rig);
 }
@@ -195,7 +180,7 @@ static void leftovers_on_the_target_keep_a_migration_planned(void **state)
         clock_sleep_ms(50);
     }
     freeReplyObject(redisCommand(rig->on_target, "DEL %s", name));
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     assert_int_equal(rig_records(rig, "preflight"), 2);
 }
 
@@ -223,12 +208,7 @@ static void a_target_less_durable_than_the_source_keeps_a_migration_planned(void
 static void a_target_that_comes_back_empty_waits_for_an_operator(void **state)
 {
     struct migration_rig *rig = *state;
-    rig_load_all_types(rig, 3);
-    rig->options.manual_switch = true;
-    rig_open_migration(rig);
-    rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
-    redis_server_kill(rig->target);
+    rig_run_to_verified_by_hand(rig, 3);
     redis_server_restart(rig->target, true);
     rig_reconnect(rig);
     WAIT_UNTIL(rig_journal_has(rig, "sluicectl shard accept target"), LONG_MS);
@@ -240,13 +220,8 @@ static void a_target_that_comes_back_empty_waits_for_an_operator(void **state)
 static void nothing_is_removed_while_the_authority_awaits_acceptance(void **state)
 {
     struct migration_rig *rig = *state;
-    rig_load_all_types(rig, 3);
-    rig->options.manual_switch = true;
-    rig_open_migration(rig);
-    rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
+    rig_run_to_verified_by_hand(rig, 3);
     redisReply *before = redisCommand(rig->on_target, "DBSIZE");
-    redis_server_kill(rig->source);
     redis_server_restart(rig->source, true);
     WAIT_UNTIL(rig_journal_has(rig, "sluicectl shard accept source"), LONG_MS);
     rig_enter(rig, PHASE_ABORTING); /* not even by an abort */
@@ -277,33 +252,26 @@ static void a_target_that_lost_everything_gets_a_new_base_and_a_new_backfill(voi
     rig_open_migration(rig);
     rig_change(rig, serve_empty, NULL);
     rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
+    rig_wait_verified(rig);
     /* The process stays, all of its data goes: FLUSHALL from outside. */
     freeReplyObject(redisCommand(rig->on_target, "FLUSHALL"));
     WAIT_UNTIL(rig_records(rig, "base") == 2, LONG_MS);
-    rig_wait_verified(rig, LONG_MS);
+    rig_wait_verified(rig);
     rig_reconnect(rig); /* the taking-over killed our connections too */
     rig_expect_copies_equal(rig);
     rig_request(rig, REQUEST_SWITCH);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
-    rig_enter(rig, PHASE_FINALIZING);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
-    rig_expect_equal(rig, true);
+    rig_wait_phase(rig, PHASE_SWITCHED);
+    rig_finalize(rig);
 }
 
 // field lesson: an epoch raised by a failover in the middle
 static void a_restart_of_the_target_begins_a_new_base(void **state)
 {
     struct migration_rig *rig = *state;
-    rig_load_all_types(rig, 3);
-    rig->options.manual_switch = true;
-    rig_open_migration(rig);
-    rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
-    redis_server_kill(rig->target);
+    rig_run_to_verified_by_hand(rig, 3);
     redis_server_restart(rig->target, false);
     WAIT_UNTIL(rig_records(rig, "base") == 2, LONG_MS);
-    rig_wait_verified(rig, LONG_MS);
+    rig_wait_verified(rig);
     rig_reconnect(rig);
     rig_expect_copies_equal(rig);
 }
@@ -313,18 +281,14 @@ static void lost_marks_are_a_new_base_and_not_an_empty_dirty_set(void **state)
 {
     struct migration_rig *rig = *state;
     char name[METADATA_NAME_MAX];
-    rig_load_all_types(rig, 3);
-    rig->options.manual_switch = true;
-    rig_open_migration(rig);
-    rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
+    rig_run_to_verified_by_hand(rig, 3);
     redisReply *found = redisCommand(rig->on_source, "KEYS __sluice:m*:dirty");
     assert_int_equal(found->elements, 1);
     (void)snprintf(name, sizeof(name), "%s", found->element[0]->str);
     freeReplyObject(found);
     freeReplyObject(redisCommand(rig->on_source, "DEL %s", name));
     WAIT_UNTIL(rig_records(rig, "base") == 2, LONG_MS);
-    rig_wait_verified(rig, LONG_MS);
+    rig_wait_verified(rig);
 }
 
 // field lesson: keys left behind, completed
@@ -343,7 +307,7 @@ static void a_difference_that_no_mark_explains_is_found_and_repaired(void **stat
     rig->options.manual_switch = true;
     rig_open_migration(rig);
     rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
+    rig_wait_verified(rig);
     /* One wrong value, one lost key's worth of extra, behind everybody's back. */
     freeReplyObject(redisCommand(rig->on_target, "SET %s wrong", moving));
     freeReplyObject(redisCommand(rig->on_target, "SET {%s}:extra x", moving));
@@ -351,21 +315,15 @@ static void a_difference_that_no_mark_explains_is_found_and_repaired(void **stat
     WAIT_UNTIL(rig_records(rig, "finding") == 2, LONG_MS);
     WAIT_UNTIL(rig_records(rig, "verify") == 2, LONG_MS);
     rig_request(rig, REQUEST_SWITCH);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     rig_expect_copies_equal(rig);
-    rig_enter(rig, PHASE_FINALIZING);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
-    rig_expect_equal(rig, true);
+    rig_finalize(rig);
 }
 
 static void evicted_keys_on_the_target_forbid_the_switch(void **state)
 {
     struct migration_rig *rig = *state;
-    rig_load_all_types(rig, 20);
-    rig->options.manual_switch = true;
-    rig_open_migration(rig);
-    rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
+    rig_run_to_verified_by_hand(rig, 20);
     /* Evicts something that is not ours to miss: the counter alone must do it. */
     freeReplyObject(redisCommand(rig->on_target, "SET unrelated-odd:1 x EX 1000"));
     freeReplyObject(redisCommand(rig->on_target, "CONFIG SET maxmemory-policy volatile-lru"));
@@ -380,21 +338,18 @@ static void evicted_keys_on_the_target_forbid_the_switch(void **state)
     freeReplyObject(redisCommand(rig->on_target, "CONFIG SET maxmemory-policy noeviction"));
     rig_request(rig, REQUEST_SWITCH);
     WAIT_UNTIL(rig_records(rig, "base") == 2, LONG_MS);
-    assert_true(rig_journal_has(rig, "EVICTED"));
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    assert_true(rig_journal_has(rig, "shard \\\"target\\\" has evicted keys"));
+    rig_wait_phase(rig, PHASE_SWITCHED);
     rig_expect_copies_equal(rig);
 }
 
 static void a_purge_of_a_dead_shard_becomes_a_debt_that_is_paid_later(void **state)
 {
     struct migration_rig *rig = *state;
-    rig_load_all_types(rig, 5);
-    rig_open_migration(rig);
-    rig_start_migrator(rig, NULL);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_run_to_switched(rig, 5);
     redis_server_kill(rig->source);
     rig_enter(rig, PHASE_FINALIZING);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_wait_phase(rig, RIG_CLOSED);
     redis_server_restart(rig->source, false);
     rig_reconnect(rig);
     WAIT_UNTIL(rig_records(rig, "debt-paid") == 1, LONG_MS);
@@ -408,14 +363,11 @@ static void a_debt_is_not_paid_while_the_owner_of_its_slots_awaits_acceptance(vo
 {
     struct migration_rig *rig = *state;
     struct error err;
-    rig_load_all_types(rig, 5);
-    rig_open_migration(rig);
-    rig_start_migrator(rig, NULL);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_run_to_switched(rig, 5);
     redisReply *before = redisCommand(rig->on_source, "DBSIZE");
     redis_server_kill(rig->source);
     rig_enter(rig, PHASE_FINALIZING);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_wait_phase(rig, RIG_CLOSED);
     freeReplyObject(redisCommand(rig->on_target, "FLUSHALL"));
     redis_server_restart(rig->source, false);
     uint64_t deadline_us = deadline_after_ms(3500); /* three looks at the debts */
@@ -475,7 +427,7 @@ static void a_key_that_the_target_refuses_begins_no_hold_and_is_told_of(void **s
     assert_int_equal(rig_phase(rig), PHASE_DUAL_WRITE);
     assert_int_equal(rig_records(rig, "error"), 1);
     freeReplyObject(redisCommand(rig->on_target, "CONFIG SET sanitize-dump-payload no"));
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
 }
 
 static unsigned long long target_memory(struct migration_rig *rig)
@@ -511,8 +463,63 @@ static void the_backfill_waits_while_the_target_is_short_of_memory(void **state)
     freeReplyObject(now);
     freeReplyObject(before);
     freeReplyObject(redisCommand(rig->on_target, "CONFIG SET maxmemory 0"));
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     rig_expect_copies_equal(rig);
+}
+
+/* --- eviction --------------------------------------------------------------------------------- */
+
+static unsigned long long memory_of(redisContext *shard)
+{
+    unsigned long long used = 0;
+    redisReply *info = redisCommand(shard, "INFO memory");
+    (void)sscanf(strstr(info->str, "used_memory:"), "used_memory:%llu", &used);
+    freeReplyObject(info);
+    return used;
+}
+
+/* `percent` of what it has now; 0: no limit. */
+static void limit_memory(redisContext *shard, unsigned percent)
+{
+    redisReply *reply =
+        redisCommand(shard, "CONFIG SET maxmemory-policy volatile-lru maxmemory %llu",
+                     memory_of(shard) * percent / 100);
+    assert_string_equal(reply->str, "OK");
+    freeReplyObject(reply);
+}
+
+static void a_source_that_is_full_and_evicts_is_refused_until_it_has_room(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig_load_all_types(rig, 3);
+    limit_memory(rig->on_source, 103);
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    WAIT_UNTIL(rig_journal_has(rig, "the source is full and evicts keys"), LONG_MS);
+    assert_int_equal(rig_phase(rig), PHASE_PLANNED);
+    limit_memory(rig->on_source, 0);
+    rig_wait_phase(rig, PHASE_SWITCHED);
+}
+
+/* No client is held for a hold that would be undone, and the operator reads what to do. */
+static void a_source_that_fills_up_later_says_so_and_holds_nobody(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig->options.manual_switch = true;
+    for (unsigned i = 0; i < 100; i++) {
+        freeReplyObject(redisCommand(rig->on_source, "SET short:%u %01000d EX 1000", i, 0));
+    }
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig);
+    limit_memory(rig->on_source, 98);
+    freeReplyObject(redisCommand(rig->on_source, "SET one more")); /* evicts */
+    rig_request(rig, REQUEST_SWITCH);
+    WAIT_UNTIL(rig_journal_has(rig, "shard \\\"source\\\" has evicted keys"), LONG_MS);
+    assert_true(rig_journal_has(rig, "give it more maxmemory, or maxmemory-policy noeviction"));
+    limit_memory(rig->on_source, 0);
+    rig_wait_phase(rig, PHASE_SWITCHED);
+    assert_int_equal(rig_records(rig, "hold"), 1);
 }
 
 static void a_paused_migration_stands_still(void **state)
@@ -527,7 +534,7 @@ static void a_paused_migration_stands_still(void **state)
         assert_int_equal(rig_phase(rig), PHASE_PLANNED);
     }
     rig_pause(rig, false);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
 }
 
 #define TEST(function)    cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -556,6 +563,8 @@ int main(void)
         DURABLE(a_debt_is_not_paid_while_the_owner_of_its_slots_awaits_acceptance),
         TEST(a_key_that_the_target_refuses_begins_no_hold_and_is_told_of),
         TEST(the_backfill_waits_while_the_target_is_short_of_memory),
+        TEST(a_source_that_is_full_and_evicts_is_refused_until_it_has_room),
+        TEST(a_source_that_fills_up_later_says_so_and_holds_nobody),
         TEST(a_paused_migration_stands_still),
     };
     cmocka_set_test_filter(getenv("TEST_FILTER"));

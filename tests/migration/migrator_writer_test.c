@@ -80,10 +80,10 @@ static void no_acknowledged_write_is_lost_by_a_switch(void **state)
     start_writers(rig, writers);
     wait_for_writes(writers);
     rig_start_migrator(rig, NULL);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     wait_for_writes(writers);
     rig_enter(rig, PHASE_FINALIZING);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_wait_phase(rig, RIG_CLOSED);
     wait_for_writes(writers);
     stop_writers(writers);
     rig_expect_equal(rig, true);
@@ -99,10 +99,10 @@ static void no_acknowledged_write_is_lost_by_a_rollback(void **state)
     rig_open_migration(rig);
     start_writers(rig, writers);
     rig_start_migrator(rig, NULL);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     wait_for_writes(writers);
     rig_request(rig, REQUEST_ROLLBACK);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_wait_phase(rig, RIG_CLOSED);
     wait_for_writes(writers);
     stop_writers(writers);
     rig_expect_equal(rig, false);
@@ -118,7 +118,7 @@ static void the_copy_is_kept_equal_in_the_rollback_window(void **state)
     rig_open_migration(rig);
     start_writers(rig, writers);
     rig_start_migrator(rig, NULL);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     wait_for_writes(writers);
     stop_writers(writers);
     /* Nobody writes any more: the marks are drained to the last. */
@@ -155,12 +155,12 @@ static void a_hung_proxy_does_not_stop_a_migration(void **state)
     proxy_stand_in_hang(hung, true, true);
     uint64_t start_us = clock_now_us();
     rig_start_migrator(rig, NULL);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     assert_true(clock_now_us() - start_us >= rig->options.barrier_timeout_ms * 1000);
     assert_true(rig_journal_has(rig, "\"killed\":1"));
     assert_true(rig_journal_has(rig, "\"killed_names\":\"hung:"));
     rig_enter(rig, PHASE_FINALIZING);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
+    rig_wait_phase(rig, RIG_CLOSED);
     assert_true(proxy_stand_in_stop(alive) > 0);
     assert_true(proxy_stand_in_stop(hung) > 0); /* it did not write again, so it has no fault */
     rig_expect_equal(rig, true);
@@ -178,11 +178,11 @@ static void a_stale_plain_write_does_not_arrive_behind_the_barrier(void **state)
     WAIT_UNTIL(proxy_stand_in_writes(hung) > 0, LONG_MS);
     proxy_stand_in_hang(hung, true, false);
     rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
+    rig_wait_verified(rig);
     proxy_stand_in_hang(hung, false, false);
     proxy_stand_in_stop_killed(hung);
     rig_request(rig, REQUEST_SWITCH);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     rig_expect_copies_equal(rig);
 }
 
@@ -190,21 +190,15 @@ static void a_stale_plain_write_does_not_arrive_behind_the_barrier(void **state)
 static void a_stale_dual_write_does_not_arrive_behind_the_switch(void **state)
 {
     struct migration_rig *rig = *state;
-    rig_load_all_types(rig, TYPES);
-    rig->options.manual_switch = true;
-    rig_open_migration(rig);
-    rig_start_migrator(rig, NULL);
-    rig_wait_verified(rig, LONG_MS);
+    rig_run_to_verified_by_hand(rig, TYPES);
     struct proxy_stand_in *hung = proxy_stand_in_start(rig, "hung", 4);
     WAIT_UNTIL(proxy_stand_in_writes(hung) > WRITES, LONG_MS);
     proxy_stand_in_hang(hung, true, false);
     rig_request(rig, REQUEST_SWITCH);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     proxy_stand_in_hang(hung, false, false);
     proxy_stand_in_stop_killed(hung);
-    rig_enter(rig, PHASE_FINALIZING);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
-    rig_expect_equal(rig, true);
+    rig_finalize(rig);
 }
 
 /* Repairs are let in again in the new generation, whose guard somebody has to open. */
@@ -216,16 +210,14 @@ static void after_an_undone_hold_repairs_go_on(void **state)
     rig_open_migration(rig);
     start_writers(rig, writers);
     rig_start_migrator(rig, "hold.before-owner-guard=stop@1");
-    rig_wait_phase(rig, PHASE_HOLD, LONG_MS);
+    rig_wait_phase(rig, PHASE_HOLD);
     WAIT_UNTIL(process_is_stopped(rig->migrator), LONG_MS);
     rig_enter(rig, PHASE_DUAL_WRITE);
     wait_for_writes(writers);
     process_signal(rig->migrator, SIGCONT);
-    rig_wait_phase(rig, PHASE_SWITCHED, LONG_MS);
+    rig_wait_phase(rig, PHASE_SWITCHED);
     stop_writers(writers);
-    rig_enter(rig, PHASE_FINALIZING);
-    rig_wait_phase(rig, RIG_CLOSED, LONG_MS);
-    rig_expect_equal(rig, true);
+    rig_finalize(rig);
     assert_true(rig_journal_has(rig, "\"undone\":true"));
 }
 

@@ -13,8 +13,9 @@
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
+#include "tests/support/migrations.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define KEYS         200
 #define LONG_MS      60000
@@ -22,7 +23,6 @@
 #define FORMER_OWNER 0
 #define OWNER        1
 
-static struct cluster *cluster;
 static char moved[32]; /* one of the former owner's keys */
 
 static int start(void **state)
@@ -30,14 +30,6 @@ static int start(void **state)
     (void)state;
     cluster = cluster_start(
         &(const struct cluster_options){.shards = 2, .has_migrator = true, .nslots = 64});
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    process_stop_all();
     return 0;
 }
 
@@ -160,19 +152,15 @@ static void who_lost_what_it_took_over_is_not_believed(void **state)
     redis_server_restart(owner, false);
     WAIT_UNTIL(all_keys_are_there(), LONG_MS);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    char *verify = mem_printf("verify %s --wait --timeout 60s", id);
-    mem_free(cluster_ctl_ok(cluster, verify));
-    mem_free(verify);
+    cluster_tell(cluster, "verify %s --wait --timeout 60s", id);
     assert_false(status_says(id, "requested: verify"));
-    char *words = mem_printf("finalize %s --wait", id);
-    mem_free(cluster_ctl_ok(cluster, words));
+    cluster_tell(cluster, "finalize %s --wait", id);
     char *report = cluster_ctl_ok(cluster, "report"); /* of the newest */
     assert_non_null(strstr(report, id));
     mem_free(report);
     assert_true(all_keys_are_there());
     assert_false(shard_has(FORMER_OWNER, moved));
     cluster_compare(cluster, "");
-    mem_free(words);
     mem_free(id);
     mem_free(files);
     mem_free(before);
@@ -254,7 +242,7 @@ static void a_purge_waits_for_the_disk(void **state)
     mem_free(id);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stage_clear)
 
 int main(void)
 {

@@ -12,16 +12,16 @@
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
 #include "tests/support/duel.h"
+#include "tests/support/migrations.h"
 #include "tests/support/queues.h"
 #include "tests/support/raw.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define LONG_MS 60000
 #define WAITERS 24
 #define POLLS   10
 
-static struct cluster *cluster;
 static struct client *client;
 
 static int start_with(const char *const *proxy_environment)
@@ -32,9 +32,7 @@ static int start_with(const char *const *proxy_environment)
                                             .has_migrator = true,
                                             .proxy_environment = proxy_environment};
     cluster = cluster_start(&options);
-    char *words = mem_printf("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_add_spare(cluster, 2);
     client = client_connect(cluster_proxy_port(cluster, 0));
     return 0;
 }
@@ -55,18 +53,8 @@ static int start_without_unblock(void **state)
 
 static int stop(void **state)
 {
-    (void)state;
     client_close(client);
-    cluster_stop(cluster);
-    process_stop_all();
-    return 0;
-}
-
-static void ctl(const char *verb, const char *id)
-{
-    char *words = mem_printf("%s %s --wait", verb, id);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    return stage_clear(state);
 }
 
 /* As `expect`, with `tag` for every '%' of the command. */
@@ -92,16 +80,16 @@ static void every_element_is_popped_once_while_slots_move(void **state)
     let_queues_work(queues);
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --wait");
     let_queues_work(queues);
-    ctl("rollback", id);
+    cluster_tell(cluster, "rollback %s --wait", id);
     mem_free(id);
     let_queues_work(queues);
     id = migration_open_by_ctl(cluster, "split s1 --to s3 --wait");
     let_queues_work(queues);
-    ctl("finalize", id);
+    cluster_tell(cluster, "finalize %s --wait", id);
     mem_free(id);
     id = migration_open_by_ctl(cluster, "split s2 --to s3 --wait");
     let_queues_work(queues);
-    ctl("finalize", id);
+    cluster_tell(cluster, "finalize %s --wait", id);
     mem_free(id);
     let_queues_work(queues);
     queues_end(queues);
@@ -138,7 +126,7 @@ static void choose_keys(struct key_choice *choice)
         }
         expect_with(client, "DEL %probe", key, ":1");
     }
-    ctl("rollback", id);
+    cluster_tell(cluster, "rollback %s --wait", id);
     mem_free(id);
     client_close(source);
     client_close(target);
@@ -210,7 +198,7 @@ static void who_waits_goes_where_the_slot_goes(void **state)
     assert_int_equal(blocked_on(0), WAITERS);
     expect_with(client, "RPUSH % dual", choice.moving[0], ":1");
     expect_popped(moving[0], choice.moving[0], "dual");
-    ctl("switch", id);
+    cluster_tell(cluster, "switch %s --wait", id);
     assert_int_equal(blocked_on(0), WAITERS);
     for (unsigned i = 1; i < WAITERS; i++) {
         expect_with(source, "RPUSH % stray", choice.moving[i], ":1");
@@ -220,7 +208,7 @@ static void who_waits_goes_where_the_slot_goes(void **state)
         expect_with(client, "RPUSH % new", choice.moving[i], ":1");
         expect_popped(moving[i], choice.moving[i], "new");
     }
-    ctl("finalize", id);
+    cluster_tell(cluster, "finalize %s --wait", id);
     WAIT_UNTIL(blocked_on(2) == WAITERS / 2, LONG_MS);
     assert_int_equal(blocked_on(0), WAITERS);
     for (unsigned i = WAITERS / 2; i < WAITERS; i++) {
@@ -262,7 +250,7 @@ static void who_cannot_be_woken_is_cut_off(void **state)
         buffer_fini(&reply);
         (void)close(moving[i]);
     }
-    ctl("abort", id);
+    cluster_tell(cluster, "abort %s --wait", id);
     mem_free(id);
 }
 
@@ -284,7 +272,7 @@ static void who_came_first_is_served_first_in_a_slot_with_a_copy(void **state)
     expect_popped(waiting[1], choice.moving[0], "second");
     expect_popped(waiting[2], choice.moving[0], "third");
     expect_popped(waiting[3], choice.moving[0], "fourth");
-    ctl("abort", id);
+    cluster_tell(cluster, "abort %s --wait", id);
     mem_free(id);
 }
 
@@ -301,7 +289,7 @@ static char *open_dual(struct key_choice *choice)
 
 static void abort_and_compare(char *id)
 {
-    ctl("abort", id);
+    cluster_tell(cluster, "abort %s --wait", id);
     mem_free(id);
     cluster_compare(cluster, "");
 }
@@ -454,14 +442,14 @@ static void a_stream_is_read_on_while_its_slot_moves(void **state)
     send_with(crowd.clients[0], "XREAD COUNT 1 BLOCK 0 STREAMS %s $", tag);
     send_with(crowd.clients[3], "XREAD COUNT 1 BLOCK 60000 STREAMS %s 2-1", tag);
     expect(client, "PING", "+PONG");
-    ctl("switch", id);
+    cluster_tell(cluster, "switch %s --wait", id);
     expect_with(client, "XADD %s 3-1 f new", tag, "3-1");
     expect_element(crowd.clients[0], "[[%s, [[3-1, [f, new]]]]]", tag);
     expect_element(crowd.clients[2], "[[%s, [[3-1, [f, new]]]]]", tag);
     expect_element(crowd.clients[3], "[[%s, [[3-1, [f, new]]]]]", tag);
     expect_with(client, "XPENDING %s g", tag, "[:1, 2-1, 2-1, [[one, 1]]]");
     send_with(crowd.clients[0], "XREAD BLOCK 0 STREAMS %s $", tag);
-    ctl("finalize", id);
+    cluster_tell(cluster, "finalize %s --wait", id);
     WAIT_UNTIL(blocked_on(2) == 1, LONG_MS);
     expect_with(client, "XADD %s 4-1 f last", tag, "4-1");
     expect_element(crowd.clients[0], "[[%s, [[4-1, [f, last]]]]]", tag);
@@ -532,7 +520,7 @@ static void a_watch_does_not_outlive_its_slots_entry(void **state)
     expect(client, "MULTI", "+OK");
     expect_with(client, "INCR %a", key, "+QUEUED");
     expect(client, "EXEC", "[:1]");
-    ctl("finalize", id);
+    cluster_tell(cluster, "finalize %s --wait", id);
     mem_free(id);
     client_close(staying);
     cluster_compare(cluster, "");
@@ -618,10 +606,10 @@ static void a_transaction_marks_what_it_writes_and_an_empty_poll_nothing(void **
     mem_free(command);
 
     cluster_restart_migrator(cluster, NULL);
-    ctl("switch", id);
+    cluster_tell(cluster, "switch %s --wait", id);
     cluster_compare(cluster, "");
     expect_with(client, "GET %a", tag, "2");
-    ctl("finalize", id);
+    cluster_tell(cluster, "finalize %s --wait", id);
     mem_free(id);
     client_close(source);
 }

@@ -13,16 +13,17 @@
 #include <cmocka.h>
 
 #include "lib/base/memory.h"
+#include "tests/support/bank_run.h"
+#include "tests/support/churn.h"
 #include "tests/support/http.h"
+#include "tests/support/migrations.h"
 #include "tests/support/scratch.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define ACCOUNTS 800
 #define RATE     1200
 #define LONG_MS  60000
-
-static struct cluster *cluster;
 
 static void start_with(const char *const *environment)
 {
@@ -33,9 +34,7 @@ static void start_with(const char *const *environment)
                                             .has_reserve = true,
                                             .migrator_environment = environment};
     cluster = cluster_start(&options);
-    char *words = mem_printf("shard add s3=127.0.0.1:%u", cluster_shard_port(cluster, 2));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_add_spare(cluster, 2);
 }
 
 static int start(void **state)
@@ -52,21 +51,6 @@ static int start_with_two_leaders(void **state)
     (void)state;
     start_with(environment);
     return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cluster_stop(cluster);
-    process_stop_all();
-    return 0;
-}
-
-static void ctl(const char *verb, const char *id, const char *options)
-{
-    char *words = mem_printf("%s %s %s", verb, id, options);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
 }
 
 static bool metrics_say(uint16_t port, const char *text)
@@ -100,7 +84,7 @@ static void the_reserve_goes_on_within_seconds(void **state)
         mem_printf("sluice_migration_phase{migration=\"%s\",phase=\"dual-write\"} 1\n", id);
     WAIT_UNTIL(metrics_say(second, phase), LONG_MS);
     mem_free(phase);
-    ctl("switch", id, "--wait");
+    cluster_tell(cluster, "switch %s --wait", id);
     char *hold = mem_printf("sluice_migration_hold_max_seconds{migration=\"%s\"} 0.", id);
     WAIT_UNTIL(metrics_say(second, hold), LONG_MS);
     mem_free(hold);
@@ -111,7 +95,7 @@ static void the_reserve_goes_on_within_seconds(void **state)
     assert_true(leads(second));
     process_kill(cluster_reserve(cluster));
     WAIT_UNTIL(leads(first), LONG_MS);
-    ctl("finalize", id, "--wait");
+    cluster_tell(cluster, "finalize %s --wait", id);
     struct bank_result result = bank_run_end(bank);
     assert_int_equal(result.errors, 0);
     cluster_compare(cluster, "");
@@ -156,10 +140,10 @@ static void two_that_both_lead_do_no_harm(void **state)
     struct bank_run *bank = bank_run_start(cluster, ACCOUNTS, RATE);
     struct churn *churn = churn_start(cluster, 4, scratch_seed());
     char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --wait");
-    ctl("rollback", id, "--wait");
+    cluster_tell(cluster, "rollback %s --wait", id);
     mem_free(id);
     id = migration_open_by_ctl(cluster, "split s2 --to s3 --wait");
-    ctl("finalize", id, "--wait");
+    cluster_tell(cluster, "finalize %s --wait", id);
     mem_free(id);
     uint64_t refused = 0;
     uint64_t answered = churn_end(churn, &refused);
@@ -175,9 +159,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_reserve_goes_on_within_seconds, start),
-        cmocka_unit_test_teardown(who_cannot_renew_its_lease_is_not_ready, stop),
+        cmocka_unit_test_teardown(who_cannot_renew_its_lease_is_not_ready, stage_clear),
         cmocka_unit_test_setup_teardown(two_that_both_lead_do_no_harm, start_with_two_leaders,
-                                        stop),
+                                        stage_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

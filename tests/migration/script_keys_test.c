@@ -15,8 +15,9 @@
 #include "lib/base/sha1.h"
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
+#include "tests/support/migrations.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define LONG_MS    60000
 #define WRITERS    4
@@ -67,7 +68,6 @@ static const char *const reads[] = {
     "GET %:steps",
 };
 
-static struct cluster *cluster;
 static struct redis_server *plain_server;
 static struct client *client, *plain;
 static char sha[SHA1_HEX_LENGTH + 1];
@@ -81,9 +81,7 @@ static int start_with(const char *const *proxy_environment)
                                             .proxy_environment = proxy_environment};
     cluster = cluster_start(&options);
     plain_server = redis_server_start(NULL);
-    char *words = mem_printf("shard add s2=127.0.0.1:%u", cluster_shard_port(cluster, 1));
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_add_spare(cluster, 1);
     client = client_connect(cluster_proxy_port(cluster, 0));
     plain = client_connect(redis_server_port(plain_server));
     sha1_hex(SLICE(body), sha);
@@ -107,20 +105,10 @@ static int start_without_marks(void **state)
 
 static int stop(void **state)
 {
-    (void)state;
     client_close(client);
     client_close(plain);
     redis_server_stop(plain_server);
-    cluster_stop(cluster);
-    process_stop_all();
-    return 0;
-}
-
-static void ctl(const char *verb, const char *id)
-{
-    char *words = mem_printf("%s %s --wait", verb, id);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    return stage_clear(state);
 }
 
 static void tag_of(char *tag, size_t size, unsigned i)
@@ -279,12 +267,12 @@ static void nothing_is_lost_under_load(void **state)
     let_write();
     char *id = migration_open_by_ctl(cluster, "drain s1 --wait");
     let_write();
-    ctl("rollback", id);
+    cluster_tell(cluster, "rollback %s --wait", id);
     mem_free(id);
     let_write();
     id = migration_open_by_ctl(cluster, "drain s1 --wait");
     let_write();
-    ctl("finalize", id);
+    cluster_tell(cluster, "finalize %s --wait", id);
     mem_free(id);
     let_write();
     end_writers(writers);
@@ -305,7 +293,7 @@ static bool survives_a_switch_and_a_rollback(void)
     for (unsigned n = 3; n <= 13; n++) {
         expect_step(0, n);
     }
-    ctl("switch", id);
+    cluster_tell(cluster, "switch %s --wait", id);
     tell_plain(0, 1, 13);
     is_good = is_as_told("{jobs:0}");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
@@ -315,7 +303,7 @@ static bool survives_a_switch_and_a_rollback(void)
         }
         tell_plain(0, 14, 24);
     }
-    ctl("rollback", id);
+    cluster_tell(cluster, "rollback %s --wait", id);
     mem_free(id);
     return is_good && is_as_told("{jobs:0}");
 }
@@ -363,11 +351,11 @@ static void a_body_that_the_shard_does_not_keep_comes_from_another(void **state)
     expect_evalsha(newcomer, true, 1); /* its proxy asks first */
     forget_body(source);
     expect_evalsha(client, false, 2); /* its proxy has loaded it, and is told NOSCRIPT */
-    ctl("switch", id);
+    cluster_tell(cluster, "switch %s --wait", id);
     expect_evalsha(newcomer, false, 3);
     tell_plain(1, 1, 3);
     assert_true(is_as_told("{jobs:1}"));
-    ctl("finalize", id);
+    cluster_tell(cluster, "finalize %s --wait", id);
     mem_free(id);
     client_close(source);
     client_close(newcomer);

@@ -19,11 +19,14 @@
 
 #include "lib/base/memory.h"
 #include "lib/store/store.h"
+#include "tests/support/bank_run.h"
 #include "tests/support/client.h"
 #include "tests/support/http.h"
+#include "tests/support/migrations.h"
+#include "tests/support/quiet.h"
+#include "tests/support/stage.h"
 #include "tests/support/wait.h"
 #include "tests/support/watched_shard.h"
-#include "tests/support/workload.h"
 
 #define ACCOUNTS 500
 #define RATE     1000
@@ -31,8 +34,7 @@
 
 static struct sentinel_group *sentinels;
 static struct watched_shard shards[2]; /* s1, s2 */
-static struct cluster *cluster;
-static struct bank_run *bank; /* through all tests */
+static struct bank_run *bank;          /* through all tests */
 
 static int start(void **state)
 {
@@ -68,21 +70,9 @@ static int stop(void **state)
 
 /* --- what the topology says ------------------------------------------------------------------ */
 
-static struct topology *read_topology(void)
-{
-    struct error err;
-    struct store *store = store_open(cluster_store(cluster), &err);
-    struct topology *topology = store != NULL ? store_read(store, NULL, &err) : NULL;
-    if (topology == NULL) {
-        fail_msg("%s", err.text);
-    }
-    store_close(store);
-    return topology;
-}
-
 static bool is_named(unsigned shard)
 {
-    struct topology *topology = read_topology();
+    struct topology *topology = cluster_topology(cluster);
     bool is_it = topology->shards[shard].port == watched_shard_primary(&shards[shard]);
     topology_free(topology);
     return is_it;
@@ -100,20 +90,6 @@ static void fail_over(unsigned shard)
     bank_run_tell(bank, "resume");
     watched_shard_return(&shards[shard]);
     watched_shard_follow(&shards[shard]);
-}
-
-static void ctl(const char *verb, const char *id)
-{
-    char *words = mem_printf("%s %s --wait", verb, id);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
-}
-
-static void compare_quietly(void)
-{
-    bank_run_tell(bank, "pause");
-    cluster_compare(cluster, "");
-    bank_run_tell(bank, "resume");
 }
 
 /* --- a writer that knows what the replica has ------------------------------------------------ */
@@ -268,15 +244,15 @@ static void a_migration_begins_a_new_base_whichever_side_fails_over(void **state
         assert_true(migration_base(cluster, id) > before);
     }
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    ctl("switch", id);
+    cluster_tell(cluster, "switch %s --wait", id);
     /* The copy of the rollback window is the source's. */
     uint64_t before = migration_base(cluster, id);
     fail_over(0);
     assert_true(migration_base(cluster, id) > before);
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    compare_quietly();
-    ctl("rollback", id);
-    compare_quietly();
+    compare_quietly(cluster, bank, NULL);
+    cluster_tell(cluster, "rollback %s --wait", id);
+    compare_quietly(cluster, bank, NULL);
     mem_free(id);
 }
 
@@ -289,9 +265,7 @@ static void a_hold_is_undone_when_its_target_fails_over(void **state)
     char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch --hold-max 60s");
     WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
     bank_run_tell(bank, "pause"); /* s2 has slots that are not held */
-    char *words = mem_printf("switch %s", id);
-    mem_free(cluster_ctl_ok(cluster, words));
-    mem_free(words);
+    cluster_tell(cluster, "switch %s", id);
     WAIT_UNTIL(process_is_stopped(cluster_migrator(cluster)), LONG_MS);
     assert_true(migration_is_in(cluster, id, "hold"));
     uint64_t before = migration_base(cluster, id);
@@ -304,8 +278,8 @@ static void a_hold_is_undone_when_its_target_fails_over(void **state)
     process_signal(cluster_migrator(cluster), SIGCONT);
     WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
     assert_true(migration_is_verified(cluster, id));
-    compare_quietly();
-    ctl("finalize", id);
+    compare_quietly(cluster, bank, NULL);
+    cluster_tell(cluster, "finalize %s --wait", id);
     mem_free(id);
     watched_shard_return(&shards[1]);
     watched_shard_follow(&shards[1]);
@@ -313,7 +287,7 @@ static void a_hold_is_undone_when_its_target_fails_over(void **state)
 
 static bool is_named_by_its_id(unsigned shard)
 {
-    struct topology *topology = read_topology();
+    struct topology *topology = cluster_topology(cluster);
     struct client *primary = client_connect(watched_shard_primary(&shards[shard]));
     char *info = client_ask(primary, "INFO replication");
     char *line = mem_printf("master_replid:%s", topology->shards[shard].identity.replid);
@@ -392,7 +366,6 @@ static void without_sentinels_shards_are_served_until_they_are_another_process(v
     assert_int_equal(atomic_load(&writer.refused), 0);
 
     struct redis_server *primary = shards[0].servers[shards[0].primary];
-    redis_server_kill(primary);
     redis_server_restart(primary, false);
     WAIT_UNTIL(log_has(cluster_proxy(cluster, 0), "is not served shard=s1.*no majority"), LONG_MS);
     struct client *client = client_connect(cluster_proxy_port(cluster, 0));

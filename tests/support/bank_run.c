@@ -1,3 +1,5 @@
+#include "tests/support/bank_run.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +11,6 @@
 #include "lib/base/file.h"
 #include "lib/base/memory.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define ANSWER_MS 60000
 #define LOAD_MS   60000

@@ -1,3 +1,5 @@
+#include "tests/support/churn.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,7 +12,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/memory.h"
 #include "lib/base/random.h"
-#include "tests/support/workload.h"
 
 #define THREADS_MAX 16
 #define TAGS        60

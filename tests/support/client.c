@@ -152,9 +152,9 @@ static const char *take_word(const char *text, struct words *words)
 {
     char *word = mem_alloc(strlen(text) + 1);
     size_t length = 0;
-    if (*text == '"') {
-        text++;
-        while (*text != '"') {
+    if (*text == '"' || *text == '\'') {
+        char quote = *text++;
+        while (*text != quote) {
             ASSERT(*text != '\0');
             text += unescape(text, &word[length++]);
         }

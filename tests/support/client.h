@@ -20,8 +20,8 @@ struct client *client_try_connect(uint16_t port) __attribute__((warn_unused_resu
 void client_close(struct client *client); /* null is allowed */
 redisContext *client_context(struct client *client);
 
-/* Sends one command, words split at spaces ("..." with C escapes where needed), and returns the
- * reply as text, freed with mem_free; "closed" when the connection is lost. */
+/* Sends one command, words split at spaces ("..." or '...' with C escapes where needed), and
+ * returns the reply as text, freed with mem_free; "closed" when the connection is lost. */
 char *client_ask(struct client *client, const char *command) __attribute__((warn_unused_result));
 /* The same with arguments of any bytes. */
 char *client_ask_argv(struct client *client, int argc, const char **argv, const size_t *lengths)

@@ -14,14 +14,16 @@
 #include "lib/base/slice.h"
 #include "lib/store/store.h"
 #include "lib/topology/document.h"
+#include "lib/topology/slot.h"
 #include "tests/support/certificates.h"
 #include "tests/support/http.h"
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
-#define WORDS_MAX 64
-#define START_MS  60000
-#define CTL_MS    180000
+#define CTL_WORDS_MAX 1024 /* bytes */
+#define WORDS_MAX     64
+#define START_MS      60000
+#define CTL_MS        180000
 
 // clang-format off
 const char *const cluster_patient_proxy[] = {
@@ -193,7 +195,7 @@ static void initialise(struct cluster *cluster, unsigned nshards,
                            cluster_shard_address(cluster, i));
     }
     (void)snprintf(words + length, sizeof(words) - (size_t)length, " --slots %u", nslots);
-    mem_free(cluster_ctl_ok(cluster, words));
+    cluster_tell(cluster, "%s", words);
 }
 
 /* A shard listens for TLS beside its plain port, which only the test uses. */
@@ -437,8 +439,11 @@ struct output cluster_ctl(struct cluster *cluster, const char *words)
     return output;
 }
 
-char *cluster_ctl_ok(struct cluster *cluster, const char *words)
+static char *ctl_ok(struct cluster *cluster, const char *format, va_list args)
 {
+    char words[CTL_WORDS_MAX];
+    int length = vsnprintf(words, sizeof(words), format, args);
+    assert_true(length >= 0 && (size_t)length < sizeof(words));
     struct output output = cluster_ctl(cluster, words);
     if (output.code != 0) {
         print_error("sluicectl %s: code %d\n%s%s\n", words, output.code, output.out, output.err);
@@ -451,6 +456,56 @@ char *cluster_ctl_ok(struct cluster *cluster, const char *words)
     return output.out;
 }
 
+char *cluster_ctl_ok(struct cluster *cluster, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *out = ctl_ok(cluster, format, args);
+    va_end(args);
+    return out;
+}
+
+void cluster_tell(struct cluster *cluster, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    mem_free(ctl_ok(cluster, format, args));
+    va_end(args);
+}
+
+void cluster_add_spare(struct cluster *cluster, unsigned i)
+{
+    cluster_tell(cluster, "shard add s%u=%s127.0.0.1:%u", i + 1,
+                 cluster->certificates != NULL ? "tls:" : "", cluster_shard_address(cluster, i));
+}
+
+struct topology *cluster_topology(struct cluster *cluster)
+{
+    struct error err;
+    struct store *store = store_open(cluster->store, &err);
+    struct topology *topology = store != NULL ? store_read(store, NULL, &err) : NULL;
+    if (topology == NULL) {
+        fail_msg("%s", err.text);
+    }
+    store_close(store);
+    return topology;
+}
+
+const char *cluster_key(struct cluster *cluster, unsigned shard, const char *prefix, unsigned n)
+{
+    static char texts[16][64];
+    static unsigned next;
+    char *text = texts[next++ % 16];
+    struct topology *topology = cluster_topology(cluster);
+    unsigned found = 0;
+    for (unsigned i = 0; found <= n; i++) {
+        (void)snprintf(text, sizeof(texts[0]), "%s%u", prefix, i);
+        found += topology->owner[slot_of_key(slice_of(text), topology->nslots)] == shard;
+    }
+    topology_free(topology);
+    return text;
+}
+
 void cluster_compare(struct cluster *cluster, const char *words)
 {
     if (!cluster_compares_well(cluster, words)) {
@@ -459,14 +514,12 @@ void cluster_compare(struct cluster *cluster, const char *words)
 }
 
 /* What compare reads: a file store's folder, or the topology as a file. */
-static char *topology_source(const struct cluster *cluster)
+static char *topology_source(struct cluster *cluster)
 {
     if (strncmp(cluster->store, "file:", 5) == 0) {
         return mem_strdup(cluster->store);
     }
-    struct store *store = store_open(cluster->store, NULL);
-    struct topology *topology = store != NULL ? store_read(store, NULL, NULL) : NULL;
-    assert_non_null(topology);
+    struct topology *topology = cluster_topology(cluster);
     char *path = mem_printf("%s/topology.json", cluster->folder);
     struct buffer text;
     buffer_init(&text, SIZE_MAX);
@@ -474,7 +527,6 @@ static char *topology_source(const struct cluster *cluster)
     assert_true(file_write(path, buffer_slice(&text), NULL));
     buffer_fini(&text);
     topology_free(topology);
-    store_close(store);
     return path;
 }
 

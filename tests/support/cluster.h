@@ -85,9 +85,20 @@ char *program_path(const char *name) __attribute__((warn_unused_result));
 /* sluicectl with `words` split at spaces. */
 struct output cluster_ctl(struct cluster *cluster, const char *words)
     __attribute__((warn_unused_result));
-/* Fails the test with what it said unless it exits 0. Its standard output, freed with mem_free. */
-char *cluster_ctl_ok(struct cluster *cluster, const char *words)
-    __attribute__((warn_unused_result));
+/* Fails the test with what it said unless it exits 0; words by printf's format. Its standard
+ * output, freed with mem_free. */
+char *cluster_ctl_ok(struct cluster *cluster, const char *format, ...)
+    __attribute__((format(printf, 2, 3), warn_unused_result));
+/* The same, for those who do not read what it said. */
+void cluster_tell(struct cluster *cluster, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The spare shard i enters the topology. */
+void cluster_add_spare(struct cluster *cluster, unsigned i);
+/* As the store has it; fails the test when it has none. */
+struct topology *cluster_topology(struct cluster *cluster) __attribute__((warn_unused_result));
+/* "PREFIX<number>" whose slot is this shard's now; the n-th of them. The text holds for 16 calls.
+ */
+const char *cluster_key(struct cluster *cluster, unsigned shard, const char *prefix, unsigned n);
 
 /* Runs the independent enumerator over all shards (tests/tools/compare) with `words` added; fails
  * the test with what it found unless all is well. */

@@ -12,6 +12,8 @@
 
 #define NSLOTS 16u
 
+struct copy_rig copy_rig;
+
 static bool always(void *context)
 {
     (void)context;
@@ -38,14 +40,16 @@ static void count_findings(void *context, const struct copy_finding *finding)
     rig->findings++;
 }
 
-void copy_rig_start(struct copy_rig *rig)
+int copy_rig_start(void **state)
 {
+    struct copy_rig *rig = &copy_rig;
+    (void)state;
     script_init();
     *rig = (struct copy_rig){.findings = 0};
-    rig->servers[0] = shard_server_start(false);
-    rig->servers[1] = shard_server_start(false);
-    rig->source = shard_server_open(rig->servers[0]);
-    rig->target = shard_server_open(rig->servers[1]);
+    rig->servers[0] = redis_server_start_in_memory();
+    rig->servers[1] = redis_server_start_in_memory();
+    rig->source = ask_open(rig->servers[0]);
+    rig->target = ask_open(rig->servers[1]);
     slot_set_init(&rig->slots, NSLOTS);
     for (unsigned slot = 0; slot < NSLOTS; slot++) {
         slot_set_add(&rig->slots, slot);
@@ -56,6 +60,7 @@ void copy_rig_start(struct copy_rig *rig)
                                      .verified = ignore_verified,
                                      .found = count_findings,
                                      .context = rig};
+    return 0;
 }
 
 static void make(struct copy_rig *rig, struct shard_link *link, const char *name,
@@ -70,8 +75,10 @@ static void make(struct copy_rig *rig, struct shard_link *link, const char *name
     assert_true(shard_load_scripts(link, NULL));
 }
 
-void copy_rig_reset(struct copy_rig *rig)
+int copy_rig_reset(void **state)
 {
+    struct copy_rig *rig = &copy_rig;
+    (void)state;
     rig->habits = (struct copy_habits){.group_keys = {0}};
     rig->findings = 0;
     rig->moved = 0;
@@ -90,25 +97,30 @@ void copy_rig_reset(struct copy_rig *rig)
     metadata_names_of(7, 9, DIRECTION_FORWARD, &rig->pair.names);
     make(rig, rig->source, "source", GUARD_OWNER, true);
     make(rig, rig->target, "target", GUARD_OPEN, false);
+    return 0;
 }
 
-void copy_rig_stop(struct copy_rig *rig)
+int copy_rig_stop(void **state)
 {
+    struct copy_rig *rig = &copy_rig;
+    (void)state;
     shard_close(rig->source);
     shard_close(rig->target);
-    shard_server_stop(rig->servers[0]);
-    shard_server_stop(rig->servers[1]);
+    redis_server_stop(rig->servers[0]);
+    redis_server_stop(rig->servers[1]);
     slot_set_fini(&rig->slots);
+    return 0;
 }
 
-void copy_rig_write(struct copy_rig *rig, const char *key, const char *command)
+void copy_rig_write(const char *key, const char *command)
 {
+    struct shard_link *source = copy_rig.source;
     char text[128];
-    mem_free(ask(rig->source, "MULTI"));
+    mem_free(ask(source, "MULTI"));
     (void)snprintf(text, sizeof(text), "HINCRBY " COPY_RIG_SEQ " %s 1", key);
-    mem_free(ask(rig->source, text));
+    mem_free(ask(source, text));
     (void)snprintf(text, sizeof(text), "SADD " COPY_RIG_DIRTY " %s", key);
-    mem_free(ask(rig->source, text));
-    mem_free(ask(rig->source, command));
-    mem_free(ask(rig->source, "EXEC"));
+    mem_free(ask(source, text));
+    mem_free(ask(source, command));
+    mem_free(ask(source, "EXEC"));
 }

@@ -4,7 +4,7 @@
 #define TESTS_SUPPORT_COPY_RIG_H
 
 #include "migrator/copy/pair.h"
-#include "tests/support/shard_server.h"
+#include "tests/support/ask.h"
 
 #define COPY_RIG_CLUSTER "0123456789abcdef0123456789abcdef"
 #define COPY_RIG_SEQ     "__sluice:m7:9:f:seq"
@@ -12,7 +12,7 @@
 #define COPY_RIG_VER     "__sluice:m7:9:f:ver"
 
 struct copy_rig {
-    struct shard_server *servers[2];
+    struct redis_server *servers[2];
     struct shard_link *source;
     struct shard_link *target;
     struct slot_set slots;
@@ -24,11 +24,15 @@ struct copy_rig {
     uint64_t moved;
 };
 
-/* Servers run as long as the rig; reset empties them, fences them and makes the metadata anew. */
-void copy_rig_start(struct copy_rig *rig);
-void copy_rig_reset(struct copy_rig *rig);
-void copy_rig_stop(struct copy_rig *rig);
+/* The one of a test program. */
+extern struct copy_rig copy_rig;
+
+/* Set-ups for cmocka: start and stop of the group, reset of each test, which empties the servers,
+ * fences them and makes the metadata anew. */
+int copy_rig_start(void **state);
+int copy_rig_stop(void **state);
+int copy_rig_reset(void **state);
 /* A dual write's half on the source: marks `key`, then runs the command. */
-void copy_rig_write(struct copy_rig *rig, const char *key, const char *command);
+void copy_rig_write(const char *key, const char *command);
 
 #endif

@@ -176,9 +176,9 @@ static void fail_with_log(struct migration_rig *rig, const char *what)
     fail_msg("%s; the migration is in phase %d", what, rig_phase(rig));
 }
 
-void rig_wait_phase(struct migration_rig *rig, int phase, uint64_t timeout_ms)
+void rig_wait_phase(struct migration_rig *rig, int phase)
 {
-    uint64_t deadline_us = deadline_after_ms(timeout_ms);
+    uint64_t deadline_us = deadline_after_ms(RIG_LONG_MS);
     while (rig_phase(rig) != phase) {
         if (deadline_is_over(deadline_us)) {
             fail_with_log(rig, phase == RIG_CLOSED ? "not closed" : phase_name((enum phase)phase));
@@ -197,15 +197,39 @@ bool rig_is_verified(struct migration_rig *rig)
     return is_verified;
 }
 
-void rig_wait_verified(struct migration_rig *rig, uint64_t timeout_ms)
+void rig_wait_verified(struct migration_rig *rig)
 {
-    uint64_t deadline_us = deadline_after_ms(timeout_ms);
+    uint64_t deadline_us = deadline_after_ms(RIG_LONG_MS);
     while (!rig_is_verified(rig)) {
         if (deadline_is_over(deadline_us)) {
             fail_with_log(rig, "not verified");
         }
         clock_sleep_ms(WAIT_POLL_MS);
     }
+}
+
+void rig_run_to_switched(struct migration_rig *rig, unsigned count)
+{
+    rig_load_all_types(rig, count);
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_phase(rig, PHASE_SWITCHED);
+}
+
+void rig_run_to_verified_by_hand(struct migration_rig *rig, unsigned count)
+{
+    rig_load_all_types(rig, count);
+    rig->options.manual_switch = true;
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig);
+}
+
+void rig_finalize(struct migration_rig *rig)
+{
+    rig_enter(rig, PHASE_FINALIZING);
+    rig_wait_phase(rig, RIG_CLOSED);
+    rig_expect_equal(rig, true);
 }
 
 void rig_change(struct migration_rig *rig, rig_change_fn *change, void *context)

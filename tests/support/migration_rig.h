@@ -11,7 +11,8 @@
 #include "tests/support/process.h"
 #include "tests/support/redis.h"
 
-#define RIG_NSLOTS 64u
+#define RIG_NSLOTS  64u
+#define RIG_LONG_MS 60000 /* for what has no other bound */
 
 struct migration_rig {
     struct redis_server *source;
@@ -41,6 +42,12 @@ void rig_reconnect(struct migration_rig *rig);
 /* Opens the migration of every even slot with rig->options, from the shard that owns them to the
  * other. */
 void rig_open_migration(struct migration_rig *rig);
+/* The beginning of most stories: `count` keys of every type, a migration, the migrator. Until it
+ * has switched; or, by hand, until it is verified and waits for the operator. */
+void rig_run_to_switched(struct migration_rig *rig, unsigned count);
+void rig_run_to_verified_by_hand(struct migration_rig *rig, unsigned count);
+/* And the end of many: finalized, and the target has all. */
+void rig_finalize(struct migration_rig *rig);
 /* Starts sluice-migrator; `fail` is SLUICE_FAIL's value, null: none. Ends the one that runs. */
 void rig_start_migrator(struct migration_rig *rig, const char *fail);
 void rig_end_migrator(struct migration_rig *rig);
@@ -49,10 +56,10 @@ void rig_end_migrator(struct migration_rig *rig);
 #define RIG_CLOSED (-1)
 int rig_phase(struct migration_rig *rig);
 /* Waits; fails the test with the migrator's log. */
-void rig_wait_phase(struct migration_rig *rig, int phase, uint64_t timeout_ms);
+void rig_wait_phase(struct migration_rig *rig, int phase);
 /* verified == base of the open migration. */
 bool rig_is_verified(struct migration_rig *rig);
-void rig_wait_verified(struct migration_rig *rig, uint64_t timeout_ms);
+void rig_wait_verified(struct migration_rig *rig);
 /* What sluicectl would do. */
 void rig_request(struct migration_rig *rig, enum migration_request request);
 void rig_pause(struct migration_rig *rig, bool is_paused);

@@ -1,3 +1,5 @@
+#include "tests/support/migrations.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +9,6 @@
 #include <jansson.h>
 
 #include "lib/base/memory.h"
-#include "tests/support/workload.h"
 
 /* The object of the migration in `sluicectl --json status`; the root is to be given back. */
 static json_t *read_status(struct cluster *cluster, const char *id, json_t **migration)
@@ -69,7 +70,7 @@ uint64_t migration_base(struct cluster *cluster, const char *id)
 
 char *migration_open_by_ctl(struct cluster *cluster, const char *words)
 {
-    char *text = cluster_ctl_ok(cluster, words);
+    char *text = cluster_ctl_ok(cluster, "%s", words);
     char *id = mem_strndup(text, strcspn(text, "\n"));
     mem_free(text);
     return id;

@@ -82,10 +82,10 @@ static struct process *start(const char *name, const char *const *argv,
 {
     int pipe_fds[2] = {-1, -1};
     int input = -1;
+    (void)signal(SIGPIPE, SIG_IGN); /* it may die while the test talks to it */
     if (is_piped) {
         ASSERT(pipe2(pipe_fds, O_CLOEXEC) == 0);
         input = pipe_fds[0];
-        (void)signal(SIGPIPE, SIG_IGN);
     } else {
         input = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }

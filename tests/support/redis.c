@@ -92,6 +92,11 @@ struct redis_server *redis_server_start(const char *const *options)
     return redis_server_start_in(NULL, options);
 }
 
+struct redis_server *redis_server_start_in_memory(void)
+{
+    return redis_server_start((const char *const[]){"--appendonly", "no", NULL});
+}
+
 struct redis_server *redis_server_start_in(const char *const *environment,
                                            const char *const *options)
 {
@@ -134,7 +139,7 @@ void redis_server_kill(struct redis_server *server)
 
 void redis_server_restart(struct redis_server *server, bool is_empty)
 {
-    ASSERT(!process_is_running(server->process));
+    process_kill(server->process);
     (void)process_stop(server->process);
     if (is_empty) {
         scratch_remove(server->folder);
@@ -150,6 +155,7 @@ void redis_server_stop(struct redis_server *server)
     if (server == NULL) {
         return;
     }
+    process_kill(server->process);
     (void)process_stop(server->process);
     for (size_t i = 0; i < server->nwords; i++) {
         mem_free(server->words[i]);

@@ -12,7 +12,10 @@ struct redis_server;
  * none. AOF is on with appendfsync always, so that a restart comes back with all of its data. */
 struct redis_server *redis_server_start(const char *const *options)
     __attribute__((warn_unused_result));
-/* The same, with "NAME=VALUE" texts added to its environment, ended by null; they must stay. */
+/* Without AOF: a restart comes back with nothing. */
+struct redis_server *redis_server_start_in_memory(void) __attribute__((warn_unused_result));
+/* As redis_server_start, with "NAME=VALUE" texts added to its environment, ended by null; they must
+ * stay. */
 struct redis_server *redis_server_start_in(const char *const *environment,
                                            const char *const *options)
     __attribute__((warn_unused_result));
@@ -21,9 +24,10 @@ struct process *redis_server_process(struct redis_server *server);
 const char *redis_server_folder(const struct redis_server *server); /* its dir */
 /* kill -9. */
 void redis_server_kill(struct redis_server *server);
-/* After a kill: again on the same port, with its AOF, or with nothing when `is_empty`. */
+/* Again on the same port, with its AOF, or with nothing when `is_empty`; kills it first when it
+ * runs. */
 void redis_server_restart(struct redis_server *server, bool is_empty);
-/* Ends and frees it; null is allowed. */
+/* kill -9, and frees it; null is allowed. */
 void redis_server_stop(struct redis_server *server);
 
 #endif

@@ -16,8 +16,8 @@
 #include "proxy/client/acl_log.h"
 #include "proxy/client/round.h"
 
-#define PATIENCE_MS  60000
-#define SILENT_TURNS 30
+#define PATIENCE_MS   60000
+#define TURNS_A_WHILE 30
 
 /* --- what the router tells -------------------------------------------------------------------- */
 
@@ -70,6 +70,26 @@ void rig_turn(struct router_rig *rig)
 {
     timer_start(&rig->timer, 1);
     loop_run(rig->loop);
+}
+
+void rig_turn_a_while(struct router_rig *rig)
+{
+    for (int i = 0; i < TURNS_A_WHILE; i++) {
+        rig_turn(rig);
+    }
+}
+
+void rig_signal(struct router_rig *rig, unsigned shard, int signal)
+{
+    process_signal(redis_server_process(rig->servers[shard]), signal);
+}
+
+void rig_expect_direct(struct router_rig *rig, unsigned shard, const char *words, const char *key,
+                       const char *reply)
+{
+    char *command = mem_printf("%s %s", words, key);
+    expect(rig->direct[shard], command, reply);
+    mem_free(command);
 }
 
 /* --- topologies ------------------------------------------------------------------------------- */
@@ -415,9 +435,7 @@ char *rig_reply(struct router_rig *rig, int fd, size_t *length)
 bool rig_is_silent(struct router_rig *rig, int fd)
 {
     char byte;
-    for (int i = 0; i < SILENT_TURNS; i++) {
-        rig_turn(rig);
-    }
+    rig_turn_a_while(rig);
     return recv(fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
 }
 

@@ -58,6 +58,14 @@ void router_rig_stop(struct router_rig *rig);
 /* About a millisecond of the loop, then the ticks. */
 void rig_turn(struct router_rig *rig);
 
+void rig_turn_a_while(struct router_rig *rig);
+/* SIGSTOP and the like to its server. */
+void rig_signal(struct router_rig *rig, unsigned shard, int signal);
+
+/* `words` and the key straight to the shard. */
+void rig_expect_direct(struct router_rig *rig, unsigned shard, const char *words, const char *key,
+                       const char *reply);
+
 /* Turns until it is true; fails the test when it is not in time. */
 #define RIG_UNTIL(rig, condition, ms)                                                     \
     do {                                                                                  \

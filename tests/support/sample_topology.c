@@ -154,3 +154,8 @@ bool sample_aborts(void (*function)(void *context), void *context)
     ASSERT(ended == child);
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
+
+void sample_remove_slot(struct slot_set *set, unsigned slot)
+{
+    set->bits[slot / 64] &= ~((uint64_t)1 << (slot % 64));
+}

@@ -10,6 +10,8 @@
 /* Shards "s1", "s2", ... at 127.0.0.1:7001, ...; slot n is owned by shard n % nshards. Epoch 1. */
 struct topology *sample_topology(unsigned nshards, unsigned nslots);
 void sample_add_shard(struct topology *topology, const char *name);
+/* What no program does. */
+void sample_remove_slot(struct slot_set *set, unsigned slot);
 /* An identity made from a number, the same for the same number. */
 struct shard_identity sample_identity(unsigned number);
 /* What the store would hold after `changes` random changes of every kind; frees `topology`. */

@@ -3,12 +3,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
-#include "tests/support/shard_server.h"
+#include "lib/base/memory.h"
+#include "lib/cluster/bootstrap.h"
+#include "lib/topology/migration_state.h"
+#include "tests/support/scratch.h"
 
 struct store *test_store_again(const struct test_store *test)
 {
@@ -22,16 +23,16 @@ struct store *test_store_again(const struct test_store *test)
 
 void test_store_init(struct test_store *test)
 {
-    (void)snprintf(test->folder, sizeof(test->folder), "/tmp/sluice-store-XXXXXX");
-    assert_non_null(mkdtemp(test->folder));
-    (void)snprintf(test->url, sizeof(test->url), "file:%s", test->folder);
+    test->folder = scratch_folder("store");
+    test->url = mem_printf("file:%s", test->folder);
     test->store = test_store_again(test);
 }
 
 void test_store_fini(struct test_store *test)
 {
     store_close(test->store);
-    shard_server_remove_folder(test->folder);
+    scratch_remove(test->folder);
+    mem_free(test->url);
 }
 
 struct topology *test_store_read(const struct test_store *test)
@@ -61,4 +62,39 @@ void test_store_write(const struct test_store *test, struct topology *next)
         fail_msg("%s", err.text);
     }
     topology_free(next);
+}
+
+void test_store_found(const struct test_store *test, const struct topology_shard *shards,
+                      unsigned count)
+{
+    struct error err = {{0}};
+    struct init_options options = {.shards = shards, .nshards = count, .nslots = 16};
+    if (!cluster_init(test->store, &options, &err)) {
+        fail_msg("%s", err.text);
+    }
+}
+
+uint64_t test_store_open_migration(const struct test_store *test, unsigned from, unsigned to)
+{
+    struct migration_options options;
+    struct topology *present = test_store_read(test);
+    struct topology *next = topology_next(present);
+    struct slot_set slots;
+    unsigned slot = 0;
+    while (next->owner[slot] != from) {
+        slot++;
+        assert_true(slot < next->nslots);
+    }
+    migration_options_default(&options);
+    slot_set_init(&slots, next->nslots);
+    slot_set_add(&slots, slot);
+    assert_non_null(migration_open(next, from, to, &slots, &options, NULL));
+    struct topology *dual = topology_next(next);
+    migration_enter(dual, &dual->migrations[0], PHASE_DUAL_WRITE);
+    uint64_t base = dual->migrations[0].base;
+    test_store_write(test, next);
+    test_store_write(test, dual);
+    slot_set_fini(&slots);
+    topology_free(present);
+    return base;
 }

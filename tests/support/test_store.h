@@ -5,8 +5,8 @@
 #include "lib/store/store.h"
 
 struct test_store {
-    char folder[64];
-    char url[96];
+    char *folder;
+    char *url;
     struct store *store;
 };
 
@@ -14,6 +14,11 @@ void test_store_init(struct test_store *test);
 void test_store_fini(struct test_store *test); /* removes the folder */
 /* Another handle on it, as another process would have. */
 struct store *test_store_again(const struct test_store *test) __attribute__((warn_unused_result));
+/* A new cluster of these shards, with 16 slots; fails the test when it is not made. */
+void test_store_found(const struct test_store *test, const struct topology_shard *shards,
+                      unsigned count);
+/* Opens a migration of the first slot of one shard to another, in dual-write. Returns its base. */
+uint64_t test_store_open_migration(const struct test_store *test, unsigned from, unsigned to);
 /* What stands now; fails the test when there is nothing. */
 struct topology *test_store_read(const struct test_store *test) __attribute__((warn_unused_result));
 uint64_t test_store_epoch(const struct test_store *test);

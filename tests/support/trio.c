@@ -8,7 +8,7 @@
 
 #include "lib/base/memory.h"
 #include "lib/shard/fence.h"
-#include "tests/support/shard_server.h"
+#include "tests/support/ask.h"
 #include "tests/support/wait.h"
 
 #define LONG_MS 60000
@@ -25,13 +25,7 @@ struct topology_shard trio_place(const struct trio *trio, unsigned i)
 
 struct shard_link *trio_open(const struct trio *trio, unsigned i)
 {
-    struct error err;
-    struct topology_shard place = trio_place(trio, i);
-    struct shard_link *link = shard_open(&place, "test", 5000, &err);
-    if (link == NULL) {
-        fail_msg("%s", err.text);
-    }
-    return link;
+    return ask_open(trio->servers[i]);
 }
 
 void trio_tell(const struct trio *trio, unsigned i, const char *command)
@@ -96,7 +90,6 @@ void trio_start(struct trio *trio)
 void trio_stop(struct trio *trio)
 {
     for (unsigned i = 0; i < TRIO_SIZE; i++) {
-        redis_server_kill(trio->servers[i]); /* one that just followed does not end for a while */
         redis_server_stop(trio->servers[i]);
     }
 }

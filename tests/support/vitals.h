@@ -10,7 +10,7 @@
 
 /* For the environment of programs whose memory is judged: under the address sanitizer, too, what is
  * freed goes back at once. */
-#define VITALS_ENVIRONMENT                                                   \
+#define VITALS_ENVIRONMENT                                                 \
     "ASAN_OPTIONS=quarantine_size_mb=0:thread_local_quarantine_size_kb=0:" \
     "allocator_release_to_os_interval_ms=0"
 

@@ -104,10 +104,15 @@ static unsigned server_at(const struct watched_shard *shard, uint16_t port)
     return i;
 }
 
+void watched_shard_kill_primary(struct watched_shard *shard)
+{
+    redis_server_kill(shard->servers[shard->primary]);
+    sentinel_group_be_patient(shard->sentinels, shard->name, false);
+}
+
 void watched_shard_await_failover(struct watched_shard *shard)
 {
     uint16_t port = 0;
-    sentinel_group_be_patient(shard->sentinels, shard->name, false);
     WAIT_UNTIL((port = sentinel_group_primary(shard->sentinels, shard->name)) !=
                    watched_shard_primary(shard),
                LONG_MS);
@@ -118,7 +123,7 @@ void watched_shard_await_failover(struct watched_shard *shard)
 
 void watched_shard_fail_over(struct watched_shard *shard)
 {
-    redis_server_kill(shard->servers[shard->primary]);
+    watched_shard_kill_primary(shard);
     watched_shard_await_failover(shard);
 }
 

@@ -33,7 +33,8 @@ void watched_shard_settle(const struct watched_shard *shard);
 /* SIGKILL to the primary, and waits until the Sentinels name a replica. They call no other primary
  * dead meanwhile, however slow the machine is. All of them must run. */
 void watched_shard_fail_over(struct watched_shard *shard);
-/* The second half of that. */
+/* The two halves of that. */
+void watched_shard_kill_primary(struct watched_shard *shard);
 void watched_shard_await_failover(struct watched_shard *shard);
 /* The server that died comes back, and believes to be a primary still. */
 void watched_shard_return(struct watched_shard *shard);

@@ -1,3 +1,5 @@
+#include "tests/support/zoo.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +10,6 @@
 
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
-#include "tests/support/workload.h"
 
 #define COPIES 12  /* of every kind, in different slots */
 #define LARGE  600 /* elements: beyond every listpack limit of Redis' defaults */

@@ -373,11 +373,10 @@ static void open_migration(struct cell *cell)
 {
     const char *options =
         ends_by_itself(cell) ? "--hold-max 500ms --finalize-after 0" : "--hold-max 500ms";
-    char *words = mem_printf("split s%u --to s%u --share 0.5 %s", SOURCE + 1, TARGET + 1, options);
-    char *text = cluster_ctl_ok(cell->cluster, words);
+    char *text = cluster_ctl_ok(cell->cluster, "split s%u --to s%u --share 0.5 %s", SOURCE + 1,
+                                TARGET + 1, options);
     cell->id = mem_strndup(text, strcspn(text, "\n"));
     mem_free(text);
-    mem_free(words);
 }
 
 /* The setting that stops the migrator at the step, with what has to happen for it to be passed. */
@@ -426,8 +425,8 @@ static void strike_late(struct cell *cell)
 static void come_home(const struct cell *cell)
 {
     if (ends_by_itself(cell)) {
-        mem_free(cluster_ctl_ok(cell->cluster, "split s2 --to s1 --share 0.5 --wait"));
-        mem_free(cluster_ctl_ok(cell->cluster, "finalize --wait"));
+        cluster_tell(cell->cluster, "split s2 --to s1 --share 0.5 --wait");
+        cluster_tell(cell->cluster, "finalize --wait");
     }
 }
 

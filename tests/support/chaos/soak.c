@@ -11,10 +11,11 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
+#include "tests/support/bank_run.h"
 #include "tests/support/chaos/trend.h"
+#include "tests/support/migrations.h"
 #include "tests/support/vitals.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define SHARDS        2
 #define PROXIES       2
@@ -26,7 +27,7 @@
 #define WINDOW_MS     8000 /* ... unless this is over before */
 #define HEADER_EVERY  24
 #define SERIES_MAX    16
-#define CLOSED_MS     60000
+#define CLOSED_MS     600000 /* a machine with others on it may starve the copying */
 
 const struct soak_options soak_defaults = {.duration_ms = 60000, .clients = 6, .rate = 250};
 
@@ -155,9 +156,7 @@ static void print_row(struct soak *soak, const char *end)
 
 static void tell(struct soak *soak, const char *verb, const char *id)
 {
-    char *words = mem_printf("%s %s --wait", verb, id);
-    mem_free(cluster_ctl_ok(soak->cluster, words));
-    mem_free(words);
+    cluster_tell(soak->cluster, "%s %s --wait", verb, id);
 }
 
 /* Half of s1's slots, and the same number back. Large keys too, now and then. */

@@ -10,9 +10,9 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/memory.h"
+#include "tests/support/bank_run.h"
 #include "tests/support/chaos/faults.h"
 #include "tests/support/wait.h"
-#include "tests/support/workload.h"
 
 #define BANK_ACCOUNTS 150
 #define BANK_RATE     120

@@ -11,24 +11,25 @@
 #include "lib/shard/fence.h"
 #include "lib/topology/migration_state.h"
 #include "lib/topology/ring.h"
-#include "tests/support/shard_server.h"
+#include "tests/support/ask.h"
 #include "tests/support/test_store.h"
 
 #define F       METADATA_FENCE
 #define SERVERS 3
 
 static struct test_store test;
-static struct shard_server *servers[SERVERS];
+static struct redis_server *servers[SERVERS];
 static struct topology_shard shards[SERVERS];
 
 static int start(void **state)
 {
     (void)state;
+    script_init();
     test_store_init(&test);
     for (unsigned i = 0; i < SERVERS; i++) {
-        servers[i] = shard_server_start(true);
+        servers[i] = redis_server_start(NULL);
         shards[i] = (struct topology_shard){
-            .host = "127.0.0.1", .port = shard_server_port(servers[i]), .weight = 100};
+            .host = "127.0.0.1", .port = redis_server_port(servers[i]), .weight = 100};
         (void)snprintf(shards[i].name, sizeof(shards[i].name), "s%u", i + 1);
     }
     return 0;
@@ -38,7 +39,7 @@ static int stop(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < SERVERS; i++) {
-        shard_server_stop(servers[i]);
+        redis_server_stop(servers[i]);
     }
     test_store_fini(&test);
     return 0;
@@ -81,7 +82,7 @@ static void expect_no_topology(void)
 static void expect_fence(unsigned i, bool exists)
 {
     struct fence_state fence;
-    struct shard_link *link = shard_server_open(servers[i]);
+    struct shard_link *link = ask_open(servers[i]);
     assert_true(fence_read(link, &fence, NULL));
     assert_int_equal(fence.exists, exists);
     if (exists) {
@@ -93,7 +94,7 @@ static void expect_fence(unsigned i, bool exists)
 
 static void tell(unsigned i, const char *command)
 {
-    struct shard_link *link = shard_server_open(servers[i]);
+    struct shard_link *link = ask_open(servers[i]);
     mem_free(ask(link, command));
     shard_close(link);
 }
@@ -140,7 +141,7 @@ static void init_again_completes_the_fences_that_a_crash_left_out(void **state)
 static void connections_from_before_are_killed_before_the_first_fence(void **state)
 {
     (void)state;
-    struct shard_link *stale = shard_server_open(servers[0]);
+    struct shard_link *stale = ask_open(servers[0]);
     init_well(2);
     assert_null(shard_commandf(stale, NULL, "PING"));
     shard_close(stale);
@@ -152,7 +153,7 @@ static void init_again_does_not_take_a_restarted_shard_without_a_fence(void **st
     struct error err = {{0}};
     init_well(2);
     tell(1, "DEL " F);
-    shard_server_restart(servers[1]);
+    redis_server_restart(servers[1], false);
     expect_error(init(2, false, &err), &err, "sluicectl shard accept s2");
     expect_fence(1, false);
     expect_done(cluster_accept_shard(test.store, "s2", &err), &err);
@@ -208,7 +209,7 @@ static void init_refuses_a_shard_of_another_cluster(void **state)
 {
     (void)state;
     struct error err = {{0}};
-    struct shard_link *link = shard_server_open(servers[1]);
+    struct shard_link *link = ask_open(servers[1]);
     expect_script(link, SCRIPT_WRITE_FENCE, F, "$ first 00000000000000000000000000000000 x 5",
                   "+OK");
     shard_close(link);
@@ -237,7 +238,7 @@ static void init_refuses_what_cannot_be_a_shard(void **state)
     expect_error(cluster_init(test.store, &options, &err), &err, "must be a power of two");
     options.nshards = 0;
     expect_error(cluster_init(test.store, &options, &err), &err, "at least one shard");
-    shard_server_kill(servers[1]);
+    redis_server_kill(servers[1]);
     expect_error(init(2, false, &err), &err, "shard \"s2\": cannot connect to 127.0.0.1:");
     tell(0, "REPLICAOF 127.0.0.1 1");
     expect_error(init(1, false, &err), &err, "is a replica");
@@ -269,7 +270,7 @@ static void an_addition_that_a_crash_cut_short_is_completed(void **state)
     init_well(2);
     expect_done(cluster_add_shard(test.store, &shards[2], false, &err), &err);
     tell(2, "DEL " F);
-    shard_server_restart(servers[2]);
+    redis_server_restart(servers[2], false);
     expect_done(cluster_add_shard(test.store, &shards[2], false, &err), &err);
     expect_fence(2, true);
 }
@@ -323,32 +324,9 @@ static void a_removed_shard_can_be_added_again(void **state)
     struct topology *topology = test_store_read(&test);
     assert_int_equal(topology->nshards, 2);
     topology_free(topology);
-    shard_server_restart(servers[2]);
+    redis_server_restart(servers[2], false);
     expect_done(cluster_add_shard(test.store, &shards[2], false, &err), &err);
     expect_fence(2, true);
-}
-
-/* A migration from s1 to the spare s3, in dual-write. */
-static void open_migration(void)
-{
-    struct migration_options options;
-    struct topology *present = test_store_read(&test);
-    struct topology *next = topology_next(present);
-    struct slot_set slots;
-    migration_options_default(&options);
-    slot_set_init(&slots, next->nslots);
-    for (unsigned slot = 0; slot < next->nslots && slot_set_count(&slots) == 0; slot++) {
-        if (next->owner[slot] == 0) {
-            slot_set_add(&slots, slot);
-        }
-    }
-    assert_non_null(migration_open(next, 0, 2, &slots, &options, NULL));
-    struct topology *dual = topology_next(next);
-    migration_enter(dual, &dual->migrations[0], PHASE_DUAL_WRITE);
-    test_store_write(&test, next);
-    test_store_write(&test, dual);
-    slot_set_fini(&slots);
-    topology_free(present);
 }
 
 /* Aborts it and leaves the purge of s3 as a debt. */
@@ -368,7 +346,7 @@ static void a_shard_in_a_migration_or_with_a_debt_is_not_removed_unless_forced(v
     struct error err = {{0}};
     init_well(2);
     expect_done(cluster_add_shard(test.store, &shards[2], false, &err), &err);
-    open_migration();
+    (void)test_store_open_migration(&test, 0, 2); /* to the spare s3 */
     tell(2, "FLUSHALL");
     expect_error(cluster_add_shard(test.store, &shards[2], false, &err), &err,
                  "sluicectl shard accept s3");

@@ -14,26 +14,27 @@
 #include "lib/cluster/takeover.h"
 #include "lib/shard/fence.h"
 #include "lib/topology/migration_state.h"
-#include "tests/support/shard_server.h"
+#include "tests/support/ask.h"
 #include "tests/support/test_store.h"
 
 #define F METADATA_FENCE
 
 static struct test_store test;
-static struct shard_server *server;
+static struct redis_server *server;
 
 static int start(void **state)
 {
     (void)state;
+    script_init();
     test_store_init(&test);
-    server = shard_server_start(true);
+    server = redis_server_start(NULL);
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    shard_server_stop(server);
+    redis_server_stop(server);
     test_store_fini(&test);
     return 0;
 }
@@ -42,7 +43,7 @@ static int stop(void **state)
 static bool init(struct error *err)
 {
     struct topology_shard shard = {
-        .name = "s1", .host = "127.0.0.1", .port = shard_server_port(server), .weight = 100};
+        .name = "s1", .host = "127.0.0.1", .port = redis_server_port(server), .weight = 100};
     struct init_options options = {.shards = &shard, .nshards = 1, .nslots = 16};
     return cluster_init(test.store, &options, err);
 }
@@ -51,7 +52,7 @@ static void init_that_died_before_the_fence_is_completed(void **state)
 {
     (void)state;
     struct error err = {{0}};
-    struct shard_link *link = shard_server_open(server);
+    struct shard_link *link = ask_open(server);
     assert_false(init(&err)); /* init.fence, the first time */
     assert_non_null(strstr(err.text, "fail point init.fence"));
     assert_int_equal(test_store_epoch(&test), 1);
@@ -60,7 +61,7 @@ static void init_that_died_before_the_fence_is_completed(void **state)
         fail_msg("%s", err.text);
     }
     shard_close(link); /* killed before the fence was written */
-    link = shard_server_open(server);
+    link = ask_open(server);
     expect_script(link, SCRIPT_HELLO, F, "$ 1 p:1 7", "+OK");
     shard_close(link);
 }
@@ -76,7 +77,7 @@ static void a_takeover_that_died_after_the_naming_left_no_stale_proxy(void **sta
     if (!init(&err)) {
         fail_msg("%s", err.text);
     }
-    struct shard_link *stale = shard_server_open(server);
+    struct shard_link *stale = ask_open(server);
     expect_script(stale, SCRIPT_HELLO, F, "$ 1 p:1 7", "+OK");
     struct topology *present = test_store_read(&test);
     struct topology *next = topology_next(present);
@@ -88,7 +89,7 @@ static void a_takeover_that_died_after_the_naming_left_no_stale_proxy(void **sta
     assert_int_equal(test_store_epoch(&test), 3);
     assert_null(shard_commandf(stale, NULL, "PING"));
     shard_close(stale);
-    stale = shard_server_open(server);
+    stale = ask_open(server);
     expect_script(stale, SCRIPT_HELLO, F, "$ 1 p:1 8", "-FENCED 2");
     expect_script(stale, SCRIPT_HELLO, F, "$ 3 p:1 8", "+OK");
     shard_close(stale);

@@ -12,15 +12,14 @@
 #include <cmocka.h>
 
 #include "lib/base/memory.h"
-#include "lib/cluster/bootstrap.h"
 #include "lib/cluster/failover.h"
 #include "lib/cluster/former.h"
 #include "lib/cluster/readdress.h"
 #include "lib/cluster/takeover.h"
 #include "lib/shard/fence.h"
+#include "tests/support/ask.h"
 #include "tests/support/client.h"
 #include "tests/support/process.h"
-#include "tests/support/shard_server.h"
 #include "tests/support/trio.h"
 #include "tests/support/wait.h"
 
@@ -33,17 +32,13 @@ static struct trio trio;
 static int start(void **state)
 {
     (void)state;
-    struct error err = {{0}};
     script_init();
     test_store_init(&test);
     trio_start(&trio);
     struct topology_shard shard = trio_place(&trio, 0);
     (void)snprintf(shard.name, sizeof(shard.name), "s1");
     shard.weight = 100;
-    struct init_options options = {.shards = &shard, .nshards = 1, .nslots = 16};
-    if (!cluster_init(test.store, &options, &err)) {
-        fail_msg("%s", err.text);
-    }
+    test_store_found(&test, &shard, 1);
     WAIT_UNTIL(trio_has_key(&trio, 1, F), LONG_MS);
     return 0;
 }

@@ -13,12 +13,11 @@
 #include <cmocka.h>
 
 #include "lib/base/memory.h"
-#include "lib/cluster/bootstrap.h"
 #include "lib/cluster/takeover.h"
 #include "lib/shard/fence.h"
 #include "lib/shard/script.h"
+#include "tests/support/ask.h"
 #include "tests/support/process.h"
-#include "tests/support/shard_server.h"
 #include "tests/support/test_store.h"
 #include "tests/support/wait.h"
 
@@ -27,26 +26,26 @@
 
 #ifdef SLUICE_FAIL_POINTS
 static struct test_store test;
-static struct shard_server *server;
+static struct redis_server *server;
 
 static int start(void **state)
 {
     (void)state;
-    struct error err = {{0}};
+    script_init();
     test_store_init(&test);
-    server = shard_server_start(false);
+    server = redis_server_start_in_memory();
     struct topology_shard shard = {
-        .name = "s1", .host = "127.0.0.1", .port = shard_server_port(server), .weight = 100};
-    struct init_options options = {.shards = &shard, .nshards = 1, .nslots = 16};
-    return cluster_init(test.store, &options, &err) ? 0 : -1;
+        .name = "s1", .host = "127.0.0.1", .port = redis_server_port(server), .weight = 100};
+    test_store_found(&test, &shard, 1);
+    return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    process_stop_all();
-    shard_server_stop(server);
+    redis_server_stop(server);
     test_store_fini(&test);
+    process_stop_all();
     return 0;
 }
 
@@ -63,7 +62,7 @@ static struct process *start_taker(const char *name, const char *fail)
 
 static void lose_fence(void)
 {
-    struct shard_link *link = shard_server_open(server);
+    struct shard_link *link = ask_open(server);
     expect_ask(link, "DEL " F, ":1");
     shard_close(link);
 }
@@ -80,7 +79,7 @@ static uint64_t go_on(unsigned changes)
         topology_free(present);
     }
     uint64_t epoch = test_store_epoch(&test);
-    struct shard_link *link = shard_server_open(server);
+    struct shard_link *link = ask_open(server);
     assert_int_equal(fence_raise(link, shard_link_identity(link), epoch, &peers, &count, &err),
                      FENCE_OK);
     mem_free(peers);
@@ -103,7 +102,7 @@ static void wake_and_await(struct process *taker)
 static struct fence_state read_fence(void)
 {
     struct fence_state fence;
-    struct shard_link *link = shard_server_open(server);
+    struct shard_link *link = ask_open(server);
     assert_true(fence_read(link, &fence, NULL));
     shard_close(link);
     return fence;

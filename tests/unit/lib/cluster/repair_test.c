@@ -9,42 +9,37 @@
 #include <cmocka.h>
 
 #include "lib/base/memory.h"
-#include "lib/cluster/bootstrap.h"
 #include "lib/cluster/repair.h"
 #include "lib/shard/fence.h"
 #include "lib/shard/script.h"
 #include "lib/topology/migration_state.h"
-#include "tests/support/shard_server.h"
+#include "tests/support/ask.h"
 #include "tests/support/test_store.h"
 
 static struct test_store test;
-static struct shard_server *servers[2];
+static struct redis_server *servers[2];
 
 static int start(void **state)
 {
-    struct error err = {{0}};
     struct topology_shard shards[2];
     (void)state;
     script_init();
     test_store_init(&test);
     for (unsigned i = 0; i < 2; i++) {
-        servers[i] = shard_server_start(false);
+        servers[i] = redis_server_start_in_memory();
         shards[i] = (struct topology_shard){
-            .host = "127.0.0.1", .port = shard_server_port(servers[i]), .weight = 100};
+            .host = "127.0.0.1", .port = redis_server_port(servers[i]), .weight = 100};
         (void)snprintf(shards[i].name, sizeof(shards[i].name), "s%u", i + 1);
     }
-    struct init_options options = {.shards = shards, .nshards = 2, .nslots = 16};
-    if (!cluster_init(test.store, &options, &err)) {
-        fail_msg("%s", err.text);
-    }
+    test_store_found(&test, shards, 2);
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    shard_server_stop(servers[0]);
-    shard_server_stop(servers[1]);
+    redis_server_stop(servers[0]);
+    redis_server_stop(servers[1]);
     test_store_fini(&test);
     return 0;
 }
@@ -88,7 +83,7 @@ static uint64_t begin_migration(uint64_t id)
 static void forget_guards(uint64_t generation)
 {
     char command[96];
-    struct shard_link *link = shard_server_open(servers[1]);
+    struct shard_link *link = ask_open(servers[1]);
     (void)snprintf(command, sizeof(command), "HSET " METADATA_FENCE " pruned %llu",
                    (unsigned long long)generation);
     mem_free(ask(link, command));

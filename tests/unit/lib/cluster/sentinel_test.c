@@ -15,12 +15,11 @@
 #include "lib/cluster/sentinel.h"
 #include "lib/cluster/takeover.h"
 #include "lib/shard/fence.h"
-#include "lib/topology/migration_state.h"
+#include "tests/support/ask.h"
 #include "tests/support/client.h"
 #include "tests/support/process.h"
 #include "tests/support/redis.h"
 #include "tests/support/sentinels.h"
-#include "tests/support/shard_server.h"
 #include "tests/support/test_store.h"
 #include "tests/support/trio.h"
 #include "tests/support/wait.h"
@@ -42,7 +41,6 @@ static void name_primary(unsigned i)
 static int start(void **state)
 {
     (void)state;
-    struct error err = {{0}};
     struct topology_shard shard = {.name = "s1", .weight = 100};
     char place[128];
     script_init();
@@ -52,10 +50,7 @@ static int start(void **state)
     sentinel_group_monitor(sentinels, "s1", trio_port(&trio, 0));
     sentinel_group_place(sentinels, "s1", place, sizeof(place));
     (void)snprintf(shard.sentinels, sizeof(shard.sentinels), "%s", place + strlen(SENTINEL_SCHEME));
-    struct init_options options = {.shards = &shard, .nshards = 1, .nslots = 16};
-    if (!cluster_init(test.store, &options, &err)) {
-        fail_msg("%s", err.text);
-    }
+    test_store_found(&test, &shard, 1);
     WAIT_UNTIL(trio_has_key(&trio, 1, F), LONG_MS);
     return 0;
 }
@@ -132,7 +127,6 @@ static void one_sentinel_of_three_is_not_believed(void **state)
 static void without_sentinels_nothing_is_taken_over(void **state)
 {
     (void)state;
-    redis_server_kill(trio.servers[0]);
     redis_server_restart(trio.servers[0], false);
     for (unsigned i = 0; i < 2; i++) {
         process_kill(sentinel_group_member(sentinels, i));

@@ -14,36 +14,33 @@
 #include "lib/cluster/takeover.h"
 #include "lib/shard/fence.h"
 #include "lib/topology/migration_state.h"
-#include "tests/support/shard_server.h"
+#include "tests/support/ask.h"
 #include "tests/support/test_store.h"
 
 #define F METADATA_FENCE
 
 static struct test_store test;
-static struct shard_server *servers[2];
+static struct redis_server *servers[2];
 
 static void init_cluster(bool serve_empty)
 {
-    struct error err = {{0}};
     struct topology_shard shards[2];
     for (unsigned i = 0; i < 2; i++) {
         shards[i] = (struct topology_shard){.host = "127.0.0.1",
-                                            .port = shard_server_port(servers[i]),
+                                            .port = redis_server_port(servers[i]),
                                             .weight = 100,
                                             .serve_empty = serve_empty};
         (void)snprintf(shards[i].name, sizeof(shards[i].name), "s%u", i + 1);
     }
-    struct init_options options = {.shards = shards, .nshards = 2, .nslots = 16};
-    if (!cluster_init(test.store, &options, &err)) {
-        fail_msg("%s", err.text);
-    }
+    test_store_found(&test, shards, 2);
 }
 
 static int start(bool has_aof, bool serve_empty)
 {
+    script_init();
     test_store_init(&test);
-    servers[0] = shard_server_start(has_aof);
-    servers[1] = shard_server_start(has_aof);
+    servers[0] = has_aof ? redis_server_start(NULL) : redis_server_start_in_memory();
+    servers[1] = has_aof ? redis_server_start(NULL) : redis_server_start_in_memory();
     init_cluster(serve_empty);
     return 0;
 }
@@ -69,8 +66,8 @@ static int start_cache(void **state)
 static int stop(void **state)
 {
     (void)state;
-    shard_server_stop(servers[0]);
-    shard_server_stop(servers[1]);
+    redis_server_stop(servers[0]);
+    redis_server_stop(servers[1]);
     test_store_fini(&test);
     return 0;
 }
@@ -80,7 +77,7 @@ static void expect_in_order(unsigned shard)
 {
     struct fence_state fence;
     struct topology *topology = test_store_read(&test);
-    struct shard_link *link = shard_server_open(servers[shard]);
+    struct shard_link *link = ask_open(servers[shard]);
     assert_true(fence_read(link, &fence, NULL));
     assert_true(fence.exists);
     assert_string_equal(fence.cluster, topology->cluster);
@@ -112,36 +109,9 @@ static void expect_refusal(bool accepts, const char *words)
 
 static void tell(unsigned shard, const char *command)
 {
-    struct shard_link *link = shard_server_open(servers[shard]);
+    struct shard_link *link = ask_open(servers[shard]);
     mem_free(ask(link, command));
     shard_close(link);
-}
-
-/* An open migration of some of s1's slots to s2, in dual-write. Returns its base. */
-static uint64_t open_migration(void)
-{
-    struct migration_options options;
-    struct topology *present = test_store_read(&test);
-    struct topology *next = topology_next(present);
-    struct slot_set slots;
-    migration_options_default(&options);
-    slot_set_init(&slots, next->nslots);
-    for (unsigned slot = 0; slot < next->nslots; slot++) {
-        if (next->owner[slot] == 0) {
-            slot_set_add(&slots, slot);
-            break;
-        }
-    }
-    struct migration *migration = migration_open(next, 0, 1, &slots, &options, NULL);
-    assert_non_null(migration);
-    struct topology *dual = topology_next(next);
-    migration_enter(dual, &dual->migrations[0], PHASE_DUAL_WRITE);
-    uint64_t base = dual->migrations[0].base;
-    test_store_write(&test, next);
-    test_store_write(&test, dual);
-    slot_set_fini(&slots);
-    topology_free(present);
-    return base;
 }
 
 static void expect_new_base_since(uint64_t base)
@@ -165,13 +135,13 @@ static void nothing_is_done_where_all_is_in_order(void **state)
 static void a_restart_with_its_aof_is_taken_over(void **state)
 {
     (void)state;
-    uint64_t base = open_migration();
+    uint64_t base = test_store_open_migration(&test, 0, 1);
     tell(0, "HSET " F " guard:9 9:2 peer:p:1 7:1");
-    shard_server_restart(servers[0]);
+    redis_server_restart(servers[0], false);
     expect_takeover("s1", false, TAKEOVER_DONE);
     expect_in_order(0);
     expect_new_base_since(base);
-    struct shard_link *link = shard_server_open(servers[0]);
+    struct shard_link *link = ask_open(servers[0]);
     expect_ask(link, "HMGET " F " guard:9 peer:p:1", "[9:2, (nil)]");
     shard_close(link);
     expect_takeover("s1", false, TAKEOVER_DONE);
@@ -181,11 +151,11 @@ static void a_restart_with_its_aof_is_taken_over(void **state)
 static void a_shard_that_came_back_empty_waits_for_an_operator(void **state)
 {
     (void)state;
-    shard_server_restart(servers[0]);
+    redis_server_restart(servers[0], false);
     expect_refusal(false, "shard s1 came back empty or is another server: look at it, then run "
                           "sluicectl shard accept s1");
     assert_int_equal(test_store_epoch(&test), 1);
-    struct shard_link *link = shard_server_open(servers[0]);
+    struct shard_link *link = ask_open(servers[0]);
     expect_ask(link, "EXISTS " F, ":0");
     shard_close(link);
     expect_takeover("s1", true, TAKEOVER_DONE);
@@ -195,7 +165,7 @@ static void a_shard_that_came_back_empty_waits_for_an_operator(void **state)
 static void a_cache_that_came_back_empty_is_served(void **state)
 {
     (void)state;
-    shard_server_restart(servers[0]);
+    redis_server_restart(servers[0], false);
     expect_takeover("s1", false, TAKEOVER_DONE);
     expect_in_order(0);
 }
@@ -205,7 +175,7 @@ static void a_cache_that_came_back_empty_is_served(void **state)
 static void a_lost_fence_begins_a_new_base_though_the_process_is_the_same(void **state)
 {
     (void)state;
-    uint64_t base = open_migration();
+    uint64_t base = test_store_open_migration(&test, 0, 1);
     tell(0, "FLUSHALL");
     expect_takeover("s1", false, TAKEOVER_DONE);
     expect_in_order(0);
@@ -215,7 +185,7 @@ static void a_lost_fence_begins_a_new_base_though_the_process_is_the_same(void *
 static void a_flushed_shard_waits_for_an_operator(void **state)
 {
     (void)state;
-    uint64_t base = open_migration();
+    uint64_t base = test_store_open_migration(&test, 0, 1);
     tell(0, "FLUSHALL");
     expect_refusal(false, "sluicectl shard accept s1");
     expect_takeover("s1", true, TAKEOVER_DONE);
@@ -237,8 +207,8 @@ static void a_server_of_another_shard_is_refused_even_when_accepted(void **state
 static void what_a_crash_left_after_the_naming_is_completed(void **state)
 {
     (void)state;
-    shard_server_restart(servers[0]);
-    struct shard_link *link = shard_server_open(servers[0]);
+    redis_server_restart(servers[0], false);
+    struct shard_link *link = ask_open(servers[0]);
     struct topology *present = test_store_read(&test);
     struct topology *next = topology_next(present);
     topology_replace_process(next, 0, shard_link_identity(link));
@@ -262,7 +232,7 @@ static void a_fence_that_names_the_process_already_is_raised(void **state)
     topology_free(present);
     expect_takeover("s1", false, TAKEOVER_DONE);
     expect_in_order(0);
-    struct shard_link *link = shard_server_open(servers[0]);
+    struct shard_link *link = ask_open(servers[0]);
     expect_script(link, SCRIPT_HELLO, F, "$ 2 p:1 7", "-FENCED 3");
     expect_script(link, SCRIPT_HELLO, F, "$ 3 p:1 7", "+OK");
     shard_close(link);
@@ -271,8 +241,8 @@ static void a_fence_that_names_the_process_already_is_raised(void **state)
 static void connections_from_before_are_killed(void **state)
 {
     (void)state;
-    struct shard_link *plain = shard_server_open(servers[0]);
-    struct shard_link *subscriber = shard_server_open(servers[0]);
+    struct shard_link *plain = ask_open(servers[0]);
+    struct shard_link *subscriber = ask_open(servers[0]);
     mem_free(ask(subscriber, "SUBSCRIBE news"));
     /* The fence names another process by now, as after REPLICAOF there and back. */
     expect_ask(plain, "DEBUG CHANGE-REPL-ID", "+OK");
@@ -303,7 +273,7 @@ static void a_dead_shard_or_a_replica_is_not_taken_over(void **state)
     tell(0, "REPLICAOF 127.0.0.1 1");
     assert_int_equal(cluster_takeover(test.store, "s1", true, &err), TAKEOVER_FAILED);
     assert_non_null(strstr(err.text, "is a replica"));
-    shard_server_kill(servers[0]);
+    redis_server_kill(servers[0]);
     assert_int_equal(cluster_takeover(test.store, "s1", true, &err), TAKEOVER_FAILED);
     assert_non_null(strstr(err.text, "cannot connect to 127.0.0.1:"));
     assert_int_equal(test_store_epoch(&test), 1);
@@ -334,7 +304,7 @@ static void many_at_once_are_harmless(void **state)
     for (unsigned round = 0; round < ROUNDS; round++) {
         pthread_t threads[TAKERS];
         enum takeover_result results[TAKERS];
-        shard_server_restart(servers[0]);
+        redis_server_restart(servers[0], false);
         for (unsigned i = 0; i < TAKERS; i++) {
             assert_int_equal(pthread_create(&threads[i], NULL, take_over_alone, &results[i]), 0);
         }
@@ -353,7 +323,7 @@ static void nobody_is_named_once_held_writes_may_go_on(void **state)
     struct error err;
     struct topology *before = test_store_read(&test);
     struct topology_shard to = before->shards[0];
-    shard_server_restart(servers[0]);
+    redis_server_restart(servers[0], false);
     assert_int_equal(cluster_takeover_at(test.store, "s1", &to, clock_now_us(), false, &err),
                      TAKEOVER_FAILED);
     assert_non_null(strstr(err.text, "run it again"));

@@ -78,10 +78,10 @@ static void start(struct fixture *fixture, struct http_limits limits)
     fixture->loop = loop_new();
     fixture->mailbox = mailbox_new(fixture->loop, fixture);
     fixture->access = admin_access_new(&no_files, &err);
-    fixture->server = http_server_open(fixture->loop, "127.0.0.1:0", fixture->access, &err);
+    fixture->server =
+        http_server_open(fixture->loop, "127.0.0.1:0", fixture->access, &limits, &err);
     assert_string_equal(err.text, "");
     assert_non_null(fixture->server);
-    http_server_limit(fixture->server, &limits);
     http_server_route(fixture->server, "/hello", "text/x-hello", HTTP_FOR_TOKENS, say_hello,
                       greeting);
     http_server_route(fixture->server, "/readyz", "text/plain", HTTP_STATUS_FOR_ALL, say_not_ready,
@@ -427,7 +427,7 @@ static void an_address_in_use_is_refused_by_name(void **state)
     struct loop *loop = loop_new();
     struct error err;
     const char *address = http_server_address(fixture->server);
-    assert_null(http_server_open(loop, address, fixture->access, &err));
+    assert_null(http_server_open(loop, address, fixture->access, NULL, &err));
     assert_non_null(strstr(err.text, address));
     assert_non_null(strstr(err.text, "Address already in use"));
     loop_free(loop);
@@ -438,7 +438,7 @@ static void a_bad_address_is_refused_by_name(void **state)
     const struct fixture *fixture = *state;
     struct loop *loop = loop_new();
     struct error err;
-    assert_null(http_server_open(loop, "9380", fixture->access, &err));
+    assert_null(http_server_open(loop, "9380", fixture->access, NULL, &err));
     assert_starts(err.text, "the admin address: \"9380\" is not an address");
     loop_free(loop);
 }

@@ -450,10 +450,10 @@ static void half_open_connections_are_bounded(void **state)
         handshakes_start(handshakes, pair[0]);
         others[i] = pair[1];
     }
-    assert_int_equal(handshakes_under_way(handshakes), 3);
     assert_int_equal(tally.failed, 2);
-    assert_int_equal(read(others[1], &byte, 1), 0); /* the oldest are closed */
-    assert_int_equal(read(others[2], &byte, 1), -1);
+    for (int i = 0; i < 5; i++) { /* the oldest are closed */
+        assert_int_equal(read(others[i], &byte, 1), i < 2 ? 0 : -1);
+    }
     handshakes_free(handshakes);
     assert_int_equal(read(others[4], &byte, 1), 0);
     for (int i = 0; i < 5; i++) {

@@ -14,8 +14,8 @@
 #include "lib/resp/writer.h"
 #include "lib/shard/metadata.h"
 #include "lib/shard/script.h"
+#include "tests/support/lone_shard.h"
 #include "tests/support/raw.h"
-#include "tests/support/shard_server.h"
 
 #define SEQ          "__sluice:m7:9:f:seq"
 #define DIRTY        "__sluice:m7:9:f:dirty"
@@ -27,8 +27,6 @@ enum form {
     AS_SHA
 };
 
-static struct shard_server *server;
-static struct shard_link *shard;
 static int fd;
 
 static void say(int argc, const struct slice *argv, struct buffer *reply)
@@ -45,29 +43,12 @@ static void say(int argc, const struct slice *argv, struct buffer *reply)
     buffer_fini(&pending);
 }
 
-static int start(void **state)
-{
-    (void)state;
-    script_init();
-    server = shard_server_start(false);
-    shard = shard_server_open(server);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    shard_close(shard);
-    shard_server_stop(server);
-    return 0;
-}
-
 static int connect_in(const char *protocol)
 {
     const struct slice hello[] = {SLICE("HELLO"), slice_of(protocol)};
     struct buffer reply;
     buffer_init(&reply, SIZE_MAX);
-    fd = raw_connect(shard_server_port(server));
+    fd = raw_connect(redis_server_port(lone.server));
     assert_true(fd >= 0);
     say(2, hello, &reply);
     buffer_fini(&reply);
@@ -97,7 +78,7 @@ static void ask_plainly(const char *body, struct buffer *reply)
 {
     const struct slice argv[] = {SLICE("EVAL"), slice_of(body), SLICE("2"), SLICE("k"),
                                  SLICE("l"),    SLICE("a1"),    SLICE("a2")};
-    expect_ask(shard, "FLUSHALL", "+OK");
+    expect_ask(lone.link, "FLUSHALL", "+OK");
     say(7, argv, reply);
 }
 
@@ -130,7 +111,7 @@ static void expect_alike(const char *body, enum form form)
     buffer_init(&plain, SIZE_MAX);
     buffer_init(&marked, SIZE_MAX);
     ask_plainly(body, &plain);
-    expect_ask(shard, "FLUSHALL", "+OK");
+    expect_ask(lone.link, "FLUSHALL", "+OK");
     if (form == AS_SHA) {
         const struct slice keep[] = {SLICE("EVAL"),
                                      SLICE("return redis.call('HSET', KEYS[1], "
@@ -348,7 +329,7 @@ static void expect_words(const char *command, const struct writer *writer)
             (size_t)snprintf(list + length, sizeof(list) - length, *at == ' ' ? ",%c" : "%c", *at);
     }
     (void)snprintf(list + length, sizeof(list) - length, "]");
-    char *answer = ask(shard, command);
+    char *answer = ask(lone.link, command);
     if (strcmp(answer, list) != 0) {
         fail_msg("%s: %s answers %s", writer->body, command, answer);
     }
@@ -361,7 +342,7 @@ static void expect_numbers_of_one(const struct writer *writer)
     for (const char *at = writer->written; *at != '\0'; at++) {
         wanted += *at == ' ';
     }
-    char *answer = ask(shard, "HVALS " SEQ);
+    char *answer = ask(lone.link, "HVALS " SEQ);
     unsigned ones = 0;
     for (const char *at = answer; *at != '\0'; at++) {
         assert_true(strchr("[1, ]", *at) != NULL);
@@ -377,7 +358,7 @@ static void every_key_that_a_script_writes_is_marked_once(void **state)
     (void)state;
     buffer_init(&reply, SIZE_MAX);
     for (size_t i = 0; i < COUNT(writers); i++) {
-        expect_ask(shard, "FLUSHALL", "+OK");
+        expect_ask(lone.link, "FLUSHALL", "+OK");
         ask_marked(writers[i].body, AS_BODY, &reply);
         expect_words("SORT " DIRTY " ALPHA", &writers[i]);
         expect_numbers_of_one(&writers[i]);
@@ -391,16 +372,16 @@ static void what_cannot_be_marked_is_not_written(void **state)
     struct buffer reply;
     (void)state;
     buffer_init(&reply, SIZE_MAX);
-    expect_ask(shard, "FLUSHALL", "+OK");
-    expect_ask(shard, "SET " DIRTY " x", "+OK");
+    expect_ask(lone.link, "FLUSHALL", "+OK");
+    expect_ask(lone.link, "SET " DIRTY " x", "+OK");
     ask_marked(body, AS_BODY, &reply);
     assert_true(slice_starts_with(buffer_slice(&reply), SLICE("-WRONGTYPE ")));
-    expect_ask(shard, "EXISTS a", ":0");
-    expect_ask(shard, "FLUSHALL", "+OK");
-    expect_ask(shard, "SET " SEQ " x", "+OK");
+    expect_ask(lone.link, "EXISTS a", ":0");
+    expect_ask(lone.link, "FLUSHALL", "+OK");
+    expect_ask(lone.link, "SET " SEQ " x", "+OK");
     ask_marked(body, AS_BODY, &reply);
     assert_true(slice_starts_with(buffer_slice(&reply), SLICE("-WRONGTYPE ")));
-    expect_ask(shard, "EXISTS a", ":0");
+    expect_ask(lone.link, "EXISTS a", ":0");
     buffer_fini(&reply);
 }
 
@@ -410,12 +391,12 @@ static void a_server_that_does_not_tell_keys_gets_no_writes(void **state)
     struct buffer reply;
     (void)state;
     buffer_init(&reply, SIZE_MAX);
-    expect_ask(shard, "FLUSHALL", "+OK");
-    expect_ask(shard, "ACL SETUSER default -command|getkeysandflags", "+OK");
+    expect_ask(lone.link, "FLUSHALL", "+OK");
+    expect_ask(lone.link, "ACL SETUSER default -command|getkeysandflags", "+OK");
     ask_marked("redis.call('SET', 'a', 1)", AS_BODY, &reply);
-    expect_ask(shard, "ACL SETUSER default +@all", "+OK");
+    expect_ask(lone.link, "ACL SETUSER default +@all", "+OK");
     assert_int_equal(buffer_slice(&reply).data[0], '-');
-    expect_ask(shard, "EXISTS a", ":0");
+    expect_ask(lone.link, "EXISTS a", ":0");
     buffer_fini(&reply);
 }
 
@@ -424,7 +405,7 @@ static void a_script_that_nobody_kept_is_said_to_be_missing(void **state)
     struct buffer reply;
     (void)state;
     buffer_init(&reply, SIZE_MAX);
-    expect_ask(shard, "FLUSHALL", "+OK");
+    expect_ask(lone.link, "FLUSHALL", "+OK");
     ask_marked("return 1", AS_SHA, &reply);
     assert_true(slice_equal(buffer_slice(&reply),
                             SLICE("-NOSCRIPT No matching script. Please use EVAL.\r\n")));
@@ -444,5 +425,5 @@ int main(void)
         IN(resp2, a_server_that_does_not_tell_keys_gets_no_writes),
         IN(resp2, a_script_that_nobody_kept_is_said_to_be_missing),
     };
-    return cmocka_run_group_tests_name("marked_script", tests, start, stop);
+    return cmocka_run_group_tests_name("marked_script", tests, lone_shard_start, lone_shard_stop);
 }

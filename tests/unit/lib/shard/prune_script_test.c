@@ -10,42 +10,15 @@
 
 #include "lib/shard/metadata.h"
 #include "lib/shard/script.h"
-#include "tests/support/shard_server.h"
+#include "tests/support/lone_shard.h"
 
 #define F   METADATA_FENCE
 #define VER "__sluice:m3:9:f:ver"
 
-static struct shard_server *server;
-static struct shard_link *shard;
-
-static int start(void **state)
-{
-    (void)state;
-    server = shard_server_start(false);
-    shard = shard_server_open(server);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    shard_close(shard);
-    shard_server_stop(server);
-    return 0;
-}
-
-static int fenced(void **state)
-{
-    (void)state;
-    expect_ask(shard, "FLUSHALL", "+OK");
-    expect_script(shard, SCRIPT_WRITE_FENCE, F, "$ first c s1 5", "+OK");
-    return 0;
-}
-
 /* As an hour of migrations leaves them. */
 static void write_guards(void)
 {
-    expect_ask(shard, "HSET " F " epoch 30 guard:2 9:4 guard:3 12:4 guard:4 11:3 guard:5 20:4",
+    expect_ask(lone.link, "HSET " F " epoch 30 guard:2 9:4 guard:3 12:4 guard:4 11:3 guard:5 20:4",
                ":4");
 }
 
@@ -53,12 +26,12 @@ static void closed_guards_of_old_generations_are_pruned(void **state)
 {
     (void)state;
     write_guards();
-    expect_script(shard, SCRIPT_PRUNE, F, "$ 13", ":2");
-    expect_ask(shard, "HMGET " F " guard:2 guard:3 guard:4 guard:5 born pruned",
+    expect_script(lone.link, SCRIPT_PRUNE, F, "$ 13", ":2");
+    expect_ask(lone.link, "HMGET " F " guard:2 guard:3 guard:4 guard:5 born pruned",
                "[(nil), (nil), 11:3, 20:4, 13, 12]");
-    expect_script(shard, SCRIPT_PRUNE, F, "$ 13", ":0");
-    expect_script(shard, SCRIPT_PRUNE, F, "$ 3", ":0"); /* a late one */
-    expect_ask(shard, "HMGET " F " born pruned", "[13, 12]");
+    expect_script(lone.link, SCRIPT_PRUNE, F, "$ 13", ":0");
+    expect_script(lone.link, SCRIPT_PRUNE, F, "$ 3", ":0"); /* a late one */
+    expect_ask(lone.link, "HMGET " F " born pruned", "[13, 12]");
 }
 
 /* A migrator of a migration that ended long ago wakes up. */
@@ -67,21 +40,21 @@ static void behind_a_pruned_guard_its_generations_stay_refused(void **state)
 {
     (void)state;
     write_guards();
-    expect_script(shard, SCRIPT_PRUNE, F, "$ 13", ":2");
-    expect_ask(shard, "SET k owner", "+OK");
+    expect_script(lone.link, SCRIPT_PRUNE, F, "$ 13", ":2");
+    expect_ask(lone.link, "SET k owner", "+OK");
     for (int generation = 1; generation <= 12; generation++) {
         char argv[32];
         (void)snprintf(argv, sizeof(argv), "$ 3 %d 3 -1", generation);
-        expect_script(shard, SCRIPT_GUARD, F, argv, "-STALE 0:0 born 13");
+        expect_script(lone.link, SCRIPT_GUARD, F, argv, "-STALE 0:0 born 13");
         (void)snprintf(argv, sizeof(argv), "$ 3 %d 1", generation);
-        expect_script(shard, SCRIPT_MAKE, F " v:3", argv, "-STALE 0:0 born 13");
+        expect_script(lone.link, SCRIPT_MAKE, F " v:3", argv, "-STALE 0:0 born 13");
         (void)snprintf(argv, sizeof(argv), "$ 3 %d", generation);
-        expect_script(shard, SCRIPT_PURGE, F " k", argv, "-STALE 0:0");
-        expect_script(shard, SCRIPT_DROP, F " k", argv, "-STALE 0:0");
+        expect_script(lone.link, SCRIPT_PURGE, F " k", argv, "-STALE 0:0");
+        expect_script(lone.link, SCRIPT_DROP, F " k", argv, "-STALE 0:0");
     }
-    expect_script(shard, SCRIPT_APPLY, F " " VER " k", "$ 3 12 1 s-1 late", "-STALE 0:0");
-    expect_ask(shard, "GET k", "owner");
-    expect_script(shard, SCRIPT_GUARD, F, "$ 6 13 1 -1", "+OK"); /* what is open goes on */
+    expect_script(lone.link, SCRIPT_APPLY, F " " VER " k", "$ 3 12 1 s-1 late", "-STALE 0:0");
+    expect_ask(lone.link, "GET k", "owner");
+    expect_script(lone.link, SCRIPT_GUARD, F, "$ 6 13 1 -1", "+OK"); /* what is open goes on */
 }
 
 /* A store restored from a backup goes on above the fences, and maybe below the horizon. */
@@ -89,15 +62,15 @@ static void nothing_is_pruned_above_the_fences_epoch(void **state)
 {
     (void)state;
     write_guards();
-    expect_ask(shard, "HSET " F " epoch 10", ":0");
-    expect_script(shard, SCRIPT_PRUNE, F, "$ 99", ":1");
-    expect_ask(shard, "HMGET " F " guard:3 born pruned", "[12:4, 10, 9]");
-    expect_ask(shard, "HSET " F " run_id other", ":0");
-    expect_script(shard, SCRIPT_PRUNE, F, "$ 99",
+    expect_ask(lone.link, "HSET " F " epoch 10", ":0");
+    expect_script(lone.link, SCRIPT_PRUNE, F, "$ 99", ":1");
+    expect_ask(lone.link, "HMGET " F " guard:3 born pruned", "[12:4, 10, 9]");
+    expect_ask(lone.link, "HSET " F " run_id other", ":0");
+    expect_script(lone.link, SCRIPT_PRUNE, F, "$ 99",
                   "-UNFENCED the fence names another process, other");
 }
 
-#define FENCED(test) cmocka_unit_test_setup(test, fenced)
+#define FENCED(test) cmocka_unit_test_setup(test, lone_shard_fence)
 
 int main(void)
 {
@@ -106,5 +79,5 @@ int main(void)
         FENCED(behind_a_pruned_guard_its_generations_stay_refused),
         FENCED(nothing_is_pruned_above_the_fences_epoch),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, lone_shard_start, lone_shard_stop);
 }

@@ -13,21 +13,21 @@
 #include "lib/base/clock.h"
 #include "lib/base/memory.h"
 #include "lib/shard/shard.h"
-#include "tests/support/shard_server.h"
+#include "tests/support/ask.h"
 
-static struct shard_server *server;
+static struct redis_server *server;
 
 static int start(void **state)
 {
     (void)state;
-    server = shard_server_start(false);
+    server = redis_server_start_in_memory();
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    shard_server_stop(server);
+    redis_server_stop(server);
     return 0;
 }
 
@@ -35,7 +35,7 @@ static void a_link_has_a_name_and_knows_its_process(void **state)
 {
     (void)state;
     char run_id[64];
-    struct shard_link *link = shard_server_open(server);
+    struct shard_link *link = ask_open(server);
     expect_ask(link, "CLIENT GETNAME", "sluice:test");
     assert_true(shard_info(link, "server", "run_id", run_id, sizeof(run_id), NULL));
     assert_string_equal(shard_link_identity(link)->run_id, run_id);
@@ -50,7 +50,7 @@ static void replies_of_a_pipeline_come_in_order(void **state)
     enum {
         COUNT = 20000
     };
-    struct shard_link *link = shard_server_open(server);
+    struct shard_link *link = ask_open(server);
     char *large = mem_alloc(1000);
     memset(large, 'x', 1000);
     for (int i = 0; i < COUNT; i++) {
@@ -72,7 +72,7 @@ static void replies_of_a_pipeline_come_in_order(void **state)
 static void every_type_of_reply_is_told_apart(void **state)
 {
     (void)state;
-    struct shard_link *link = shard_server_open(server);
+    struct shard_link *link = ask_open(server);
     expect_ask(link, "SET k v", "+OK");
     expect_ask(link, "STRLEN k", ":1");
     expect_ask(link, "MGET k nothing", "[v, (nil)]");
@@ -88,12 +88,12 @@ static void an_error_reply_names_the_address_and_the_command(void **state)
 {
     (void)state;
     struct error err;
-    struct shard_link *link = shard_server_open(server);
+    struct shard_link *link = ask_open(server);
     expect_ask(link, "SET text v", "+OK");
     assert_null(shard_commandf(link, &err, "LPOP text"));
     char *expected = mem_printf("127.0.0.1:%u: LPOP: WRONGTYPE Operation against a key holding the "
                                 "wrong kind of value",
-                                (unsigned)shard_server_port(server));
+                                (unsigned)redis_server_port(server));
     assert_string_equal(err.text, expected);
     assert_false(shard_is_broken(link));
     mem_free(expected);
@@ -105,7 +105,7 @@ static void a_script_is_loaded_when_the_server_does_not_know_it(void **state)
     (void)state;
     struct error err;
     struct slice words[] = {SLICE("__sluice:fence"), SLICE("a"), SLICE("b"), SLICE("1")};
-    struct shard_link *link = shard_server_open(server);
+    struct shard_link *link = ask_open(server);
     expect_ask(link, "SCRIPT FLUSH", "+OK");
     assert_null(shard_script(link, SCRIPT_RAISE, words, 4, 1, &err));
     assert_string_equal(err.text, "UNFENCED the fence is absent");
@@ -117,9 +117,9 @@ static void a_field_of_info_is_found_whole_or_not_at_all(void **state)
     (void)state;
     char text[64], tiny[4];
     struct error err;
-    struct shard_link *link = shard_server_open(server);
+    struct shard_link *link = ask_open(server);
     assert_true(shard_info(link, "server", "tcp_port", text, sizeof(text), NULL));
-    assert_int_equal(strtol(text, NULL, 10), shard_server_port(server));
+    assert_int_equal(strtol(text, NULL, 10), redis_server_port(server));
     assert_false(shard_info(link, "server", "tcp", text, sizeof(text), &err));
     assert_false(shard_info(link, "server", "run_id", tiny, sizeof(tiny), &err));
     shard_close(link);
@@ -165,8 +165,8 @@ static void a_link_whose_server_is_gone_is_broken(void **state)
 {
     (void)state;
     struct error err;
-    struct shard_link *link = shard_server_open(server);
-    shard_server_restart(server);
+    struct shard_link *link = ask_open(server);
+    redis_server_restart(server, false);
     assert_null(shard_commandf(link, &err, "PING"));
     assert_true(shard_is_broken(link));
     assert_null(shard_commandf(link, &err, "PING"));

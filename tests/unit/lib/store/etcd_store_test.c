@@ -21,48 +21,10 @@
 #include "tests/support/etcd.h"
 #include "tests/support/sample_topology.h"
 #include "tests/support/scratch.h"
+#include "tests/support/store_place.h"
 #include "tests/support/wait.h"
 
 #define DEADLINE_MS 60000
-
-static struct store *open_at(const char *url)
-{
-    struct error err = {""};
-    struct store *store = store_open(url, &err);
-    if (store == NULL) {
-        fail_msg("%s", err.text);
-    }
-    return store;
-}
-
-static struct store *create_at(const char *url)
-{
-    struct store *store = open_at(url);
-    struct topology *topology = sample_topology(2, 64);
-    assert_int_equal(store_create(store, topology, NULL), CAS_DONE);
-    topology_free(topology);
-    return store;
-}
-
-static enum cas_result cas(struct store *store, uint64_t epoch, unsigned weight)
-{
-    struct topology *next = sample_topology(2, 64);
-    next->epoch = epoch;
-    next->shards[0].weight = weight;
-    enum cas_result result = store_cas(store, next, NULL);
-    topology_free(next);
-    return result;
-}
-
-static uint64_t epoch_of(struct store *store)
-{
-    uint64_t epoch = 0;
-    struct error err = {""};
-    if (!store_epoch(store, &epoch, &err)) {
-        fail_msg("%s", err.text);
-    }
-    return epoch;
-}
 
 /* A question by hand; `body` is JSON. Its answer, to be given back with json_decref. */
 static json_t *ask(const char *url, const char *path, const char *body)
@@ -171,14 +133,14 @@ static void a_watch_whose_past_was_compacted_goes_on(void **state)
     (void)state;
     char url[256], body[64];
     url_of("compacted", url);
-    struct store *store = create_at(url), *other = open_at(url);
+    struct store *store = create_store(url), *other = open_store(url);
     assert_int_equal(epoch_of(store), 1);
     clear_for(store, 300);
     process_kill(etcd_cluster_member(plain, 0));
     etcd_cluster_restart(plain, 0);
     etcd_cluster_wait(plain);
-    assert_int_equal(cas(other, 2, 1), CAS_DONE);
-    assert_int_equal(cas(other, 3, 1), CAS_DONE);
+    assert_int_equal(cas(other, 2, 0), CAS_DONE);
+    assert_int_equal(cas(other, 3, 0), CAS_DONE);
     json_t *answer = ask(url, "/v3/kv/range", "{\"key\":\"YQ==\"}");
     (void)snprintf(
         body, sizeof(body), "{\"revision\":\"%llu\"}",
@@ -188,7 +150,7 @@ static void a_watch_whose_past_was_compacted_goes_on(void **state)
     clear_for(store, 1000); /* begins behind a revision that is no more */
     assert_int_equal(epoch_of(store), 3);
     clear_for(store, 100);
-    assert_int_equal(cas(other, 4, 1), CAS_DONE);
+    assert_int_equal(cas(other, 4, 0), CAS_DONE);
     struct pollfd watched = {.fd = store_watch_fd(store), .events = POLLIN};
     assert_int_equal(poll(&watched, 1, DEADLINE_MS), 1);
     store_watch_clear(store);
@@ -213,7 +175,7 @@ static void two_watches_are_never_with_one_member(void **state)
     unsigned port = 0;
     struct forwarder *wires[3];
     url_of("apart", url);
-    struct store *writer = create_at(url);
+    struct store *writer = create_store(url);
     assert_int_equal(sscanf(url, "etcd:127.0.0.1:%u", &port), 1);
     for (unsigned i = 0; i < 3; i++) {
         wires[i] = forwarder_start((uint16_t)port);
@@ -221,7 +183,7 @@ static void two_watches_are_never_with_one_member(void **state)
     char *all = mem_printf("etcd:127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u/apart",
                            (unsigned)forwarder_port(wires[0]), (unsigned)forwarder_port(wires[1]),
                            (unsigned)forwarder_port(wires[2]));
-    struct store *store = open_at(all);
+    struct store *store = open_store(all);
     assert_int_equal(epoch_of(store), 1);
     clear_for(store, 200);
     forwarder_stop(wires[0]);
@@ -255,7 +217,7 @@ static void a_write_whose_answer_was_lost_is_settled_by_its_token(void **state)
     char url[256];
     pthread_t healer;
     url_of("settled", url);
-    struct store *store = create_at(url);
+    struct store *store = create_store(url);
     struct topology *next = sample_topology(2, 64);
     next->epoch = 2;
     assert_int_equal(epoch_of(store), 1);
@@ -274,7 +236,7 @@ static void a_store_that_does_not_answer_is_given_up_in_time(void **state)
     (void)state;
     char url[256];
     url_of("silent", url);
-    struct store *store = create_at(url);
+    struct store *store = create_store(url);
     process_signal(etcd_cluster_member(plain, 0), SIGSTOP);
     uint64_t started_us = 0, epoch = 0;
     struct error err = {""};
@@ -293,7 +255,7 @@ static void where_nobody_listens_the_message_says_what_to_look_at(void **state)
     (void)state;
     struct error err = {""};
     char *url = mem_printf("etcd:127.0.0.1:%u", scratch_port());
-    struct store *store = open_at(url);
+    struct store *store = open_store(url);
     assert_null(store_read(store, NULL, &err));
     assert_non_null(strstr(err.text, "is etcd running there? --store names it"));
     store_close(store);
@@ -305,14 +267,14 @@ static void a_key_that_is_not_ours_is_not_taken_for_a_topology(void **state)
     (void)state;
     char url[256];
     url_of("strange", url);
-    struct store *store = create_at(url);
+    struct store *store = create_store(url);
     /* /strange/epoch: "rubbish" */
     json_decref(
         ask(url, "/v3/kv/put", "{\"key\":\"L3N0cmFuZ2UvZXBvY2g=\",\"value\":\"cnViYmlzaA==\"}"));
     struct error err = {""};
     assert_null(store_read(store, NULL, &err));
     assert_non_null(strstr(err.text, "/strange/epoch is not what Sluice writes"));
-    assert_int_equal(cas(store, 2, 1), CAS_FAILED);
+    assert_int_equal(cas(store, 2, 0), CAS_FAILED);
     store_close(store);
 }
 
@@ -324,7 +286,7 @@ static bool may_write(const char *url, const char *user, const char *file)
     char with_user[600];
     struct error err = {""};
     (void)snprintf(with_user, sizeof(with_user), "%s?user=%s&password-file=%s", url, user, file);
-    struct store *store = open_at(with_user);
+    struct store *store = open_store(with_user);
     struct topology *topology = store_read(store, NULL, &err);
     assert_non_null(topology);
     topology_free(topology);
@@ -356,7 +318,7 @@ static void a_user_who_may_only_read_is_found_out_and_nothing_is_written(void **
     (void)state;
     char url[256];
     url_of("granted", url);
-    struct store *store = create_at(url);
+    struct store *store = create_store(url);
     assert_true(store_may_write(store, NULL));
     add_user(url, "root", "READWRITE");
     add_user(url, "reader", "READ");
@@ -396,20 +358,22 @@ static void with_users_a_login_is_needed_and_renewed(void **state)
     char *file = mem_printf("%s/password", folder);
     assert_true(file_write(file, SLICE("sesame\n"), NULL));
     (void)snprintf(right, sizeof(right), "%s?user=root&password-file=%s", url, file);
-    struct store *store = create_at(right);
+    struct store *store = create_store(right);
     /* This makes the tokens void that were given out before. */
     json_decref(
         ask(right, "/v3/auth/user/changepw", "{\"name\":\"root\",\"password\":\"sesame\"}"));
-    assert_int_equal(cas(store, 2, 1), CAS_DONE);
+    struct topology *next = of_epoch(2, 0);
+    assert_int_equal(store_cas(store, next, NULL), CAS_DONE);
+    topology_free(next);
     assert_true(store_wait(store, 1, DEADLINE_MS));
 
     struct error err = {""};
-    struct store *nobody = open_at(url);
+    struct store *nobody = open_store(url);
     assert_null(store_read(nobody, NULL, &err));
     assert_non_null(strstr(err.text, "user name is empty"));
     assert_true(file_write(file, SLICE("opensesame\n"), NULL));
     (void)snprintf(wrong, sizeof(wrong), "%s?user=root&password-file=%s", url, file);
-    struct store *stranger = open_at(wrong);
+    struct store *stranger = open_store(wrong);
     assert_null(store_read(stranger, NULL, &err));
     assert_non_null(strstr(err.text, "authentication failed"));
     assert_null(strstr(err.text, "sesame"));
@@ -474,9 +438,9 @@ static void certificates_are_shown_and_checked(void **state)
     struct etcd_cluster *cluster = etcd_cluster_start(1, &options);
     char url[256];
     etcd_cluster_url(cluster, 0, "tls", url, sizeof(url));
-    struct store *store = create_at(url);
+    struct store *store = create_store(url);
     assert_true(store_wait(store, 0, DEADLINE_MS));
-    assert_int_equal(cas(store, 2, 1), CAS_DONE);
+    assert_int_equal(cas(store, 2, 0), CAS_DONE);
     assert_true(store_wait(store, 1, DEADLINE_MS));
     store_close(store);
 
@@ -484,14 +448,14 @@ static void certificates_are_shown_and_checked(void **state)
     struct error err = {""};
     uint64_t epoch = 0;
     assert_int_equal(unsetenv("SLUICE_STORE_CA"), 0);
-    store = open_at(url);
+    store = open_store(url);
     assert_false(store_epoch(store, &epoch, &err));
     assert_non_null(strstr(err.text, "certificate"));
     store_close(store);
     assert_int_equal(setenv("SLUICE_STORE_CA", ca, 1), 0);
     assert_int_equal(unsetenv("SLUICE_STORE_CERT"), 0);
     assert_int_equal(unsetenv("SLUICE_STORE_KEY"), 0);
-    store = open_at(url);
+    store = open_store(url);
     assert_false(store_epoch(store, &epoch, &err));
     store_close(store);
     assert_int_equal(unsetenv("SLUICE_STORE_CA"), 0);

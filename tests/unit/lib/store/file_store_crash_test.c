@@ -15,15 +15,10 @@
 #include "lib/base/memory.h"
 #include "lib/store/store.h"
 #include "tests/support/sample_topology.h"
-#include "tests/support/scratch.h"
-
-struct fixture {
-    char *folder; /* its "store" is made by store_create */
-    char url[512];
-};
+#include "tests/support/store_place.h"
 
 /* In a process of its own, since fail points are read from the environment once. Never returns. */
-static void write_epoch(const struct fixture *fixture, uint64_t epoch, const char *fail_points)
+static void write_epoch(const struct store_place *fixture, uint64_t epoch, const char *fail_points)
 {
     (void)setenv("SLUICE_FAIL", fail_points, 1);
     (void)close(STDERR_FILENO);
@@ -34,7 +29,7 @@ static void write_epoch(const struct fixture *fixture, uint64_t epoch, const cha
 }
 
 /* The status of waitpid. */
-static int run_writer(const struct fixture *fixture, uint64_t epoch, const char *fail_points)
+static int run_writer(const struct store_place *fixture, uint64_t epoch, const char *fail_points)
 {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -46,14 +41,14 @@ static int run_writer(const struct fixture *fixture, uint64_t epoch, const char 
     return status;
 }
 
-static int result_of(const struct fixture *fixture, uint64_t epoch, const char *fail_points)
+static int result_of(const struct store_place *fixture, uint64_t epoch, const char *fail_points)
 {
     int status = run_writer(fixture, epoch, fail_points);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
 }
 
-static uint64_t newest(const struct fixture *fixture)
+static uint64_t newest(const struct store_place *fixture)
 {
     struct store *store = store_open(fixture->url, NULL);
     struct topology *topology = store_read(store, NULL, NULL);
@@ -66,24 +61,13 @@ static uint64_t newest(const struct fixture *fixture)
 
 static int set_up(void **state)
 {
-    struct fixture *fixture = mem_zalloc(sizeof(*fixture));
-    fixture->folder = scratch_folder("store");
-    (void)snprintf(fixture->url, sizeof(fixture->url), "file:%s/store", fixture->folder);
-    *state = fixture;
-    return result_of(fixture, 1, "") == CAS_DONE ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-    scratch_remove(fixture->folder);
-    mem_free(fixture);
-    return 0;
+    (void)store_place_set_up(state);
+    return result_of(*state, 1, "") == CAS_DONE ? 0 : -1;
 }
 
 static void a_writer_that_dies_before_the_link_has_done_nothing(void **state)
 {
-    const struct fixture *fixture = *state;
+    const struct store_place *fixture = *state;
     int status = run_writer(fixture, 2, "store.cas.before_link=kill");
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     assert_int_equal(newest(fixture), 1);
@@ -92,7 +76,7 @@ static void a_writer_that_dies_before_the_link_has_done_nothing(void **state)
 
 static void a_writer_that_dies_behind_the_link_has_done_it(void **state)
 {
-    const struct fixture *fixture = *state;
+    const struct store_place *fixture = *state;
     int status = run_writer(fixture, 2, "store.cas.linked=kill");
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     assert_int_equal(newest(fixture), 2);
@@ -102,7 +86,7 @@ static void a_writer_that_dies_behind_the_link_has_done_it(void **state)
 
 static void a_lost_answer_is_unknown_and_settled_by_reading(void **state)
 {
-    const struct fixture *fixture = *state;
+    const struct store_place *fixture = *state;
     assert_int_equal(result_of(fixture, 2, "store.cas.linked=error"), CAS_UNKNOWN);
     assert_int_equal(newest(fixture), 2);
     assert_int_equal(result_of(fixture, 3, "store.cas.before_link=error"), CAS_FAILED);
@@ -111,7 +95,7 @@ static void a_lost_answer_is_unknown_and_settled_by_reading(void **state)
 
 static void a_writer_that_was_stopped_before_the_link_loses(void **state)
 {
-    const struct fixture *fixture = *state;
+    const struct store_place *fixture = *state;
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
@@ -130,7 +114,7 @@ static void a_writer_that_was_stopped_before_the_link_loses(void **state)
     assert_int_equal(newest(fixture), 70);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, store_place_tear_down)
 
 int main(void)
 {

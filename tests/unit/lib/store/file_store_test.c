@@ -23,80 +23,13 @@
 #include "lib/base/memory.h"
 #include "lib/store/store.h"
 #include "tests/support/sample_topology.h"
-#include "tests/support/scratch.h"
+#include "tests/support/store_place.h"
 
 #define DEADLINE_MS 60000
 
-struct fixture {
-    char *folder; /* its "store" is made by store_create */
-    char url[512];
-};
-
-static int set_up(void **state)
-{
-    struct fixture *fixture = mem_zalloc(sizeof(*fixture));
-    fixture->folder = scratch_folder("store");
-    (void)snprintf(fixture->url, sizeof(fixture->url), "file:%s/store", fixture->folder);
-    *state = fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-    scratch_remove(fixture->folder);
-    mem_free(fixture);
-    return 0;
-}
-
-static struct store *open_store(const struct fixture *fixture)
-{
-    struct error err = {""};
-    struct store *store = store_open(fixture->url, &err);
-    assert_non_null(store);
-    return store;
-}
-
-static struct store *create_store(const struct fixture *fixture)
-{
-    struct store *store = open_store(fixture);
-    struct topology *topology = sample_topology(2, 64);
-    struct error err = {""};
-    assert_int_equal(store_create(store, topology, &err), CAS_DONE);
-    topology_free(topology);
-    return store;
-}
-
-static char *path_of(const struct fixture *fixture, const char *name)
+static char *path_of(const struct store_place *fixture, const char *name)
 {
     return mem_printf("%s/store/%s", fixture->folder, name);
-}
-
-/* A topology of that epoch, different for each writer. */
-static struct topology *of_epoch(uint64_t epoch, unsigned writer)
-{
-    struct topology *topology = sample_topology(2, 64);
-    topology->epoch = epoch;
-    topology->shards[0].weight = 1 + writer;
-    return topology;
-}
-
-static enum cas_result cas(struct store *store, uint64_t epoch, unsigned writer)
-{
-    struct topology *next = of_epoch(epoch, writer);
-    struct error err = {""};
-    enum cas_result result = store_cas(store, next, &err);
-    assert_int_equal(result == CAS_DONE, err.text[0] == '\0');
-    topology_free(next);
-    return result;
-}
-
-static uint64_t epoch_of(struct store *store)
-{
-    uint64_t epoch = 0;
-    struct error err = {""};
-    assert_true(store_epoch(store, &epoch, &err));
-    return epoch;
 }
 
 /* --- opening and creating ----------------------------------------------------------------- */
@@ -114,7 +47,7 @@ static void a_url_of_another_kind_is_refused(void **state)
 
 static void a_folder_that_cannot_be_made_is_said(void **state)
 {
-    const struct fixture *fixture = *state;
+    const struct store_place *fixture = *state;
     char *url = mem_printf("file:%s/no/where", fixture->folder);
     struct store *store = store_open(url, NULL);
     struct topology *topology = sample_topology(1, 16);
@@ -130,8 +63,8 @@ static void a_folder_that_cannot_be_made_is_said(void **state)
 
 static void no_writer_leaves_its_temporary_file(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     assert_int_equal(cas(store, 2, 0), CAS_DONE);
     assert_int_equal(cas(store, 2, 0), CAS_LOST);
     char *path = path_of(fixture, "");
@@ -146,7 +79,7 @@ static void no_writer_leaves_its_temporary_file(void **state)
     store_close(store);
 }
 
-static unsigned count_tmp(const struct fixture *fixture)
+static unsigned count_tmp(const struct store_place *fixture)
 {
     unsigned count = 0;
     char *path = path_of(fixture, "");
@@ -171,8 +104,8 @@ static void expect_weight(struct store *store, unsigned weight)
 
 static void a_staged_document_is_used_for_itself_alone(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     struct topology *staged = of_epoch(2, 1), *other = of_epoch(2, 2), *next = of_epoch(3, 3);
     struct error err = {""};
     store_stage(store, staged);
@@ -194,7 +127,7 @@ static void a_staged_document_is_used_for_itself_alone(void **state)
     topology_free(next);
 }
 
-static ino_t file_of(const struct fixture *fixture, const char *prefix)
+static ino_t file_of(const struct store_place *fixture, const char *prefix)
 {
     ino_t found = 0;
     char *path = path_of(fixture, "");
@@ -211,8 +144,8 @@ static ino_t file_of(const struct fixture *fixture, const char *prefix)
 /* As in a hold: its beginning is a change, and what was staged before is its end. */
 static void a_staged_document_outlives_the_changes_before_its_own(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     struct topology *last = of_epoch(3, 3);
     struct error err = {""};
     store_stage(store, last);
@@ -231,9 +164,9 @@ static void a_staged_document_outlives_the_changes_before_its_own(void **state)
 
 static void late_writers_lose_to_epochs_that_were_emptied(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    struct store *late = open_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
+    struct store *late = open_store(fixture->url);
     assert_int_equal(epoch_of(late), 1);
     for (uint64_t epoch = 2; epoch <= 70; epoch++) {
         assert_int_equal(cas(store, epoch, 0), CAS_DONE);
@@ -265,8 +198,8 @@ static void late_writers_lose_to_epochs_that_were_emptied(void **state)
 
 static void a_spoilt_document_is_named_and_not_adopted(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     char *path = path_of(fixture, "topology.1");
 
     static const struct {
@@ -288,8 +221,8 @@ static void a_spoilt_document_is_named_and_not_adopted(void **state)
 
 static void a_document_under_another_epochs_name_is_refused(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     char *from = path_of(fixture, "topology.1"), *to = path_of(fixture, "topology.2");
     assert_int_equal(link(from, to), 0);
     struct error err = {""};
@@ -302,17 +235,17 @@ static void a_document_under_another_epochs_name_is_refused(void **state)
 
 static void a_store_that_was_replaced_is_read_anew(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     assert_int_equal(cas(store, 2, 0), CAS_DONE);
     assert_int_equal(cas(store, 3, 0), CAS_DONE);
     char *old = path_of(fixture, ""), *moved = mem_printf("%s/moved", fixture->folder);
     assert_int_equal(rename(old, moved), 0);
-    store_close(create_store(fixture));
+    store_close(create_store(fixture->url));
     assert_int_equal(epoch_of(store), 1);
     /* And its watch follows to the new folder. */
     store_watch_clear(store);
-    struct store *other = open_store(fixture);
+    struct store *other = open_store(fixture->url);
     assert_int_equal(cas(other, 2, 0), CAS_DONE);
     struct pollfd watched = {.fd = store_watch_fd(store), .events = POLLIN};
     assert_int_equal(poll(&watched, 1, DEADLINE_MS), 1);
@@ -325,8 +258,8 @@ static void a_store_that_was_replaced_is_read_anew(void **state)
 /* Found by the matrix: a proxy never watched again, and every barrier had to kill it. */
 static void a_store_that_was_gone_for_a_while_is_watched_again(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     char *folder = path_of(fixture, ""), *moved = mem_printf("%s/moved", fixture->folder);
     assert_int_equal(rename(folder, moved), 0);
     store_watch_clear(store);
@@ -335,7 +268,7 @@ static void a_store_that_was_gone_for_a_while_is_watched_again(void **state)
     assert_int_equal(rename(moved, folder), 0);
     assert_int_equal(epoch_of(store), 1);
     store_watch_clear(store);
-    struct store *other = open_store(fixture);
+    struct store *other = open_store(fixture->url);
     assert_int_equal(cas(other, 2, 0), CAS_DONE);
     struct pollfd watched = {.fd = store_watch_fd(store), .events = POLLIN};
     assert_int_equal(poll(&watched, 1, DEADLINE_MS), 1);
@@ -365,7 +298,7 @@ static bool collect(void *context, struct slice record)
     return journal->count != journal->stop_after;
 }
 
-static void append_raw(const struct fixture *fixture, const char *text, size_t length)
+static void append_raw(const struct store_place *fixture, const char *text, size_t length)
 {
     char *path = path_of(fixture, "journal");
     int fd = open(path, O_WRONLY | O_APPEND);
@@ -377,14 +310,14 @@ static void append_raw(const struct fixture *fixture, const char *text, size_t l
 
 static void a_torn_record_is_left_out_and_spoils_no_other(void **state)
 {
-    const struct fixture *fixture = *state;
+    const struct store_place *fixture = *state;
     /* What a crash, or a power cut that left zeros, may leave behind. */
     static const struct slice torn[] = {
         {"\n{\"torn\":", 9}, {"\n", 1},       {"\n{\"torn\":{}", 11},
         {"\n{\"to\"}", 7},   {"\0\0\0\0", 4}, {"\n{\"a\":1}", 8},
     };
     for (size_t i = 0; i < sizeof(torn) / sizeof(torn[0]); i++) {
-        struct store *store = i == 0 ? create_store(fixture) : open_store(fixture);
+        struct store *store = i == 0 ? create_store(fixture->url) : open_store(fixture->url);
         char *path = path_of(fixture, "journal");
         assert_true(file_write(path, SLICE(""), NULL));
         assert_true(store_append(store, SLICE("{\"first\":1}"), NULL));
@@ -417,8 +350,8 @@ static void set_age(const char *path, long age_s)
 
 static void members_are_listed_with_the_age_of_their_heartbeat(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     struct store_member fresh = {.kind = "proxy",
                                  .id = "p1",
                                  .incarnation = "aaaa",
@@ -457,8 +390,8 @@ static void members_are_listed_with_the_age_of_their_heartbeat(void **state)
 
 static void a_spoilt_member_is_no_member(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     struct store_member member = {.kind = "proxy", .id = "\xff", .incarnation = "aaaa"};
     assert_true(store_renew(store, &member, NULL));
     static const char *const texts[] = {"", "[]", "{\"kind\":1}", "{\"kind\":\"proxy\"}"};
@@ -480,8 +413,8 @@ static void a_spoilt_member_is_no_member(void **state)
 
 static void a_dead_leader_is_followed_at_once(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     struct store_member member = {.kind = "migrator", .id = "m1", .incarnation = "aaaa"};
     bool leads = false;
     pid_t child = fork();
@@ -497,7 +430,8 @@ static void a_dead_leader_is_followed_at_once(void **state)
     store_close(store);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) \
+    cmocka_unit_test_setup_teardown(function, store_place_set_up, store_place_tear_down)
 
 int main(void)
 {

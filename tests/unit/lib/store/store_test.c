@@ -17,43 +17,21 @@
 #include "lib/store/store.h"
 #include "tests/support/etcd.h"
 #include "tests/support/sample_topology.h"
-#include "tests/support/scratch.h"
+#include "tests/support/store_place.h"
 #include "tests/support/wait.h"
 
 #define DEADLINE_MS 60000
 
-struct fixture {
-    char *folder; /* of a file store; its "store" is made by store_create */
-    char url[512];
-};
-
 static struct etcd_cluster *cluster;
-
-static int set_up_file(void **state)
-{
-    struct fixture *fixture = mem_zalloc(sizeof(*fixture));
-    fixture->folder = scratch_folder("store");
-    (void)snprintf(fixture->url, sizeof(fixture->url), "file:%s/store", fixture->folder);
-    *state = fixture;
-    return 0;
-}
 
 static int set_up_etcd(void **state)
 {
     static unsigned number = 0;
     char prefix[32];
-    struct fixture *fixture = mem_zalloc(sizeof(*fixture));
+    struct store_place *fixture = mem_zalloc(sizeof(*fixture));
     (void)snprintf(prefix, sizeof(prefix), "test%u", number++);
     etcd_cluster_url(cluster, 0, prefix, fixture->url, sizeof(fixture->url));
     *state = fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-    scratch_remove(fixture->folder);
-    mem_free(fixture);
     return 0;
 }
 
@@ -72,57 +50,12 @@ static int stop_etcd(void **state)
     return 0;
 }
 
-static struct store *open_store(const struct fixture *fixture)
-{
-    struct error err = {""};
-    struct store *store = store_open(fixture->url, &err);
-    assert_non_null(store);
-    return store;
-}
-
-static struct store *create_store(const struct fixture *fixture)
-{
-    struct store *store = open_store(fixture);
-    struct topology *topology = sample_topology(2, 64);
-    struct error err = {""};
-    assert_int_equal(store_create(store, topology, &err), CAS_DONE);
-    topology_free(topology);
-    return store;
-}
-
-/* A topology of that epoch, different for each writer. */
-static struct topology *of_epoch(uint64_t epoch, unsigned writer)
-{
-    struct topology *topology = sample_topology(2, 64);
-    topology->epoch = epoch;
-    topology->shards[0].weight = 1 + writer;
-    return topology;
-}
-
-static enum cas_result cas(struct store *store, uint64_t epoch, unsigned writer)
-{
-    struct topology *next = of_epoch(epoch, writer);
-    struct error err = {""};
-    enum cas_result result = store_cas(store, next, &err);
-    assert_int_equal(result == CAS_DONE, err.text[0] == '\0');
-    topology_free(next);
-    return result;
-}
-
-static uint64_t epoch_of(struct store *store)
-{
-    uint64_t epoch = 0;
-    struct error err = {""};
-    assert_true(store_epoch(store, &epoch, &err));
-    return epoch;
-}
-
 /* --- opening and creating ----------------------------------------------------------------- */
 
 static void before_init_everybody_is_told_to_run_it(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = open_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = open_store(fixture->url);
     bool is_missing = false;
     uint64_t epoch;
     struct error err = {""};
@@ -138,9 +71,9 @@ static void before_init_everybody_is_told_to_run_it(void **state)
 
 static void what_was_created_is_read(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    struct store *other = open_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
+    struct store *other = open_store(fixture->url);
     bool is_missing = true;
     struct error err = {""};
     struct topology *topology = store_read(other, &is_missing, &err);
@@ -158,9 +91,9 @@ static void what_was_created_is_read(void **state)
 
 static void only_the_epoch_after_the_newest_is_written(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
-    struct store *late = open_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
+    struct store *late = open_store(fixture->url);
     assert_int_equal(epoch_of(late), 1);
     assert_int_equal(cas(store, 2, 0), CAS_DONE);
     assert_int_equal(cas(store, 3, 0), CAS_DONE);
@@ -177,8 +110,8 @@ static void only_the_epoch_after_the_newest_is_written(void **state)
 
 static void what_does_not_validate_is_not_written(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     struct topology *next = of_epoch(2, 0);
     struct error err = {""};
     next->owner[7] = 99;
@@ -191,7 +124,7 @@ static void what_does_not_validate_is_not_written(void **state)
 
 #define RACERS 50
 
-static void race(const struct fixture *fixture, int start_fd, unsigned writer, uint64_t epoch)
+static void race(const struct store_place *fixture, int start_fd, unsigned writer, uint64_t epoch)
 {
     struct store *store = store_open(fixture->url, NULL);
     struct topology *next = of_epoch(epoch, writer);
@@ -202,8 +135,8 @@ static void race(const struct fixture *fixture, int start_fd, unsigned writer, u
 
 static void of_many_racing_processes_exactly_one_wins(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     pid_t racers[RACERS];
     int start[2];
     assert_int_equal(pipe(start), 0);
@@ -253,8 +186,8 @@ static void rest(struct store *store)
 
 static void a_watcher_wakes_when_another_process_writes(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     rest(store);
     struct pollfd watched = {.fd = store_watch_fd(store), .events = POLLIN};
     pid_t child = fork();
@@ -275,8 +208,8 @@ static void a_watcher_wakes_when_another_process_writes(void **state)
 
 static void waiting_ends_with_the_epoch_or_with_the_time(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     assert_true(store_wait(store, 0, DEADLINE_MS));
     assert_false(store_wait(store, 1, 20));
     pid_t child = fork();
@@ -292,8 +225,8 @@ static void waiting_ends_with_the_epoch_or_with_the_time(void **state)
 
 static void waiting_begins_before_the_store_is_made(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = open_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = open_store(fixture->url);
     pid_t child = fork();
     if (child == 0) {
         struct store *other = store_open(fixture->url, NULL);
@@ -327,8 +260,8 @@ static bool collect(void *context, struct slice record)
 
 static void records_are_read_in_their_order(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     struct journal journal = {.count = 0};
     assert_true(store_journal(store, collect, &journal, NULL));
     assert_int_equal(journal.count, 0);
@@ -345,8 +278,8 @@ static void records_are_read_in_their_order(void **state)
 
 static void reading_goes_on_where_it_was(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     struct journal journal = {.count = 0};
     uint64_t position = 0;
     assert_true(store_journal_from(store, &position, collect, &journal, NULL));
@@ -378,8 +311,8 @@ static bool is_whole(void *context, struct slice record)
 /* etcd takes 1.5 MB in a request. */
 static void a_record_may_be_larger_than_a_request(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     size_t length = (size_t)3 << 20;
     char *record = mem_alloc(length + 1);
     memset(record, 'x', length);
@@ -396,7 +329,7 @@ static void a_record_may_be_larger_than_a_request(void **state)
 #define APPENDERS       8
 #define RECORDS_OF_EACH 40
 
-static void append_many(const struct fixture *fixture, unsigned appender)
+static void append_many(const struct store_place *fixture, unsigned appender)
 {
     struct store *store = store_open(fixture->url, NULL);
     for (unsigned i = 0; i < RECORDS_OF_EACH; i++) {
@@ -432,8 +365,8 @@ static bool count_record(void *context, struct slice record)
 
 static void appenders_of_many_processes_all_survive(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     pid_t appenders[APPENDERS];
     for (unsigned i = 0; i < APPENDERS; i++) {
         appenders[i] = fork();
@@ -459,8 +392,8 @@ static void appenders_of_many_processes_all_survive(void **state)
 
 static void members_are_listed_in_order_with_what_they_said(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     struct store_member proxy = {.kind = "proxy",
                                  .id = "p1",
                                  .incarnation = "aaaa",
@@ -503,8 +436,8 @@ static unsigned alive_members(struct store *store, unsigned *listed)
 /* As after SIGSTOP: the lease runs out, the renewal that comes late makes it alive again. */
 static void a_member_that_did_not_renew_is_listed_as_not_alive(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     struct store_member member = {.kind = "proxy", .id = "p1", .incarnation = "aaaa"};
     unsigned listed = 0;
     assert_true(store_renew(store, &member, NULL));
@@ -526,8 +459,8 @@ static bool leads(struct store *store, const struct store_member *member)
 
 static void one_leads_and_another_when_it_is_silent_or_yields(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture), *other = open_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url), *other = open_store(fixture->url);
     struct store_member first = {.kind = "migrator", .id = "m1", .incarnation = "aaaa"};
     struct store_member second = {.kind = "migrator", .id = "m2", .incarnation = "bbbb"};
     assert_true(leads(store, &first));
@@ -546,8 +479,8 @@ static void one_leads_and_another_when_it_is_silent_or_yields(void **state)
 
 static void a_member_renews_and_leaves(void **state)
 {
-    const struct fixture *fixture = *state;
-    struct store *store = create_store(fixture);
+    const struct store_place *fixture = *state;
+    struct store *store = create_store(fixture->url);
     struct store_member member = {.kind = "proxy", .id = "p1", .incarnation = "aaaa"};
     struct store_member *members;
     unsigned count;
@@ -571,28 +504,28 @@ static void a_member_renews_and_leaves(void **state)
 
 /* clang-format off */
 #define TESTS_OVER(set_up) \
-    cmocka_unit_test_setup_teardown(before_init_everybody_is_told_to_run_it, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(what_was_created_is_read, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(only_the_epoch_after_the_newest_is_written, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(what_does_not_validate_is_not_written, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(of_many_racing_processes_exactly_one_wins, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(a_watcher_wakes_when_another_process_writes, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(waiting_ends_with_the_epoch_or_with_the_time, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(waiting_begins_before_the_store_is_made, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(records_are_read_in_their_order, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(reading_goes_on_where_it_was, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(a_record_may_be_larger_than_a_request, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(appenders_of_many_processes_all_survive, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(members_are_listed_in_order_with_what_they_said, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(a_member_that_did_not_renew_is_listed_as_not_alive, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(one_leads_and_another_when_it_is_silent_or_yields, set_up, tear_down), \
-    cmocka_unit_test_setup_teardown(a_member_renews_and_leaves, set_up, tear_down)
+    cmocka_unit_test_setup_teardown(before_init_everybody_is_told_to_run_it, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(what_was_created_is_read, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(only_the_epoch_after_the_newest_is_written, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(what_does_not_validate_is_not_written, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(of_many_racing_processes_exactly_one_wins, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(a_watcher_wakes_when_another_process_writes, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(waiting_ends_with_the_epoch_or_with_the_time, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(waiting_begins_before_the_store_is_made, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(records_are_read_in_their_order, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(reading_goes_on_where_it_was, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(a_record_may_be_larger_than_a_request, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(appenders_of_many_processes_all_survive, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(members_are_listed_in_order_with_what_they_said, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(a_member_that_did_not_renew_is_listed_as_not_alive, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(one_leads_and_another_when_it_is_silent_or_yields, set_up, store_place_tear_down), \
+    cmocka_unit_test_setup_teardown(a_member_renews_and_leaves, set_up, store_place_tear_down)
 
 /* clang-format on */
 
 int main(void)
 {
-    const struct CMUnitTest over_files[] = {TESTS_OVER(set_up_file)};
+    const struct CMUnitTest over_files[] = {TESTS_OVER(store_place_set_up)};
     const struct CMUnitTest over_etcd[] = {TESTS_OVER(set_up_etcd)};
     int failed = cmocka_run_group_tests_name("file", over_files, NULL, NULL);
     return failed + cmocka_run_group_tests_name("etcd", over_etcd, start_etcd, stop_etcd);

@@ -514,9 +514,56 @@ static void whatever_is_done_leaves_a_valid_topology(void **state)
     }
 }
 
+static void the_horizon_of_guards_spares_what_is_open(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture);
+    enter(&fixture, PHASE_DUAL_WRITE);
+    next_epoch(&fixture);
+    next_epoch(&fixture);
+    for (unsigned shard = 0; shard < 2; shard++) {
+        assert_int_equal(topology_guard_horizon(fixture.topology, shard),
+                         fixture.migration->generation);
+    }
+    /* Whatever has a smaller generation belongs to others. */
+    assert_true(fixture.migration->generation < fixture.topology->epoch);
+    topology_free(fixture.topology);
+}
+
+/* The guard by which the owner proves that it has what it took over. */
+static void the_horizon_of_guards_spares_the_proof_of_an_owner(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start_in(&fixture, PHASE_SWITCHED);
+    uint64_t proof = fixture.migration->owner_generation;
+    assert_true(proof > 0 && proof < fixture.migration->generation);
+    assert_int_equal(topology_guard_horizon(fixture.topology, 0), proof);
+    assert_int_equal(topology_guard_horizon(fixture.topology, 1), proof);
+    topology_free(fixture.topology);
+}
+
+static void the_horizon_of_guards_spares_debts_of_that_shard(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start_in(&fixture, PHASE_ABORTING);
+    uint64_t generation = fixture.migration->generation;
+    next_epoch(&fixture);
+    migration_close(fixture.topology, fixture.migration, 1);
+    next_epoch(&fixture);
+    assert_int_equal(topology_guard_horizon(fixture.topology, 0), fixture.topology->epoch);
+    assert_int_equal(topology_guard_horizon(fixture.topology, 1), generation);
+    topology_free(fixture.topology);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_horizon_of_guards_spares_what_is_open),
+        cmocka_unit_test(the_horizon_of_guards_spares_the_proof_of_an_owner),
+        cmocka_unit_test(the_horizon_of_guards_spares_debts_of_that_shard),
         cmocka_unit_test(the_edges_are_those_of_the_drawing_and_no_others),
         cmocka_unit_test(an_edge_that_is_not_drawn_is_a_bug),
         cmocka_unit_test(opening_names_it_by_its_epoch_and_leaves_the_owners),

@@ -180,10 +180,10 @@ static void a_move_has_one_part_for_each_owner(void **state)
     assert_int_equal(plan.nmoves, 2);
     assert_int_equal(check_plan(topology, &plan), 4); /* slots 1 and 4 are there already */
     plan_fini(&plan);
-    slot_set_remove(&slots, 0);
-    slot_set_remove(&slots, 2);
-    slot_set_remove(&slots, 3);
-    slot_set_remove(&slots, 5);
+    sample_remove_slot(&slots, 0);
+    sample_remove_slot(&slots, 2);
+    sample_remove_slot(&slots, 3);
+    sample_remove_slot(&slots, 5);
     assert_true(plan_move(topology, &slots, 1, &plan, NULL));
     assert_int_equal(plan.nmoves, 0);
     (void)migrate(topology, 3, 3, 2);

@@ -243,7 +243,7 @@ static void b_authority(struct topology *t)
 
 static void b_no_slots(struct topology *t)
 {
-    slot_set_remove(&t->migrations[0].slots, 2);
+    sample_remove_slot(&t->migrations[0].slots, 2);
 }
 
 static void b_base(struct topology *t)
@@ -358,14 +358,14 @@ static void a_slot_is_in_one_open_migration_at_most(void **state)
     topology->epoch = 2;
     assert_non_null(migration_open(topology, 0, 1, &slots, &options, NULL));
     topology->epoch = 3;
-    slot_set_remove(&slots, 0);
+    sample_remove_slot(&slots, 0);
     slot_set_add(&slots, 3);
     struct migration *second = migration_open(topology, 0, 2, &slots, &options, NULL);
     assert_non_null(second);
     assert_true(topology_validate(topology, NULL));
     slot_set_add(&second->slots, 0);
     assert_false(topology_validate(topology, NULL));
-    slot_set_remove(&second->slots, 0);
+    sample_remove_slot(&second->slots, 0);
     second->id = 2;
     assert_false(topology_validate(topology, NULL));
     slot_set_fini(&slots);

@@ -13,24 +13,15 @@
 
 #define DEADLINE_US UINT64_C(20000000)
 
-static struct copy_rig rig;
 static struct topology_shard shards[2];
 
 static int start(void **state)
 {
-    (void)state;
-    copy_rig_start(&rig);
+    (void)copy_rig_start(state);
     for (unsigned i = 0; i < 2; i++) {
         (void)snprintf(shards[i].host, sizeof(shards[i].host), "127.0.0.1");
-        shards[i].port = (uint16_t)shard_server_port(rig.servers[i]);
+        shards[i].port = (uint16_t)redis_server_port(copy_rig.servers[i]);
     }
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    copy_rig_stop(&rig);
     return 0;
 }
 
@@ -61,7 +52,7 @@ static void it_tells_a_slow_shard(void **state)
     /* Each of these keeps the second shard busy for 20 ms. */
     uint64_t until_us = clock_now_us() + DEADLINE_US;
     while (latency_us < 5000 && clock_now_us() < until_us) {
-        mem_free(ask(rig.target, "DEBUG SLEEP 0.02"));
+        mem_free(ask(copy_rig.target, "DEBUG SLEEP 0.02"));
         (void)probe_read(probe, &latency_us);
     }
     assert_true(latency_us >= 5000);
@@ -88,5 +79,5 @@ int main(void)
         cmocka_unit_test(it_tells_a_slow_shard),
         cmocka_unit_test(a_shard_that_is_not_there_does_no_harm),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, copy_rig_stop);
 }

@@ -13,34 +13,11 @@
 #include "migrator/copy/verifier.h"
 #include "tests/support/copy_rig.h"
 
-static struct copy_rig rig;
-
-static int start(void **state)
-{
-    (void)state;
-    copy_rig_start(&rig);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    copy_rig_stop(&rig);
-    return 0;
-}
-
-static int reset(void **state)
-{
-    (void)state;
-    copy_rig_reset(&rig);
-    return 0;
-}
-
 static void copy_all(void)
 {
     struct scanner scanner;
     scanner_init(&scanner);
-    assert_int_equal(copier_run(&rig.pair, &scanner), COPY_OK);
+    assert_int_equal(copier_run(&copy_rig.pair, &scanner), COPY_OK);
 }
 
 static void drain_all(void)
@@ -48,37 +25,37 @@ static void drain_all(void)
     struct drain drain;
     do {
         drain = (struct drain){.remaining = 0};
-        assert_int_equal(drain_pass(&rig.pair, &drain), COPY_OK);
+        assert_int_equal(drain_pass(&copy_rig.pair, &drain), COPY_OK);
     } while (drain.remaining > 0);
 }
 
 static void verify(struct verifier *verifier)
 {
-    verifier_init(verifier, rig.slots.nslots);
-    assert_int_equal(verifier_run(verifier, &rig.pair), COPY_OK);
+    verifier_init(verifier, copy_rig.slots.nslots);
+    assert_int_equal(verifier_run(verifier, &copy_rig.pair), COPY_OK);
 }
 
 static void what_was_backfilled_is_verified_and_both_sides_digests_are_equal(void **state)
 {
     (void)state;
     struct verifier verifier;
-    expect_ask(rig.source, "MSET a 1 b 2 c 3", "+OK");
-    expect_ask(rig.source, "RPUSH list x y z", ":3");
-    expect_ask(rig.source, "SET __sluice:hidden x", "+OK");
+    expect_ask(copy_rig.source, "MSET a 1 b 2 c 3", "+OK");
+    expect_ask(copy_rig.source, "RPUSH list x y z", ":3");
+    expect_ask(copy_rig.source, "SET __sluice:hidden x", "+OK");
     copy_all();
     verify(&verifier);
-    assert_int_equal(rig.moved, 4);
+    assert_int_equal(copy_rig.moved, 4);
     assert_int_equal(verifier.tally.keys, 4);
     assert_int_equal(verifier.tally.keys_on_copy, 4);
     assert_int_equal(verifier.findings, 0);
-    for (unsigned slot = 0; slot < rig.slots.nslots; slot++) {
+    for (unsigned slot = 0; slot < copy_rig.slots.nslots; slot++) {
         const struct tally_side *a = &verifier.tally.authority[slot];
         const struct tally_side *b = &verifier.tally.copy[slot];
         assert_int_equal(a->keys, b->keys);
         assert_true(value_digest_equal(a->digest, b->digest));
     }
-    expect_ask(rig.target, "EXISTS __sluice:hidden", ":0");
-    expect_ask(rig.source, "SMEMBERS " COPY_RIG_DIRTY, "[__sluice:sentinel]");
+    expect_ask(copy_rig.target, "EXISTS __sluice:hidden", ":0");
+    expect_ask(copy_rig.source, "SMEMBERS " COPY_RIG_DIRTY, "[__sluice:sentinel]");
     verifier_fini(&verifier);
 }
 
@@ -87,17 +64,17 @@ static void an_unequal_key_without_a_mark_is_found_and_marked_for_the_drain(void
 {
     (void)state;
     struct verifier verifier;
-    expect_ask(rig.source, "MSET a 1 b 2", "+OK");
+    expect_ask(copy_rig.source, "MSET a 1 b 2", "+OK");
     copy_all();
-    expect_ask(rig.target, "SET a wrong", "+OK");
-    expect_ask(rig.target, "DEL b", ":1");
-    expect_ask(rig.target, "SET extra x", "+OK");
+    expect_ask(copy_rig.target, "SET a wrong", "+OK");
+    expect_ask(copy_rig.target, "DEL b", ":1");
+    expect_ask(copy_rig.target, "SET extra x", "+OK");
     verify(&verifier);
-    assert_int_equal(rig.findings, 3);
+    assert_int_equal(copy_rig.findings, 3);
     assert_int_equal(verifier.findings, 3);
-    expect_ask(rig.source, "SCARD " COPY_RIG_DIRTY, ":4");
+    expect_ask(copy_rig.source, "SCARD " COPY_RIG_DIRTY, ":4");
     drain_all();
-    expect_ask(rig.target, "MGET a b extra", "[1, 2, (nil)]");
+    expect_ask(copy_rig.target, "MGET a b extra", "[1, 2, (nil)]");
     verifier_fini(&verifier);
 }
 
@@ -105,11 +82,11 @@ static void a_key_that_carries_a_mark_is_no_finding(void **state)
 {
     (void)state;
     struct verifier verifier;
-    expect_ask(rig.source, "SET a 1", "+OK");
+    expect_ask(copy_rig.source, "SET a 1", "+OK");
     copy_all();
-    copy_rig_write(&rig, "a", "SET a 2");
+    copy_rig_write("a", "SET a 2");
     verify(&verifier);
-    assert_int_equal(rig.findings, 0);
+    assert_int_equal(copy_rig.findings, 0);
     assert_int_equal(verifier.tally.moving, 1);
     verifier_fini(&verifier);
 }
@@ -118,7 +95,7 @@ static void expect_equal_digests(const struct verifier *verifier, uint64_t keys)
 {
     assert_int_equal(verifier->findings, 0);
     assert_int_equal(verifier->tally.keys, keys);
-    for (unsigned slot = 0; slot < rig.slots.nslots; slot++) {
+    for (unsigned slot = 0; slot < copy_rig.slots.nslots; slot++) {
         const struct tally_side *a = &verifier->tally.authority[slot];
         const struct tally_side *b = &verifier->tally.copy[slot];
         assert_int_equal(a->keys, b->keys);
@@ -130,21 +107,21 @@ static void every_type_arrives_with_its_expiry(void **state)
 {
     (void)state;
     struct verifier verifier;
-    expect_ask(rig.source, "MSET text one integer 12 empty \"\"", "+OK");
-    expect_ask(rig.source, "SET timed x PXAT 9999999999999", "+OK");
-    expect_ask(rig.source, "RPUSH list x y z", ":3");
-    expect_ask(rig.source, "PEXPIREAT list 9999999999998", ":1");
-    expect_ask(rig.source, "SADD set x y 12", ":3");
-    expect_ask(rig.source, "HSET hash f v", ":1");
-    expect_ask(rig.source, "ZADD zset 1.5 m", ":1");
-    expect_ask(rig.source, "XADD stream 1-1 f v", "1-1");
+    expect_ask(copy_rig.source, "MSET text one integer 12 empty \"\"", "+OK");
+    expect_ask(copy_rig.source, "SET timed x PXAT 9999999999999", "+OK");
+    expect_ask(copy_rig.source, "RPUSH list x y z", ":3");
+    expect_ask(copy_rig.source, "PEXPIREAT list 9999999999998", ":1");
+    expect_ask(copy_rig.source, "SADD set x y 12", ":3");
+    expect_ask(copy_rig.source, "HSET hash f v", ":1");
+    expect_ask(copy_rig.source, "ZADD zset 1.5 m", ":1");
+    expect_ask(copy_rig.source, "XADD stream 1-1 f v", "1-1");
     copy_all();
-    assert_int_equal(rig.moved, 9);
-    expect_ask(rig.target, "MGET text integer timed", "[one, 12, x]");
-    expect_ask(rig.target, "PEXPIRETIME timed", ":9999999999999");
-    expect_ask(rig.target, "PEXPIRETIME list", ":9999999999998");
-    expect_ask(rig.target, "PEXPIRETIME text", ":-1");
-    expect_ask(rig.target, "LRANGE list 0 -1", "[x, y, z]");
+    assert_int_equal(copy_rig.moved, 9);
+    expect_ask(copy_rig.target, "MGET text integer timed", "[one, 12, x]");
+    expect_ask(copy_rig.target, "PEXPIRETIME timed", ":9999999999999");
+    expect_ask(copy_rig.target, "PEXPIRETIME list", ":9999999999998");
+    expect_ask(copy_rig.target, "PEXPIRETIME text", ":-1");
+    expect_ask(copy_rig.target, "LRANGE list 0 -1", "[x, y, z]");
     verify(&verifier);
     expect_equal_digests(&verifier, 9);
     assert_int_equal(verifier.tally.keys_on_copy, 9);
@@ -156,47 +133,47 @@ static void the_first_expiry_on_a_shard_is_seen(void **state)
 {
     (void)state;
     struct verifier verifier;
-    expect_ask(rig.source, "SET a 1 PXAT 9999999999999", "+OK");
-    rig.habits.has_no_expiries[false] = true;
+    expect_ask(copy_rig.source, "SET a 1 PXAT 9999999999999", "+OK");
+    copy_rig.habits.has_no_expiries[false] = true;
     copy_all();
-    assert_false(rig.habits.has_no_expiries[false]);
-    expect_ask(rig.target, "PEXPIRETIME a", ":9999999999999");
-    expect_ask(rig.target, "PERSIST a", ":1");
-    rig.habits.has_no_expiries[false] = rig.habits.has_no_expiries[true] = true;
+    assert_false(copy_rig.habits.has_no_expiries[false]);
+    expect_ask(copy_rig.target, "PEXPIRETIME a", ":9999999999999");
+    expect_ask(copy_rig.target, "PERSIST a", ":1");
+    copy_rig.habits.has_no_expiries[false] = copy_rig.habits.has_no_expiries[true] = true;
     verify(&verifier);
-    assert_int_equal(rig.findings, 1);
+    assert_int_equal(copy_rig.findings, 1);
     verifier_fini(&verifier);
 }
 
 static void a_shard_without_expiries_is_not_asked_for_them(void **state)
 {
     (void)state;
-    expect_ask(rig.source, "SET a 1", "+OK");
+    expect_ask(copy_rig.source, "SET a 1", "+OK");
     copy_all();
-    assert_true(rig.habits.has_no_expiries[false]);
-    expect_ask(rig.source, "CONFIG RESETSTAT", "+OK");
+    assert_true(copy_rig.habits.has_no_expiries[false]);
+    expect_ask(copy_rig.source, "CONFIG RESETSTAT", "+OK");
     copy_all();
     struct error err;
     char text[256];
-    assert_false(
-        shard_info(rig.source, "commandstats", "cmdstat_pexpiretime", text, sizeof(text), &err));
+    assert_false(shard_info(copy_rig.source, "commandstats", "cmdstat_pexpiretime", text,
+                            sizeof(text), &err));
 }
 
 static void values_of_different_types_are_findings(void **state)
 {
     (void)state;
     struct verifier verifier;
-    expect_ask(rig.source, "SET a x", "+OK");
-    expect_ask(rig.source, "RPUSH b x", ":1");
+    expect_ask(copy_rig.source, "SET a x", "+OK");
+    expect_ask(copy_rig.source, "RPUSH b x", ":1");
     copy_all();
-    expect_ask(rig.target, "DEL a b", ":2");
-    expect_ask(rig.target, "RPUSH a x", ":1");
-    expect_ask(rig.target, "SET b x", "+OK");
+    expect_ask(copy_rig.target, "DEL a b", ":2");
+    expect_ask(copy_rig.target, "RPUSH a x", ":1");
+    expect_ask(copy_rig.target, "SET b x", "+OK");
     verify(&verifier);
-    assert_int_equal(rig.findings, 2);
+    assert_int_equal(copy_rig.findings, 2);
     drain_all();
-    expect_ask(rig.target, "GET a", "x");
-    expect_ask(rig.target, "LRANGE b 0 -1", "[x]");
+    expect_ask(copy_rig.target, "GET a", "x");
+    expect_ask(copy_rig.target, "LRANGE b 0 -1", "[x]");
     verifier_fini(&verifier);
 }
 
@@ -207,7 +184,7 @@ static void fill(unsigned keys)
     for (unsigned i = 0; i < keys; i++) {
         (void)snprintf(command, sizeof(command), i % 3 == 0 ? "HSET key:%u f %u" : "SET key:%u %u",
                        i, i);
-        mem_free(ask(rig.source, command));
+        mem_free(ask(copy_rig.source, command));
     }
 }
 
@@ -217,13 +194,13 @@ static void all_keys_of_many_pages_are_copied_and_compared_once(void **state)
     struct verifier verifier;
     fill(3000);
     copy_all();
-    assert_int_equal(rig.moved, 3000);
-    expect_ask(rig.target, "SET key:1 wrong", "+OK");
-    expect_ask(rig.target, "HSET key:3 f wrong", ":0");
-    expect_ask(rig.target, "SET only_here x", "+OK");
+    assert_int_equal(copy_rig.moved, 3000);
+    expect_ask(copy_rig.target, "SET key:1 wrong", "+OK");
+    expect_ask(copy_rig.target, "HSET key:3 f wrong", ":0");
+    expect_ask(copy_rig.target, "SET only_here x", "+OK");
     verify(&verifier);
     assert_int_equal(verifier.keys, 3000);
-    assert_int_equal(rig.findings, 3);
+    assert_int_equal(copy_rig.findings, 3);
     verifier_fini(&verifier);
 }
 
@@ -233,7 +210,7 @@ static struct probe *rig_probe(void)
     struct error err;
     for (unsigned i = 0; i < 2; i++) {
         (void)snprintf(shards[i].host, sizeof(shards[i].host), "127.0.0.1");
-        shards[i].port = shard_server_port(rig.servers[i]);
+        shards[i].port = redis_server_port(copy_rig.servers[i]);
     }
     struct probe *probe = probe_start(&shards[0], &shards[1], 5000, &err);
     assert_non_null(probe);
@@ -262,19 +239,19 @@ static void an_interrupted_walk_goes_on_where_it_was(void **state)
     enum copy_status status = COPY_INTERRUPTED;
     fill(3000);
     scanner_init(&scanner);
-    rig.hooks.may_go_on = never;
-    assert_int_equal(copier_run(&rig.pair, &scanner), COPY_INTERRUPTED);
-    rig.hooks.may_go_on = ten_times;
+    copy_rig.hooks.may_go_on = never;
+    assert_int_equal(copier_run(&copy_rig.pair, &scanner), COPY_INTERRUPTED);
+    copy_rig.hooks.may_go_on = ten_times;
     while (status == COPY_INTERRUPTED) {
-        status = copier_run(&rig.pair, &scanner);
+        status = copier_run(&copy_rig.pair, &scanner);
     }
     assert_int_equal(status, COPY_OK);
-    verifier_init(&verifier, rig.slots.nslots);
+    verifier_init(&verifier, copy_rig.slots.nslots);
     status = COPY_INTERRUPTED;
     while (status == COPY_INTERRUPTED) {
-        status = verifier_run(&verifier, &rig.pair);
-        expect_ask(rig.source, "PING", "+PONG");
-        expect_ask(rig.target, "PING", "+PONG");
+        status = verifier_run(&verifier, &copy_rig.pair);
+        expect_ask(copy_rig.source, "PING", "+PONG");
+        expect_ask(copy_rig.target, "PING", "+PONG");
     }
     assert_int_equal(status, COPY_OK);
     assert_int_equal(verifier.findings, 0);
@@ -297,9 +274,9 @@ static void copying_rests_as_the_pace_says(void **state)
     (void)state;
     struct pace pace = {.limit_us = 0};
     fill(3000);
-    rig.hooks.may_go_on = count_and_go_on;
-    rig.pair.pace = &pace;
-    rig.pair.probe = rig_probe();
+    copy_rig.hooks.may_go_on = count_and_go_on;
+    copy_rig.pair.pace = &pace;
+    copy_rig.pair.probe = rig_probe();
     asked = 0;
     copy_all();
     unsigned without_rest = asked;
@@ -307,7 +284,7 @@ static void copying_rests_as_the_pace_says(void **state)
     asked = 0;
     copy_all();
     assert_true(asked > without_rest);
-    probe_stop(rig.pair.probe);
+    probe_stop(copy_rig.pair.probe);
 }
 
 static void copying_learns_from_the_probe(void **state)
@@ -316,13 +293,13 @@ static void copying_learns_from_the_probe(void **state)
     struct pace pace = {.limit_us = 1}; /* nothing answers as fast */
     uint64_t until_us = clock_now_us() + UINT64_C(20000000);
     fill(300);
-    rig.pair.pace = &pace;
-    rig.pair.probe = rig_probe();
+    copy_rig.pair.pace = &pace;
+    copy_rig.pair.probe = rig_probe();
     while (pace.rest_permille == 0 && clock_now_us() < until_us) {
         copy_all();
     }
     assert_true(pace.rest_permille > 0);
-    probe_stop(rig.pair.probe);
+    probe_stop(copy_rig.pair.probe);
 }
 
 static void groups_of_large_values_are_small(void **state)
@@ -331,22 +308,22 @@ static void groups_of_large_values_are_small(void **state)
     char command[64];
     for (unsigned i = 0; i < 60; i++) {
         (void)snprintf(command, sizeof(command), "SETRANGE large:%u 100000 x", i);
-        mem_free(ask(rig.source, command));
+        mem_free(ask(copy_rig.source, command));
     }
     copy_all();
-    assert_int_equal(rig.moved, 60);
-    assert_in_range(rig.habits.group_keys[READ_STRINGS], 1, 8);
+    assert_int_equal(copy_rig.moved, 60);
+    assert_in_range(copy_rig.habits.group_keys[READ_STRINGS], 1, 8);
 }
 
 static void a_wrong_expiry_is_a_finding(void **state)
 {
     (void)state;
     struct verifier verifier;
-    expect_ask(rig.source, "SET a 1 PXAT 9999999999999", "+OK");
+    expect_ask(copy_rig.source, "SET a 1 PXAT 9999999999999", "+OK");
     copy_all();
-    expect_ask(rig.target, "PEXPIREAT a 9999999999998", ":1");
+    expect_ask(copy_rig.target, "PEXPIREAT a 9999999999998", ":1");
     verify(&verifier);
-    assert_int_equal(rig.findings, 1);
+    assert_int_equal(copy_rig.findings, 1);
     verifier_fini(&verifier);
 }
 
@@ -354,12 +331,12 @@ static void a_wrong_expiry_is_a_finding(void **state)
 static void a_late_backfill_does_not_undo_a_mirror(void **state)
 {
     (void)state;
-    copy_rig_write(&rig, "a", "SET a new");
+    copy_rig_write("a", "SET a new");
     drain_all();
-    expect_ask(rig.source, "HDEL " COPY_RIG_SEQ " a", ":1"); /* as read before the write */
-    expect_ask(rig.source, "SET a old", "+OK");
+    expect_ask(copy_rig.source, "HDEL " COPY_RIG_SEQ " a", ":1"); /* as read before the write */
+    expect_ask(copy_rig.source, "SET a old", "+OK");
     copy_all();
-    expect_ask(rig.target, "GET a", "new");
+    expect_ask(copy_rig.target, "GET a", "new");
 }
 
 static void expect_failure(enum fence_outcome outcome)
@@ -367,32 +344,32 @@ static void expect_failure(enum fence_outcome outcome)
     struct scanner scanner;
     struct verifier verifier;
     scanner_init(&scanner);
-    assert_int_equal(copier_run(&rig.pair, &scanner), COPY_FAILED);
-    assert_int_equal(rig.pair.failure.outcome, outcome);
-    assert_false(rig.pair.failure.on_copy);
-    verifier_init(&verifier, rig.slots.nslots);
-    assert_int_equal(verifier_run(&verifier, &rig.pair), COPY_FAILED);
-    assert_int_equal(rig.pair.failure.outcome, outcome);
+    assert_int_equal(copier_run(&copy_rig.pair, &scanner), COPY_FAILED);
+    assert_int_equal(copy_rig.pair.failure.outcome, outcome);
+    assert_false(copy_rig.pair.failure.on_copy);
+    verifier_init(&verifier, copy_rig.slots.nslots);
+    assert_int_equal(verifier_run(&verifier, &copy_rig.pair), COPY_FAILED);
+    assert_int_equal(copy_rig.pair.failure.outcome, outcome);
     verifier_fini(&verifier);
 }
 
 static void nothing_is_read_from_an_authority_without_its_numbers(void **state)
 {
     (void)state;
-    expect_ask(rig.source, "SET k x", "+OK");
-    expect_ask(rig.source, "DEL " COPY_RIG_SEQ, ":1");
+    expect_ask(copy_rig.source, "SET k x", "+OK");
+    expect_ask(copy_rig.source, "DEL " COPY_RIG_SEQ, ":1");
     expect_failure(FENCE_LOST);
 }
 
 static void nothing_is_read_from_an_authority_without_a_fence(void **state)
 {
     (void)state;
-    expect_ask(rig.source, "SET k x", "+OK");
-    expect_ask(rig.source, "DEL " METADATA_FENCE, ":1");
+    expect_ask(copy_rig.source, "SET k x", "+OK");
+    expect_ask(copy_rig.source, "DEL " METADATA_FENCE, ":1");
     expect_failure(FENCE_UNFENCED);
 }
 
-#define TEST(function) cmocka_unit_test_setup(function, reset)
+#define TEST(function) cmocka_unit_test_setup(function, copy_rig_reset)
 
 int main(void)
 {
@@ -414,5 +391,5 @@ int main(void)
         TEST(nothing_is_read_from_an_authority_without_its_numbers),
         TEST(nothing_is_read_from_an_authority_without_a_fence),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, copy_rig_start, copy_rig_stop);
 }

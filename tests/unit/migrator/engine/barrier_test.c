@@ -10,13 +10,13 @@
 #include "lib/base/memory.h"
 #include "lib/store/store_internal.h"
 #include "migrator/engine/barrier.h"
-#include "tests/support/shard_server.h"
+#include "tests/support/ask.h"
 #include "tests/support/test_store.h"
 
 #define CLUSTER    "0123456789abcdef0123456789abcdef"
 #define TIMEOUT_MS 60000
 
-static struct shard_server *server;
+static struct redis_server *server;
 static struct test_store test;
 static struct shard_link *link_;
 static unsigned asked;
@@ -25,7 +25,7 @@ static int start(void **state)
 {
     (void)state;
     script_init();
-    server = shard_server_start(false);
+    server = redis_server_start_in_memory();
     test_store_init(&test);
     return 0;
 }
@@ -34,14 +34,14 @@ static int stop(void **state)
 {
     (void)state;
     test_store_fini(&test);
-    shard_server_stop(server);
+    redis_server_stop(server);
     return 0;
 }
 
 static int set_up(void **state)
 {
     (void)state;
-    link_ = shard_server_open(server);
+    link_ = ask_open(server);
     expect_ask(link_, "FLUSHALL", "+OK");
     assert_int_equal(fence_write(link_, FENCE_WRITE_FIRST, CLUSTER, "s1", 5, NULL), FENCE_OK);
     asked = 0;
@@ -59,7 +59,7 @@ static int tear_down(void **state)
 static struct shard_link *peer_open(const char *peer)
 {
     char text[96];
-    struct shard_link *connection = shard_server_open(server);
+    struct shard_link *connection = ask_open(server);
     (void)snprintf(text, sizeof(text), "CLIENT SETNAME sluice:%s", peer);
     expect_ask(connection, text, "+OK");
     char *id = ask(connection, "CLIENT ID");

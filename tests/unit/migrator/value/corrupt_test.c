@@ -1,10 +1,21 @@
 /* Damaged payloads of every encoding: refused or read, but never past their end (run it with the
  * sanitizers: FLAVOUR=asan). The seed of the random damage is printed; SLUICE_SEED sets it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/memory.h"
 #include "lib/base/random.h"
 #include "migrator/value/value.h"
 #include "migrator/value/value_internal.h"
-#include "tests/unit/migrator/value/payload.h"
-#include "tests/unit/migrator/value/redis_fixture.h"
+#include "tests/support/payload.h"
+#include "tests/support/value_server.h"
 
 #define FOOTER_BYTES 10
 #define DAMAGES_EACH 3000
@@ -35,7 +46,7 @@ static const char *const builds[] = {
 
 typedef void (*damage_fn)(struct slice dump, struct random *random);
 
-static void with_every_payload(struct redis_fixture *redis, damage_fn damage)
+static void with_every_payload(struct value_server *redis, damage_fn damage)
 {
     const char *given = getenv("SLUICE_SEED");
     uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : random_system();
@@ -215,5 +226,5 @@ int main(void)
         cmocka_unit_test(a_body_that_breaks_its_format_is_refused_with_words),
         cmocka_unit_test(a_payload_shorter_than_its_footer_is_refused),
     };
-    return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
+    return cmocka_run_group_tests(tests, value_server_start, value_server_stop);
 }

@@ -1,8 +1,18 @@
 /* The encodings of older and newer servers, written by hand. Redis 7.0 itself says whether the old
  * ones are right: it must RESTORE them, and what it then DUMPs must be equal. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
 #include "migrator/value/value.h"
-#include "tests/unit/migrator/value/payload.h"
-#include "tests/unit/migrator/value/redis_fixture.h"
+#include "tests/support/payload.h"
+#include "tests/support/value_server.h"
 
 static const char long_word[] =
     "a text that is longer than the 63 bytes of the smallest form of a length, for good measure";
@@ -46,7 +56,7 @@ static struct value_summary summary_of(struct slice dump)
     return summary;
 }
 
-static void assert_restored_is_equal(struct redis_fixture *redis, struct buffer *payload,
+static void assert_restored_is_equal(struct value_server *redis, struct buffer *payload,
                                      enum value_type type, uint64_t elements)
 {
     struct slice written = buffer_slice(payload);
@@ -150,7 +160,7 @@ static void a_length_in_a_longer_form_is_the_same(void **state)
 /* Redis 7.2 keeps a small set in a listpack; 7.0 keeps the same one in a hash table. */
 static void a_set_in_a_listpack_is_equal_to_one_in_a_hash_table(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     static const char listpack[] = "\x15\0\0\0\x04\0" /* 21 bytes, 4 elements */
                                    "\x85hello\x06"    /* a text of 5 */
                                    "\x0c\x01"         /* 12 */
@@ -181,7 +191,7 @@ static struct buffer as_7_2(struct slice dump, uint64_t active_ms)
 
 static void a_stream_of_7_2_is_equal_to_what_it_was_restored_from(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     run(redis, "FLUSHALL\nXADD a 1-1 f v\nXGROUP CREATE a g 0\nXGROUP CREATECONSUMER a g c");
     struct slice dump = dump_of(redis, "a");
     uint64_t seen_ms = 0;
@@ -200,7 +210,7 @@ static void a_stream_of_7_2_is_equal_to_what_it_was_restored_from(void **state)
 /* Of 7.0: ..., length, last id, first id, largest deleted id, entries added, no groups. */
 static void a_stream_of_redis_5_is_read(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     run(redis, "FLUSHALL\nXADD a 1-1 f v\nXADD a 2-1 f w");
     struct slice dump = dump_of(redis, "a");
     struct buffer payload = begin(15);
@@ -249,5 +259,5 @@ int main(void)
         cmocka_unit_test(a_stream_of_redis_5_is_read),
         cmocka_unit_test(an_unknown_type_compares_by_its_bytes),
     };
-    return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
+    return cmocka_run_group_tests(tests, value_server_start, value_server_stop);
 }

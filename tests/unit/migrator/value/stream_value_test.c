@@ -1,9 +1,19 @@
 /* Every byte of a stream's groups means something, so no change of one may go unseen. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
 #include "lib/base/memory.h"
 #include "migrator/value/stream_value.h"
 #include "migrator/value/value.h"
 #include "migrator/value/value_internal.h"
-#include "tests/unit/migrator/value/redis_fixture.h"
+#include "tests/support/value_server.h"
 
 #define FOOTER_BYTES 10
 
@@ -31,7 +41,7 @@ static void assert_change_is_seen(struct slice body, size_t at, const struct val
 
 static void every_byte_of_the_groups_matters(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     run(redis, build);
     struct slice dump = dump_of(redis, "k");
     struct slice body = {dump.data, dump.len - FOOTER_BYTES};
@@ -49,7 +59,7 @@ static void every_byte_of_the_groups_matters(void **state)
 /* The same group's names and numbers, the pending entries owned by the other one. */
 static void who_owns_a_pending_entry_matters(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     run(redis, build);
     struct slice dump = dump_of(redis, "k");
     struct slice body = {dump.data, dump.len - FOOTER_BYTES};
@@ -77,5 +87,5 @@ int main(void)
         cmocka_unit_test(every_byte_of_the_groups_matters),
         cmocka_unit_test(who_owns_a_pending_entry_matters),
     };
-    return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
+    return cmocka_run_group_tests(tests, value_server_start, value_server_stop);
 }

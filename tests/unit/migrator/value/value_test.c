@@ -1,9 +1,19 @@
 /* Against a real server: what is the same value compares equal, however it is kept; what differs by
  * anything a client can see does not. */
-#include "migrator/value/value.h"
-#include "tests/unit/migrator/value/redis_fixture.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-static struct value_summary summary_of(struct redis_fixture *redis, const char *key)
+#include <cmocka.h>
+
+#include "migrator/value/value.h"
+#include "tests/support/value_server.h"
+
+static struct value_summary summary_of(struct value_server *redis, const char *key)
 {
     struct value_summary summary;
     struct error err;
@@ -15,7 +25,7 @@ static struct value_summary summary_of(struct redis_fixture *redis, const char *
     return summary;
 }
 
-static bool keys_equal(struct redis_fixture *redis, const char *a, const char *b)
+static bool keys_equal(struct value_server *redis, const char *a, const char *b)
 {
     struct slice dump_a = dump_of(redis, a);
     struct slice dump_b = dump_of(redis, b);
@@ -119,18 +129,18 @@ static const struct same_value same_values[] = {
 };
 
 /* The migrator reads a string with GET where it can, else with DUMP. */
-static void check_string(struct redis_fixture *redis, const struct value_summary *dumped)
+static void check_string(struct value_server *redis, const struct value_summary *dumped)
 {
-    redisReply *reply = fixture_line_reply(redis, "GET a");
     struct value_summary itself;
-    value_summarize_string((struct slice){reply->str, reply->len}, &itself);
-    freeReplyObject(reply);
+    struct slice text = string_of(redis, "a");
+    value_summarize_string(text, &itself);
+    payload_free(text);
     assert_int_equal(itself.type, dumped->type);
     assert_int_equal(itself.elements, dumped->elements);
     assert_true(value_digest_equal(itself.digest, dumped->digest));
 }
 
-static void check_same(struct redis_fixture *redis, const struct same_value *same)
+static void check_same(struct value_server *redis, const struct same_value *same)
 {
     run(redis, "FLUSHALL");
     run(redis, same->build_b);
@@ -158,7 +168,7 @@ static void the_same_value_is_equal_in_any_encoding_and_order(void **state)
 /* Restores each key under the limits that are the other's, so that it is re-encoded. */
 static void a_restored_value_is_equal(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     for (size_t i = 0; i < sizeof(same_values) / sizeof(same_values[0]); i++) {
         run(redis, "FLUSHALL");
         run(redis, same_values[i].build_a);
@@ -251,7 +261,7 @@ static const struct one_change changes[] = {
     {"XADD a 1-1 f v\nXADD a 2-1 f w", "DEL b\nXADD b 1-2 f v\nXADD b 2-1 f w"},
 };
 
-static void check_change(struct redis_fixture *redis, const struct one_change *one)
+static void check_change(struct value_server *redis, const struct one_change *one)
 {
     run(redis, "FLUSHALL");
     run(redis, one->build);
@@ -265,7 +275,7 @@ static void check_change(struct redis_fixture *redis, const struct one_change *o
 
 static void any_single_change_is_seen(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     static const char *const limits[] = {SMALL_LIMITS, LARGE_LIMITS};
     for (size_t l = 0; l < 2; l++) {
         run(redis, limits[l]);
@@ -278,7 +288,7 @@ static void any_single_change_is_seen(void **state)
 /* One element of a large value, in its middle. */
 static void a_single_change_in_a_large_value_is_seen(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     static const struct one_change large[] = {
         {LUA_LIST("a", "string.rep('z',i)"), "LSET b 150 other"},
         {LUA_HASH("a", "1", "900", "1"), "HSET b field450 other"},
@@ -298,7 +308,7 @@ static void a_single_change_in_a_large_value_is_seen(void **state)
 
 static void groups_survive_restore_and_other_node_sizes(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     run(redis, "FLUSHALL\n" SMALL_LIMITS STREAM_BASE
                "XDEL a 2-1\nXGROUP CREATECONSUMER a grp carol\nXACK a grp 3-1");
     struct slice dump = dump_of(redis, "a");
@@ -318,7 +328,7 @@ static void groups_survive_restore_and_other_node_sizes(void **state)
 
 static void types_with_the_same_elements_differ(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     static const char *const builds[] = {
         "SET a x", "RPUSH a x", "SADD a x", "HSET a x 1", "ZADD a 1 x", "XADD a 1-1 x 1",
     };
@@ -336,7 +346,7 @@ static void types_with_the_same_elements_differ(void **state)
 /* Compression makes other bytes of the same text. */
 static void a_compressed_payload_is_equal_to_a_plain_one(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     static const char *const builds[] = {
         "EVAL \"redis.call('SET','a',string.rep('abcdefg',3000))\" 0",
         LARGE_LIMITS LUA_HASH("a", "1", "900", "1"),
@@ -365,7 +375,7 @@ static void a_compressed_payload_is_equal_to_a_plain_one(void **state)
 /* Where a listpack begins to use a longer form for a text's length, or for an entry's size. */
 static void texts_around_every_border_of_size_are_read(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     static const int borders[] = {64, 128, 4096, 16384, 65536, 2097152};
     run(redis, LARGE_LIMITS "CONFIG SET hash-max-listpack-value 5000000");
     for (size_t i = 0; i < sizeof(borders) / sizeof(borders[0]); i++) {
@@ -387,7 +397,7 @@ static void texts_around_every_border_of_size_are_read(void **state)
 /* The threshold is 1 GB but for this command; a node's form is the byte behind type and count. */
 static void a_list_of_plain_nodes_is_equal_to_one_of_listpacks(void **state)
 {
-    struct redis_fixture *redis = *state;
+    struct value_server *redis = *state;
     static const char build[] =
         "EVAL \"for i=1,9 do redis.call('RPUSH','a',string.rep('large'..i,2000),i) end\" 0";
     run(redis, "FLUSHALL");
@@ -416,5 +426,5 @@ int main(void)
         cmocka_unit_test(a_list_of_plain_nodes_is_equal_to_one_of_listpacks),
         cmocka_unit_test(a_compressed_payload_is_equal_to_a_plain_one),
     };
-    return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
+    return cmocka_run_group_tests(tests, value_server_start, value_server_stop);
 }

@@ -578,27 +578,26 @@ static void replies_come_in_order_whatever_their_size(void **state)
     stop_server();
 }
 
+#define TEST(test) cmocka_unit_test_setup_teardown(test, start, stop)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(nothing_is_sent_before_hello_was_answered, start, stop),
-        cmocka_unit_test_setup_teardown(a_shard_that_refuses_multi_is_used_and_known_for_it, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(replies_that_nobody_asked_for_end_the_connection, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(in_resp3_it_greets_with_hello_3, start, stop),
-        cmocka_unit_test_setup_teardown(a_shard_without_resp3_is_not_used_for_it, start, stop),
-        cmocka_unit_test_setup_teardown(a_push_between_replies_is_dropped, start, stop),
-        cmocka_unit_test_setup_teardown(only_what_was_not_sent_may_be_sent_again, start, stop),
-        cmocka_unit_test_setup_teardown(an_idle_connection_is_not_given_up, start, stop),
-        cmocka_unit_test_setup_teardown(a_shard_that_does_not_greet_is_left, start, stop),
-        cmocka_unit_test_setup_teardown(a_fenced_backend_comes_in_with_the_new_epoch, start, stop),
-        cmocka_unit_test_setup_teardown(an_unfenced_shard_is_told_and_not_waited_for, start, stop),
-        cmocka_unit_test_setup_teardown(another_process_is_not_used, start, stop),
-        cmocka_unit_test_setup_teardown(a_killed_server_leaves_its_requests_unknown, start, stop),
-        cmocka_unit_test_setup_teardown(a_standing_server_is_given_up_after_the_time_out, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(replies_come_in_order_whatever_their_size, start, stop),
+        TEST(nothing_is_sent_before_hello_was_answered),
+        TEST(a_shard_that_refuses_multi_is_used_and_known_for_it),
+        TEST(replies_that_nobody_asked_for_end_the_connection),
+        TEST(in_resp3_it_greets_with_hello_3),
+        TEST(a_shard_without_resp3_is_not_used_for_it),
+        TEST(a_push_between_replies_is_dropped),
+        TEST(only_what_was_not_sent_may_be_sent_again),
+        TEST(an_idle_connection_is_not_given_up),
+        TEST(a_shard_that_does_not_greet_is_left),
+        TEST(a_fenced_backend_comes_in_with_the_new_epoch),
+        TEST(an_unfenced_shard_is_told_and_not_waited_for),
+        TEST(another_process_is_not_used),
+        TEST(a_killed_server_leaves_its_requests_unknown),
+        TEST(a_standing_server_is_given_up_after_the_time_out),
+        TEST(replies_come_in_order_whatever_their_size),
     };
     return cmocka_run_group_tests_name("backend", tests, NULL, NULL);
 }

@@ -56,11 +56,6 @@ static int stop(void **state)
     return 0;
 }
 
-static void signal_shard(unsigned shard, int signal)
-{
-    process_signal(redis_server_process(rig.servers[shard]), signal);
-}
-
 /* --- pipelines -------------------------------------------------------------------------------- */
 
 /* Command i and the reply to it: answered by the proxy, by one shard, by both. */
@@ -170,11 +165,11 @@ static void a_protocol_error_comes_behind_the_answers_before_it(void **state)
     struct buffer wanted, got;
     buffer_init(&wanted, SIZE_MAX);
     buffer_init(&got, SIZE_MAX);
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     rig_send(&rig, fd, "GET %s", rig_key(&rig, 0, 0));
     rig_write(&rig, fd, SLICE("PING\r\n*x\r\nPING\r\n"));
     assert_true(rig_is_silent(&rig, fd));
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     buffer_add_text(&wanted, "$-1\r\n+PONG\r\n-ERR Protocol error: invalid multibulk length\r\n");
     talk(SLICE(""), SIZE_MAX, &got);
     expect_same(&got, &wanted);
@@ -190,13 +185,13 @@ static void a_half_closed_client_gets_its_answers(void **state)
     struct buffer wanted, got;
     buffer_init(&wanted, SIZE_MAX);
     buffer_init(&got, SIZE_MAX);
-    signal_shard(1, SIGSTOP);
+    rig_signal(&rig, 1, SIGSTOP);
     rig_send(&rig, fd, "SET %s 1", rig_key(&rig, 1, 0));
     rig_send(&rig, fd, "GET %s", rig_key(&rig, 1, 0));
     rig_write(&rig, fd, SLICE("*1\r\n$4\r\nPI")); /* never to be whole */
     assert_int_equal(shutdown(fd, SHUT_WR), 0);
     assert_true(rig_is_silent(&rig, fd));
-    signal_shard(1, SIGCONT);
+    rig_signal(&rig, 1, SIGCONT);
     buffer_add_text(&wanted, "+OK\r\n$1\r\n1\r\n");
     talk(SLICE(""), SIZE_MAX, &got);
     expect_same(&got, &wanted);
@@ -210,7 +205,7 @@ static void what_a_gone_client_asked_is_answered_to_nobody(void **state)
 {
     (void)state;
     int gone = rig_connect(&rig);
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     rig_send(&rig, gone, "GET %s", rig_key(&rig, 0, 0));
     rig_send(&rig, gone, "MGET %s %s", rig_key(&rig, 0, 0), rig_key(&rig, 1, 0));
     rig_send(&rig, gone, "DBSIZE");
@@ -220,7 +215,7 @@ static void what_a_gone_client_asked_is_answered_to_nobody(void **state)
     rig_send(&rig, fd, "SET %s mine", rig_key(&rig, 0, 0));
     rig_send(&rig, fd, "GET %s", rig_key(&rig, 0, 0));
     assert_true(rig_is_silent(&rig, fd));
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     rig_expect(&rig, fd, "+OK\r\n");
     rig_expect(&rig, fd, "$4\r\nmine\r\n");
     RIG_UNTIL(&rig, rig.clients.count == 1, PATIENCE_MS);
@@ -266,14 +261,14 @@ static void answers_behind_a_slow_shard_are_bounded(void **state)
     (void)state;
     int client = rig_connect(&rig);
     put_values(200000);
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     rig_send(&rig, client, "GET %s", rig_key(&rig, 0, 0));
     vitals_begin_peak();
     uint64_t before = vitals_peak_bytes();
     ask_often(client, rig_key(&rig, 1, 0), 500);
     RIG_UNTIL(&rig, counter_read(&rig.counters.slow_readers) == 1, 4000);
     assert_true(vitals_peak_bytes() - before < KEPT_MAX);
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     (void)close(client);
 }
 
@@ -281,12 +276,12 @@ static void answers_behind_a_slow_shard_come_in_order(void **state)
 {
     (void)state;
     put_values(200000);
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     rig_send(&rig, fd, "GET %s", rig_key(&rig, 0, 0));
     ask_often(fd, rig_key(&rig, 1, 0), 10);
     rig_send(&rig, fd, "PING");
     assert_true(rig_is_silent(&rig, fd));
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     for (unsigned i = 0; i < 11; i++) {
         rig_expect(&rig, fd, "$200000\r\n");
     }
@@ -365,24 +360,23 @@ static void a_value_of_64_megabytes_goes_in_and_out(void **state)
     buffer_fini(&wanted);
 }
 
+#define TEST(test) cmocka_unit_test_setup_teardown(test, start, stop)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(ten_thousand_commands_at_once_are_answered_in_order, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(after_quit_nothing_more_is_done, start, stop),
-        cmocka_unit_test_setup_teardown(a_protocol_error_comes_behind_the_answers_before_it, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(a_half_closed_client_gets_its_answers, start, stop),
-        cmocka_unit_test_setup_teardown(what_a_gone_client_asked_is_answered_to_nobody, start,
-                                        stop),
+        TEST(ten_thousand_commands_at_once_are_answered_in_order),
+        TEST(after_quit_nothing_more_is_done),
+        TEST(a_protocol_error_comes_behind_the_answers_before_it),
+        TEST(a_half_closed_client_gets_its_answers),
+        TEST(what_a_gone_client_asked_is_answered_to_nobody),
         cmocka_unit_test_setup_teardown(a_client_that_never_reads_is_cut_off, start_narrow, stop),
         cmocka_unit_test_setup_teardown(answers_behind_a_slow_shard_are_bounded, start_narrow,
                                         stop),
-        cmocka_unit_test_setup_teardown(answers_behind_a_slow_shard_come_in_order, start, stop),
+        TEST(answers_behind_a_slow_shard_come_in_order),
         cmocka_unit_test_setup_teardown(a_command_without_end_is_cut_off, start_narrow, stop),
-        cmocka_unit_test_setup_teardown(two_thousand_idle_connections_disturb_nobody, start, stop),
-        cmocka_unit_test_setup_teardown(a_value_of_64_megabytes_goes_in_and_out, start, stop),
+        TEST(two_thousand_idle_connections_disturb_nobody),
+        TEST(a_value_of_64_megabytes_goes_in_and_out),
     };
     return cmocka_run_group_tests_name("client", tests, NULL, NULL);
 }

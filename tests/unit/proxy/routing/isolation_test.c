@@ -38,11 +38,6 @@ static int stop(void **state)
     return 0;
 }
 
-static void signal_shard(unsigned shard, int signal)
-{
-    process_signal(redis_server_process(rig.servers[shard]), signal);
-}
-
 static uint64_t overloaded(unsigned shard)
 {
     return counter_read(&rig.counters.shards[shard].overloaded);
@@ -64,7 +59,7 @@ static void above_the_bound_a_request_is_refused_at_once(void **state)
     int waiting = rig_connect(&rig);
     int late = rig_connect(&rig);
     const char *key = rig_key(&rig, 0, 0);
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     for (unsigned i = 0; i < QUEUE_MAX; i++) {
         rig_send(&rig, waiting, "INCR %s", key);
     }
@@ -74,7 +69,7 @@ static void above_the_bound_a_request_is_refused_at_once(void **state)
     expect_the_other_shard_to_answer(late);
     assert_int_equal(overloaded(0), 1);
     assert_int_equal(overloaded(1), 0);
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     for (unsigned i = 0; i < QUEUE_MAX; i++) {
         rig_expect(&rig, waiting, ":");
     }
@@ -90,7 +85,7 @@ static void pipelined_requests_to_others_wait_for_nothing_but_the_order(void **s
     int fd = rig_connect(&rig);
     const char *slow = rig_key(&rig, 0, 0);
     const char *quick = rig_key(&rig, 1, 0);
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     rig_send(&rig, fd, "SET %s 1", quick);
     rig_send(&rig, fd, "GET %s", slow);
     rig_send(&rig, fd, "INCR %s", quick);
@@ -100,7 +95,7 @@ static void pipelined_requests_to_others_wait_for_nothing_but_the_order(void **s
     char *command = mem_printf("GET %s", quick);
     RIG_UNTIL(&rig, client_gets(rig.direct[1], command, "2"), PATIENCE_MS); /* executed already */
     mem_free(command);
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     rig_expect(&rig, fd, rig_null(&rig));
     rig_expect(&rig, fd, ":2");
     (void)close(fd);
@@ -137,13 +132,13 @@ static void a_shard_that_takes_no_bytes_stops_nobody_else(void **state)
     int large = rig_connect(&rig);
     int others = rig_connect(&rig);
     char *key = mem_strdup(rig_key(&rig, 0, 0));
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     send_large_value(large, key);
     RIG_UNTIL(&rig, counter_read(&rig.counters.shards[0].bytes_out) > 0, PATIENCE_MS);
     expect_the_other_shard_to_answer(others);
     RIG_UNTIL(&rig, ask_in_vain(key), PATIENCE_MS);
     expect_the_other_shard_to_answer(others);
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     rig_expect(&rig, large, "+OK\r\n");
     int fresh = rig_connect(&rig);
     rig_send(&rig, fresh, "STRLEN %s", key);

@@ -46,13 +46,6 @@ static int stop(void **state)
 
 /* --- a connection that takes no more --------------------------------------------------------- */
 
-static void turn_a_while(void)
-{
-    for (int i = 0; i < 30; i++) {
-        rig_turn(&rig);
-    }
-}
-
 static uint64_t written(unsigned shard)
 {
     return counter_read(&rig.counters.shards[shard].bytes_out);
@@ -90,7 +83,7 @@ static uint64_t block_shard(unsigned shard)
         send_filler(rig_key(&rig, shard, 1));
         RIG_UNTIL(&rig, requests(shard) > before, PATIENCE_MS);
         wanted += FILL;
-        turn_a_while();
+        rig_turn_a_while(&rig);
     } while (written(shard) >= wanted);
     return wanted;
 }
@@ -143,7 +136,7 @@ static int send_unwritten(const char *first, const char *key)
     rig_send(&rig, fd, "%s %s", first, key);
     RIG_UNTIL(&rig, requests(0) > before, PATIENCE_MS);
     adopt_phase(PHASE_HOLD);
-    turn_a_while();
+    rig_turn_a_while(&rig);
     assert_true(written(0) < wanted);
     return fd;
 }

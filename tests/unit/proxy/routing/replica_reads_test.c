@@ -24,6 +24,7 @@ static struct router_rig rig;
 static struct redis_server *replica; /* of s1 */
 static struct client *direct;        /* to it */
 static const char *key;              /* of s1 */
+static int fd;                       /* a client */
 
 /* --- the replica ------------------------------------------------------------------------------ */
 
@@ -58,6 +59,7 @@ static int start_with_lag(void **state, uint64_t lag_max_ms)
     expect(rig.direct[0], command, "+OK");
     (void)snprintf(command, sizeof(command), "SET %s replica", key);
     expect(direct, command, "+OK");
+    fd = rig_connect(&rig);
     return 0;
 }
 
@@ -74,6 +76,7 @@ static int start_short(void **state)
 static int stop(void **state)
 {
     (void)state;
+    (void)close(fd);
     router_rig_stop(&rig);
     client_close(direct);
     redis_server_stop(replica);
@@ -117,7 +120,7 @@ static uint64_t resent(void)
 }
 
 /* The replica is told level over and over until it has answered. */
-static void wait_for_replica(int fd)
+static void wait_for_replica(void)
 {
     uint64_t before = answered();
     uint64_t deadline_us = deadline_after_ms(PATIENCE_MS);
@@ -129,10 +132,42 @@ static void wait_for_replica(int fd)
     }
 }
 
-static void expect_get(int fd, const char *reply)
+static void expect_get(const char *reply)
 {
     rig_send(&rig, fd, "GET %s", key);
     rig_expect(&rig, fd, reply);
+}
+
+static void expect_replies(unsigned count, const char *reply)
+{
+    for (unsigned i = 0; i < count; i++) {
+        rig_expect(&rig, fd, reply);
+    }
+}
+
+/* Over and over, though the replica is told level each time. */
+static void expect_the_primary_only(void)
+{
+    for (unsigned i = 0; i < PIPELINED; i++) {
+        tell_level();
+        expect_get(PRIMARY);
+    }
+}
+
+static void hang(bool hangs)
+{
+    process_signal(redis_server_process(replica), hangs ? SIGSTOP : SIGCONT);
+}
+
+/* The replica hangs, and so many reads are under way to it. */
+static void hang_with_reads(unsigned count)
+{
+    hang(true);
+    uint64_t before = asked();
+    for (unsigned i = 0; i < count; i++) {
+        rig_send(&rig, fd, "GET %s", key);
+    }
+    RIG_UNTIL(&rig, asked() > before, PATIENCE_MS);
 }
 
 /* On the replica. */
@@ -151,15 +186,14 @@ static bool was_called(const char *command)
 static void a_replica_that_is_level_answers_reads_and_nothing_else(void **state)
 {
     (void)state;
-    int fd = rig_connect(&rig);
-    expect_get(fd, PRIMARY);
-    wait_for_replica(fd);
-    expect_get(fd, REPLICA);
+    expect_get(PRIMARY);
+    wait_for_replica();
+    expect_get(REPLICA);
     rig_send(&rig, fd, "STRLEN %s", key);
     rig_expect(&rig, fd, ":7\r\n");
     rig_send(&rig, fd, "APPEND %s !", key);
     rig_expect(&rig, fd, ":8\r\n");
-    expect_get(fd, REPLICA);
+    expect_get(REPLICA);
     rig_send(&rig, fd, "EVAL return(redis.call('get',KEYS[1])) 1 %s", key);
     rig_expect(&rig, fd, "$8\r\nprimary!\r\n");
     rig_send(&rig, fd, "HSCAN %s 0", rig_key(&rig, 0, 1));
@@ -172,16 +206,14 @@ static void a_replica_that_is_level_answers_reads_and_nothing_else(void **state)
     assert_false(was_called("hscan"));
     assert_false(was_called("pfcount"));
     assert_false(was_called("object|encoding"));
-    (void)close(fd);
 }
 
 static void commands_with_keys_of_both_shards_are_cut_as_ever(void **state)
 {
     char whole[256];
     (void)state;
-    int fd = rig_connect(&rig);
     const char *other = rig_key(&rig, 1, 0), *missing = rig_key(&rig, 0, 1);
-    wait_for_replica(fd);
+    wait_for_replica();
     rig_send(&rig, fd, "SET %s elsewhere", other);
     rig_expect(&rig, fd, "+OK\r\n");
     rig_send(&rig, fd, "MGET %s %s %s", other, key, missing);
@@ -194,24 +226,21 @@ static void commands_with_keys_of_both_shards_are_cut_as_ever(void **state)
     rig_send(&rig, fd, "TOUCH %s", key);
     rig_expect(&rig, fd, ":1\r\n");
     assert_false(was_called("touch"));
-    (void)close(fd);
 }
 
 static void what_is_read_in_a_transaction_or_under_watch_is_the_primary_s(void **state)
 {
     (void)state;
-    int fd = rig_connect(&rig);
-    wait_for_replica(fd);
+    wait_for_replica();
     rig_send(&rig, fd, "WATCH %s", key);
     rig_expect(&rig, fd, "+OK\r\n");
-    expect_get(fd, PRIMARY);
+    expect_get(PRIMARY);
     rig_send(&rig, fd, "MULTI");
     rig_expect(&rig, fd, "+OK\r\n");
-    expect_get(fd, "+QUEUED\r\n");
+    expect_get("+QUEUED\r\n");
     rig_send(&rig, fd, "EXEC");
     rig_expect(&rig, fd, "*1\r\n" PRIMARY);
-    expect_get(fd, REPLICA);
-    (void)close(fd);
+    expect_get(REPLICA);
 }
 
 static void replies_keep_their_order_and_their_size(void **state)
@@ -219,8 +248,7 @@ static void replies_keep_their_order_and_their_size(void **state)
     static char large[300000];
     char name[32];
     (void)state;
-    int fd = rig_connect(&rig);
-    wait_for_replica(fd);
+    wait_for_replica();
     (void)snprintf(name, sizeof(name), "%s", rig_key(&rig, 0, 2));
     memset(large, 'x', sizeof(large));
     const char *argv[] = {"SET", name, large};
@@ -236,68 +264,57 @@ static void replies_keep_their_order_and_their_size(void **state)
         rig_expect(&rig, fd, i % 3 == 0 ? "$300000\r\nxxxxxxxx" : REPLICA);
         rig_expect(&rig, fd, number);
     }
-    (void)close(fd);
 }
 
 static void a_replica_with_another_fence_proves_nothing(void **state)
 {
-    static const char *const other = "ffffffffffffffffffffffffffffffffffffffff";
+    static const char *const others[] = {
+        "HSET " METADATA_FENCE " epoch 1000", /* a barrier of a topology that we do not know */
+        "HSET " METADATA_FENCE " run_id ffffffffffffffffffffffffffffffffffffffff",
+        "DEL " METADATA_FENCE,
+    };
     (void)state;
-    int fd = rig_connect(&rig);
-    const char *own = rig.topology->shards[0].identity.run_id;
-    uint64_t epoch = rig.topology->epoch;
-    wait_for_replica(fd);
-    write_fence(own, epoch + 1); /* a barrier of a topology that we do not know */
-    expect_get(fd, PRIMARY);
-    write_fence(own, epoch);
-    wait_for_replica(fd);
-    write_fence(other, epoch); /* of another shard, or of another time */
-    expect_get(fd, PRIMARY);
-    write_fence(own, epoch);
-    wait_for_replica(fd);
-    expect(direct, "DEL " METADATA_FENCE, ":1");
-    expect_get(fd, PRIMARY);
-    write_fence(own, epoch);
-    wait_for_replica(fd);
+    wait_for_replica();
+    for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        mem_free(client_ask(direct, others[i]));
+        expect_get(PRIMARY);
+        write_fence(rig.topology->shards[0].identity.run_id, rig.topology->epoch);
+        wait_for_replica();
+    }
     expect(direct, "SET " METADATA_FENCE " string", "+OK");
-    expect_get(fd, PRIMARY);
+    expect_get(PRIMARY);
     uint64_t before = resent();
     assert_true(before >= 4);
-    expect_get(fd, PRIMARY); /* it is not even asked */
+    expect_get(PRIMARY); /* it is not even asked */
     assert_int_equal(resent(), before);
-    (void)close(fd);
 }
 
 static void a_replica_that_is_not_known_to_be_level_is_not_asked(void **state)
 {
     (void)state;
-    int fd = rig_connect(&rig);
-    wait_for_replica(fd);
+    wait_for_replica();
     uint64_t before = answered() + resent();
     tell(rig.topology->epoch, 0);
-    expect_get(fd, PRIMARY);
+    expect_get(PRIMARY);
     tell(rig.topology->epoch, clock_now_us() - (uint64_t)LONG_LAG_MS * 1000);
-    expect_get(fd, PRIMARY);
+    expect_get(PRIMARY);
     tell(rig.topology->epoch + 1,
          clock_now_us()); /* of an epoch that is not adopted: nothing new */
-    expect_get(fd, PRIMARY);
+    expect_get(PRIMARY);
     assert_int_equal(answered() + resent(), before);
     tell_level();
-    expect_get(fd, REPLICA);
-    (void)close(fd);
+    expect_get(REPLICA);
 }
 
 static void what_was_level_is_not_asked_for_ever(void **state)
 {
     (void)state;
-    int fd = rig_connect(&rig);
-    wait_for_replica(fd);
+    wait_for_replica();
     uint64_t now = clock_now_us();
     RIG_UNTIL(&rig, clock_now_us() > now + SHORT_LAG_MS * 1000, PATIENCE_MS);
     uint64_t before = answered() + resent();
-    expect_get(fd, PRIMARY);
+    expect_get(PRIMARY);
     assert_int_equal(answered() + resent(), before);
-    (void)close(fd);
 }
 
 /* It was level before its process, or the connection, was another one. */
@@ -305,12 +322,11 @@ static void what_was_level_before_the_connection_stood_may_be_another_process(vo
 {
     char command[64];
     (void)state;
-    int fd = rig_connect(&rig);
     uint64_t long_ago = clock_now_us();
-    wait_for_replica(fd);
+    wait_for_replica();
     uint64_t connects = counter_read(&rig.counters.replicas[0].connections.connects);
     redis_server_kill(replica);
-    expect_get(fd, PRIMARY);
+    expect_get(PRIMARY);
     redis_server_restart(replica, false);
     client_close(direct);
     direct = client_connect(redis_server_port(replica));
@@ -320,138 +336,103 @@ static void what_was_level_before_the_connection_stood_may_be_another_process(vo
     RIG_UNTIL(&rig, counter_read(&rig.counters.replicas[0].connections.connects) > connects,
               PATIENCE_MS);
     for (unsigned i = 0; i < PIPELINED; i++) {
-        expect_get(fd, PRIMARY);
+        expect_get(PRIMARY);
     }
-    wait_for_replica(fd);
-    (void)close(fd);
+    wait_for_replica();
 }
 
 static void an_error_of_a_replica_is_nobody_s_answer(void **state)
 {
     (void)state;
-    int fd = rig_connect(&rig);
-    wait_for_replica(fd);
+    wait_for_replica();
     rig_send(&rig, fd, "HGET %s field", key);
     rig_expect(&rig, fd, "-WRONGTYPE");
     assert_int_equal(resent(), 1);
     expect(direct, "CONFIG SET requirepass secret", "+OK");
     expect(direct, "CLIENT KILL TYPE normal", ":1");
-    expect_get(fd, PRIMARY);
-    (void)close(fd);
+    expect_get(PRIMARY);
 }
 
 static void slots_in_a_migration_are_read_from_their_owner(void **state)
 {
     (void)state;
-    int fd = rig_connect(&rig);
-    wait_for_replica(fd);
+    wait_for_replica();
     rig_begin_dual_write(&rig, 0, 1);
     write_fence(rig.topology->shards[0].identity.run_id, rig.topology->epoch);
-    for (unsigned i = 0; i < PIPELINED; i++) {
-        tell_level();
-        expect_get(fd, PRIMARY);
-    }
+    expect_the_primary_only();
     rig_enter_phase(&rig, PHASE_ABORTING);
-    for (unsigned i = 0; i < PIPELINED; i++) {
-        tell_level();
-        expect_get(fd, PRIMARY);
-    }
+    expect_the_primary_only();
     struct topology *next = rig_next(&rig);
     migration_close(next, &next->migrations[0], -1);
     (void)rig_adopt(&rig, next);
-    expect_get(fd, PRIMARY); /* until a list of this epoch has come */
+    expect_get(PRIMARY); /* until a list of this epoch has come */
     write_fence(rig.topology->shards[0].identity.run_id, rig.topology->epoch);
-    wait_for_replica(fd);
-    expect_get(fd, REPLICA);
-    (void)close(fd);
+    wait_for_replica();
+    expect_get(REPLICA);
 }
 
 /* What it would say after the adoption may be about a slot that has moved on. */
 static void an_adoption_takes_what_is_under_way_from_the_replica(void **state)
 {
     (void)state;
-    int fd = rig_connect(&rig);
-    wait_for_replica(fd);
-    process_signal(redis_server_process(replica), SIGSTOP);
-    uint64_t before = asked();
-    for (unsigned i = 0; i < PIPELINED; i++) {
-        rig_send(&rig, fd, "GET %s", key);
-    }
-    RIG_UNTIL(&rig, asked() > before, PATIENCE_MS);
+    wait_for_replica();
+    hang_with_reads(PIPELINED);
     (void)rig_adopt(&rig, rig_next(&rig));
-    for (unsigned i = 0; i < PIPELINED; i++) {
-        rig_expect(&rig, fd, PRIMARY);
-    }
+    expect_replies(PIPELINED, PRIMARY);
     assert_true(resent() > 0);
-    process_signal(redis_server_process(replica), SIGCONT);
-    expect_get(fd, PRIMARY);
-    (void)close(fd);
+    hang(false);
+    expect_get(PRIMARY);
 }
 
 static void a_replica_that_dies_or_goes_leaves_its_reads_to_the_primary(void **state)
 {
     (void)state;
-    int fd = rig_connect(&rig);
-    wait_for_replica(fd);
-    process_signal(redis_server_process(replica), SIGSTOP);
-    uint64_t before = asked();
-    rig_send(&rig, fd, "GET %s", key);
-    RIG_UNTIL(&rig, asked() > before, PATIENCE_MS);
+    wait_for_replica();
+    hang_with_reads(1);
     redis_server_kill(replica);
     rig_expect(&rig, fd, PRIMARY);
-    expect_get(fd, PRIMARY);
+    expect_get(PRIMARY);
     redis_server_restart(replica, false);
-    wait_for_replica(fd);
-    process_signal(redis_server_process(replica), SIGSTOP);
-    before = asked();
-    rig_send(&rig, fd, "GET %s", key);
-    RIG_UNTIL(&rig, asked() > before, PATIENCE_MS);
+    wait_for_replica();
+    hang_with_reads(1);
     struct replica_list *none = mem_zalloc(sizeof(*none));
     none->epoch = rig.topology->epoch;
     router_take_replicas(rig.router, none);
     rig_expect(&rig, fd, PRIMARY);
-    process_signal(redis_server_process(replica), SIGCONT);
-    (void)close(fd);
+    hang(false);
 }
 
 /* An answer is as old as the replica was when it was asked, however late it comes. */
 static void a_replica_that_hangs_is_done_without(void **state)
 {
     (void)state;
-    int fd = rig_connect(&rig);
-    wait_for_replica(fd);
-    process_signal(redis_server_process(replica), SIGSTOP);
+    wait_for_replica();
+    hang(true);
     uint64_t before = resent();
     uint64_t deadline_us = deadline_after_ms(PATIENCE_MS);
     while (resent() == before) {
         assert_false(deadline_is_over(deadline_us));
         tell_level();
-        expect_get(fd, PRIMARY);
+        expect_get(PRIMARY);
     }
-    process_signal(redis_server_process(replica), SIGCONT);
-    wait_for_replica(fd);
-    (void)close(fd);
+    hang(false);
+    wait_for_replica();
 }
 
 static void clients_may_go_while_a_replica_is_asked(void **state)
 {
     (void)state;
-    int fd = rig_connect(&rig), other = rig_connect(&rig);
-    wait_for_replica(fd);
-    process_signal(redis_server_process(replica), SIGSTOP);
-    uint64_t before = asked();
-    for (unsigned i = 0; i < PIPELINED; i++) {
-        rig_send(&rig, fd, "GET %s", key);
-    }
-    RIG_UNTIL(&rig, asked() > before, PATIENCE_MS);
+    int other = rig_connect(&rig);
+    wait_for_replica();
+    hang_with_reads(PIPELINED);
     rig_send(&rig, other, "CLIENT KILL TYPE normal");
     rig_expect(&rig, other, ":1\r\n");
     uint64_t told = answered() + resent();
-    process_signal(redis_server_process(replica), SIGCONT);
+    hang(false);
     RIG_UNTIL(&rig, answered() + resent() > told, PATIENCE_MS);
-    wait_for_replica(other);
     (void)close(fd);
-    (void)close(other);
+    fd = other;
+    wait_for_replica();
 }
 
 static void the_policy_may_change_at_any_time(void **state)
@@ -461,22 +442,17 @@ static void the_policy_may_change_at_any_time(void **state)
                                    .connect_timeout_us = 2000000,
                                    .wait_max_us = 2000000,
                                    .queue_max = UINT64_MAX};
-    int fd = rig_connect(&rig);
-    wait_for_replica(fd);
-    process_signal(redis_server_process(replica), SIGSTOP);
-    uint64_t before = asked();
-    rig_send(&rig, fd, "GET %s", key);
-    RIG_UNTIL(&rig, asked() > before, PATIENCE_MS);
+    wait_for_replica();
+    hang_with_reads(1);
     router_tune(rig.router, &tuning);
     rig_expect(&rig, fd, PRIMARY);
-    process_signal(redis_server_process(replica), SIGCONT);
+    hang(false);
     tell_level();
-    expect_get(fd, PRIMARY);
+    expect_get(PRIMARY);
     tuning.replica_lag_max_us = (uint64_t)LONG_LAG_MS * 1000;
     router_tune(rig.router, &tuning);
-    wait_for_replica(fd);
-    expect_get(fd, REPLICA);
-    (void)close(fd);
+    wait_for_replica();
+    expect_get(REPLICA);
 }
 
 int main(void)

@@ -47,11 +47,6 @@ static int stop(void **state)
     return 0;
 }
 
-static void signal_shard(unsigned shard, int signal)
-{
-    process_signal(redis_server_process(rig.servers[shard]), signal);
-}
-
 static unsigned slot_of(const char *key)
 {
     return slot_of_key(slice_of(key), RIG_SLOTS);
@@ -66,25 +61,11 @@ static uint64_t give_slot(const char *key, unsigned shard)
     return rig_adopt(&rig, next);
 }
 
-static void turn_a_while(void)
-{
-    for (int i = 0; i < 30; i++) {
-        rig_turn(&rig);
-    }
-}
-
-static void expect_direct(unsigned shard, const char *format, const char *key, const char *reply)
-{
-    char *command = mem_printf("%s %s", format, key);
-    expect(rig.direct[shard], command, reply);
-    mem_free(command);
-}
-
 /* A connection that is about to be let in: the shard stands still, the old one was given up. */
 static void make_shard_wait(int fd, unsigned shard)
 {
     unsigned before = rig.ngiven_up;
-    signal_shard(shard, SIGSTOP);
+    rig_signal(&rig, shard, SIGSTOP);
     rig_send(&rig, fd, "GET %s", rig_key(&rig, shard, 9));
     RIG_UNTIL(&rig, rig.ngiven_up > before, PATIENCE_MS);
     rig_expect(&rig, fd, "-UNKNOWN ");
@@ -100,15 +81,15 @@ static void an_epoch_is_drained_only_when_older_requests_have_ended(void **state
     const char *key = rig_key(&rig, 0, 0);
     rig_send(&rig, fd, "SET %s 1", key);
     rig_expect(&rig, fd, "+OK\r\n");
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     rig_send(&rig, fd, "INCR %s", key);
-    turn_a_while();
+    rig_turn_a_while(&rig);
     uint64_t before = rig.topology->epoch;
     uint64_t epoch = give_slot(key, 1);
     RIG_UNTIL(&rig, rig.drained[1] == epoch, PATIENCE_MS);
-    turn_a_while();
+    rig_turn_a_while(&rig);
     assert_int_equal(rig.drained[0], before);
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     rig_expect(&rig, fd, ":2\r\n");
     RIG_UNTIL(&rig, rig.drained[0] == epoch, PATIENCE_MS);
     rig_send(&rig, fd, "GET %s", key);
@@ -120,14 +101,14 @@ static void a_shard_whose_slots_did_not_change_drains_at_once(void **state)
 {
     (void)state;
     int fd = rig_connect(&rig);
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     rig_send(&rig, fd, "GET %s", rig_key(&rig, 0, 0));
-    turn_a_while();
+    rig_turn_a_while(&rig);
     struct topology *next = rig_next(&rig);
     next->shards[1].weight++;
     uint64_t epoch = rig_adopt(&rig, next);
     RIG_UNTIL(&rig, rig.drained[0] == epoch && rig.drained[1] == epoch, PATIENCE_MS);
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     rig_expect(&rig, fd, rig_null(&rig));
     (void)close(fd);
 }
@@ -140,13 +121,13 @@ static void the_reply_of_a_mirror_drains_too(void **state)
     rig_begin_dual_write(&rig, 0, 1);
     uint64_t before = rig.topology->epoch;
     RIG_UNTIL(&rig, rig.drained[0] == before && rig.drained[1] == before, PATIENCE_MS);
-    signal_shard(1, SIGSTOP);
+    rig_signal(&rig, 1, SIGSTOP);
     rig_send(&rig, fd, "SET %s v", rig_key(&rig, 0, 0));
-    turn_a_while();
+    rig_turn_a_while(&rig);
     rig_enter_phase(&rig, PHASE_HOLD);
-    turn_a_while();
+    rig_turn_a_while(&rig);
     assert_int_equal(rig.drained[1], before);
-    signal_shard(1, SIGCONT);
+    rig_signal(&rig, 1, SIGCONT);
     rig_expect(&rig, fd, "+OK\r\n");
     RIG_UNTIL(&rig, rig.drained[1] == rig.topology->epoch, 1000);
     assert_int_equal(rig.drained[0], rig.topology->epoch);
@@ -159,12 +140,12 @@ static void the_reply_of_a_state_that_was_read_drains_too(void **state)
     (void)state;
     int fd = rig_connect(&rig);
     rig_begin_dual_write(&rig, 0, 1);
-    turn_a_while();
-    signal_shard(1, SIGSTOP);
+    rig_turn_a_while(&rig);
+    rig_signal(&rig, 1, SIGSTOP);
     rig_send(&rig, fd, "RPUSH %s v", rig_key(&rig, 0, 0));
-    turn_a_while();
+    rig_turn_a_while(&rig);
     rig_enter_phase(&rig, PHASE_HOLD);
-    signal_shard(1, SIGCONT);
+    rig_signal(&rig, 1, SIGCONT);
     rig_expect(&rig, fd, ":1\r\n");
     RIG_UNTIL(&rig, rig_is_ready(&rig), 1000);
     (void)close(fd);
@@ -184,13 +165,13 @@ static void a_given_up_connection_counts_until_it_is_killed(void **state)
     assert_true(rig.given_up[0].connection_id > 0);
     uint64_t before = rig.drained[0];
     uint64_t epoch = give_slot(key, 1);
-    turn_a_while();
+    rig_turn_a_while(&rig);
     assert_int_equal(rig.drained[0], before);
-    signal_shard(0, SIGCONT);
-    turn_a_while();
+    rig_signal(&rig, 0, SIGCONT);
+    rig_turn_a_while(&rig);
     assert_int_equal(rig.drained[0], before); /* the connection is back, the old one uncertain */
     router_killed(rig.router, "s1", rig.given_up[0].connection_id + 1); /* of another */
-    turn_a_while();
+    rig_turn_a_while(&rig);
     assert_int_equal(rig.drained[0], before);
     router_killed(rig.router, "s1", rig.given_up[0].connection_id);
     RIG_UNTIL(&rig, rig.drained[0] == epoch, PATIENCE_MS);
@@ -218,14 +199,14 @@ static void held_requests_go_to_the_new_authority_in_order(void **state)
     rig_send(&rig, other, "APPEND %s 3", key);
     assert_true(rig_is_silent(&rig, other));
     assert_int_equal(counter_read(&rig.counters.held_now), 4);
-    expect_direct(0, "GET", key, "0");
+    rig_expect_direct(&rig, 0, "GET", key, "0");
     rig_enter_phase(&rig, PHASE_SWITCHED);
     rig_expect(&rig, one, "$1\r\n0\r\n");
     rig_expect(&rig, one, ":2\r\n");
     rig_expect(&rig, one, ":3\r\n");
     rig_expect(&rig, other, ":4\r\n");
-    expect_direct(1, "GET", key, "0123");
-    expect_direct(0, "GET", key, "0123"); /* mirrored back */
+    rig_expect_direct(&rig, 1, "GET", key, "0123");
+    rig_expect_direct(&rig, 0, "GET", key, "0123"); /* mirrored back */
     assert_int_equal(counter_read(&rig.counters.held_now), 0);
     assert_int_equal(counter_read(&rig.counters.held), 4);
     (void)close(one);
@@ -245,8 +226,8 @@ static void an_undone_hold_releases_to_the_old_authority(void **state)
     /* The guard must be at the new generation before the mirror comes. */
     rig_enter_phase(&rig, PHASE_DUAL_WRITE);
     rig_expect(&rig, fd, "+OK\r\n");
-    expect_direct(0, "GET", key, "v");
-    expect_direct(1, "GET", key, "v");
+    rig_expect_direct(&rig, 0, "GET", key, "v");
+    rig_expect_direct(&rig, 1, "GET", key, "v");
     (void)close(fd);
 }
 
@@ -264,13 +245,13 @@ static void a_hold_that_nobody_ends_is_told_unavailable(void **state)
         struct topology *next = rig_next(&rig);
         next->shards[1].weight++;
         (void)rig_adopt(&rig, next);
-        turn_a_while();
+        rig_turn_a_while(&rig);
     }
     assert_true(clock_now_us() - began_us >= 1000000); /* the default hold_max */
     rig_expect(&rig, fd, "-UNAVAILABLE ");
     assert_int_equal(counter_read(&rig.counters.held), 1);
-    expect_direct(0, "GET", rig_key(&rig, 0, 0), "(nil)");
-    expect_direct(1, "GET", rig_key(&rig, 0, 0), "(nil)");
+    rig_expect_direct(&rig, 0, "GET", rig_key(&rig, 0, 0), "(nil)");
+    rig_expect_direct(&rig, 1, "GET", rig_key(&rig, 0, 0), "(nil)");
     (void)close(fd);
 }
 
@@ -285,9 +266,9 @@ static void what_waits_for_a_shard_that_loses_the_slot_goes_to_the_new_owner(voi
     rig_send(&rig, fd, "SET %s v", key);
     assert_true(rig_is_silent(&rig, fd));
     (void)give_slot(key, 1);
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     rig_expect(&rig, fd, "+OK\r\n");
-    expect_direct(1, "GET", key, "v");
+    rig_expect_direct(&rig, 1, "GET", key, "v");
     (void)close(fd);
 }
 
@@ -305,13 +286,13 @@ static void keys_that_waited_together_are_parted_by_the_new_topology(void **stat
     rig_send(&rig, fd, "MGET %s %s %s", goes, elsewhere, stays);
     assert_true(rig_is_silent(&rig, fd));
     (void)give_slot(goes, 1);
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     rig_expect(&rig, fd, "+OK\r\n");
     rig_expect(&rig, fd, "+OK\r\n");
     rig_expect(&rig, fd, "*3\r\n$1\r\n4\r\n$1\r\n5\r\n$1\r\n3\r\n");
-    expect_direct(1, "GET", goes, "4");
-    expect_direct(0, "EXISTS", goes, ":0");
-    expect_direct(0, "GET", stays, "3");
+    rig_expect_direct(&rig, 1, "GET", goes, "4");
+    rig_expect_direct(&rig, 0, "EXISTS", goes, ":0");
+    rig_expect_direct(&rig, 0, "GET", stays, "3");
     (void)close(fd);
 }
 
@@ -338,15 +319,15 @@ static void keys_that_waited_together_are_marked_when_a_migration_began(void **s
     next = rig_next(&rig);
     migration_enter(next, &next->migrations[0], PHASE_DUAL_WRITE);
     (void)rig_adopt(&rig, next);
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     rig_expect(&rig, fd, "+OK\r\n");
     struct metadata_names names;
     metadata_names_of(rig.topology->migrations[0].id, rig.topology->migrations[0].base,
                       DIRECTION_FORWARD, &names);
     char *marked = mem_printf("[%s]", other);
-    expect_direct(0, "SMEMBERS", names.dirty, marked);
+    rig_expect_direct(&rig, 0, "SMEMBERS", names.dirty, marked);
     mem_free(marked);
-    expect_direct(0, "GET", one, "1");
+    rig_expect_direct(&rig, 0, "GET", one, "1");
     (void)close(fd);
 }
 
@@ -373,7 +354,7 @@ static void what_waits_for_a_removed_shard_is_answered(void **state)
     rig_expect(&rig, fd, ":1\r\n"); /* of those that are left */
     rig_send(&rig, fd, "DBSIZE");
     rig_expect(&rig, fd, ":1\r\n");
-    signal_shard(2, SIGCONT);
+    rig_signal(&rig, 2, SIGCONT);
     (void)close(fd);
 }
 
@@ -409,12 +390,12 @@ static void what_waits_for_a_shard_goes_to_that_shard_when_another_is_removed(vo
         RIG_UNTIL(&rig, client_gets(rig.direct[i], "EXISTS old", ":0"), PATIENCE_MS);
         expect(rig.direct[i], "PING", "+PONG"); /* so its answer is on its way ... */
     }
-    turn_a_while(); /* ... and here */
+    rig_turn_a_while(&rig); /* ... and here */
     expect(rig.direct[2], "SET new 1", "+OK");
     next = rig_next(&rig);
     topology_remove_shard(next, 0);
     (void)rig_adopt(&rig, next);
-    signal_shard(1, SIGCONT);
+    rig_signal(&rig, 1, SIGCONT);
     rig_expect(&rig, fd, "+OK\r\n");
     expect(rig.direct[1], "EXISTS old", ":0");
     expect(rig.direct[2], "GET new", "1");
@@ -438,14 +419,14 @@ static void waiting_ends_after_wait_max(void **state)
 {
     (void)state;
     int fd = rig_connect(&rig);
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     rig_send(&rig, fd, "GET %s", rig_key(&rig, 0, 9));
     RIG_UNTIL(&rig, rig.ngiven_up > 0, PATIENCE_MS);
     rig_expect(&rig, fd, "-UNKNOWN ");
     rig_send(&rig, fd, "SET %s v", rig_key(&rig, 0, 0));
     rig_expect(&rig, fd, "-UNAVAILABLE ");
-    signal_shard(0, SIGCONT);
-    expect_direct(0, "EXISTS", rig_key(&rig, 0, 0), ":0");
+    rig_signal(&rig, 0, SIGCONT);
+    rig_expect_direct(&rig, 0, "EXISTS", rig_key(&rig, 0, 0), ":0");
     (void)close(fd);
 }
 

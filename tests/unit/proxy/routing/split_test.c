@@ -56,11 +56,6 @@ static const char *d(void)
     return rig_key(&rig, 1, 1);
 }
 
-static void signal_shard(unsigned shard, int signal)
-{
-    process_signal(redis_server_process(rig.servers[shard]), signal);
-}
-
 static void mget_keeps_the_order_with_doubles_and_missing_keys(void **state)
 {
     (void)state;
@@ -165,10 +160,10 @@ static void a_part_of_unknown_outcome_makes_the_whole_unknown(void **state)
     (void)state;
     redis_server_kill(rig.servers[0]);
     RIG_UNTIL(&rig, counter_read(&rig.counters.shards[0].failures) >= 2, PATIENCE_MS);
-    signal_shard(1, SIGSTOP);
+    rig_signal(&rig, 1, SIGSTOP);
     rig_send(&rig, fd, "MSET %s 1 %s 2", a(), c()); /* unavailable, and unknown */
     rig_expect(&rig, fd, "-UNKNOWN ");
-    signal_shard(1, SIGCONT);
+    rig_signal(&rig, 1, SIGCONT);
 }
 
 /* --- all keys --------------------------------------------------------------------------------- */
@@ -257,7 +252,7 @@ static void the_last_step_of_a_scan_begins_anew_too(void **state)
     for (cursor = scan(0, seen); cursor != last;) {
         cursor = scan(cursor, seen);
     }
-    signal_shard(1, SIGSTOP);
+    rig_signal(&rig, 1, SIGSTOP);
     rig_send(&rig, fd, "SCAN %llu COUNT 50", (unsigned long long)cursor);
     for (int i = 0; i < 10; i++) {
         rig_turn(&rig);
@@ -274,7 +269,7 @@ static void the_last_step_of_a_scan_begins_anew_too(void **state)
     }
     next->owner_epoch = next->epoch;
     (void)rig_adopt(&rig, next);
-    signal_shard(1, SIGCONT);
+    rig_signal(&rig, 1, SIGCONT);
     size_t length;
     char *reply = rig_reply(&rig, fd, &length);
     assert_memory_equal(reply, "*2\r\n$", 5);
@@ -294,7 +289,7 @@ static void keys_asks_again_when_an_owner_changed_meanwhile(void **state)
     (void)state;
     size_t length;
     fill(KEYS);
-    signal_shard(1, SIGSTOP);
+    rig_signal(&rig, 1, SIGSTOP);
     rig_send(&rig, fd, "KEYS *");
     for (int i = 0; i < 10; i++) {
         rig_turn(&rig);
@@ -308,7 +303,7 @@ static void keys_asks_again_when_an_owner_changed_meanwhile(void **state)
     expect(rig.direct[0], command, "+OK");
     char *moved = mem_printf("\r\n%s\r\n", c());
     (void)rig_adopt(&rig, next);
-    signal_shard(1, SIGCONT);
+    rig_signal(&rig, 1, SIGCONT);
     char *reply = rig_reply(&rig, fd, &length);
     assert_non_null(strstr(reply, moved));
     mem_free(reply);
@@ -351,27 +346,25 @@ static void bad_cursors_are_refused_or_begin_anew(void **state)
     rig_expect(&rig, fd, "-ERR value is not an integer or out of range\r\n");
 }
 
+#define TEST(test) cmocka_unit_test_setup_teardown(test, start, stop)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_are_counted_between_what_stands_around_them),
-        cmocka_unit_test_setup_teardown(mget_keeps_the_order_with_doubles_and_missing_keys, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(the_last_value_of_a_double_key_stands, start, stop),
-        cmocka_unit_test_setup_teardown(mset_with_an_odd_argument_writes_nothing, start, stop),
-        cmocka_unit_test_setup_teardown(counts_of_the_shards_are_added, start, stop),
-        cmocka_unit_test_setup_teardown(parts_of_moved_slots_are_dual_writes, start, stop),
-        cmocka_unit_test_setup_teardown(a_shards_own_error_is_the_answer, start, stop),
-        cmocka_unit_test_setup_teardown(a_write_that_was_half_done_is_unknown_not_unavailable,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(a_part_of_unknown_outcome_makes_the_whole_unknown, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(scan_hides_copies_and_our_own, start, stop),
-        cmocka_unit_test_setup_teardown(a_scan_begins_anew_when_an_owner_changed, start, stop),
-        cmocka_unit_test_setup_teardown(the_last_step_of_a_scan_begins_anew_too, start, stop),
-        cmocka_unit_test_setup_teardown(keys_asks_again_when_an_owner_changed_meanwhile, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(bad_cursors_are_refused_or_begin_anew, start, stop),
+        TEST(mget_keeps_the_order_with_doubles_and_missing_keys),
+        TEST(the_last_value_of_a_double_key_stands),
+        TEST(mset_with_an_odd_argument_writes_nothing),
+        TEST(counts_of_the_shards_are_added),
+        TEST(parts_of_moved_slots_are_dual_writes),
+        TEST(a_shards_own_error_is_the_answer),
+        TEST(a_write_that_was_half_done_is_unknown_not_unavailable),
+        TEST(a_part_of_unknown_outcome_makes_the_whole_unknown),
+        TEST(scan_hides_copies_and_our_own),
+        TEST(a_scan_begins_anew_when_an_owner_changed),
+        TEST(the_last_step_of_a_scan_begins_anew_too),
+        TEST(keys_asks_again_when_an_owner_changed_meanwhile),
+        TEST(bad_cursors_are_refused_or_begin_anew),
     };
     return cmocka_run_group_tests_name("split", tests, NULL, NULL);
 }

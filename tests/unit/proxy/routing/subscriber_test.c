@@ -33,11 +33,6 @@ static int stop(void **state)
     return 0;
 }
 
-static void signal_shard(unsigned shard, int signal)
-{
-    process_signal(redis_server_process(rig.servers[shard]), signal);
-}
-
 /* The third shard out of the topology; what it is, to be added again. Its names are borrowed. */
 static void take_third_out(void)
 {
@@ -69,12 +64,12 @@ static void a_subscription_is_confirmed_when_every_shard_has_it(void **state)
 {
     (void)state;
     int fd = rig_connect(&rig);
-    signal_shard(1, SIGSTOP);
+    rig_signal(&rig, 1, SIGSTOP);
     rig_send(&rig, fd, "SUBSCRIBE a");
     assert_true(rig_is_silent(&rig, fd));
     expect(rig.direct[0], "PUBLISH a early", ":1");
     assert_true(rig_is_silent(&rig, fd)); /* nothing before the confirmation */
-    signal_shard(1, SIGCONT);
+    rig_signal(&rig, 1, SIGCONT);
     rig_expect(&rig, fd, "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
     rig_expect(&rig, fd, "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$5\r\nearly\r\n");
     assert_true(hears(0) && hears(1) && hears(2));
@@ -85,10 +80,10 @@ static void a_shard_that_hangs_does_not_keep_a_subscriber_for_ever(void **state)
 {
     (void)state;
     int fd = rig_connect(&rig);
-    signal_shard(1, SIGSTOP);
+    rig_signal(&rig, 1, SIGSTOP);
     rig_send(&rig, fd, "SUBSCRIBE a");
     rig_expect(&rig, fd, "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"); /* after wait_max */
-    signal_shard(1, SIGCONT);
+    rig_signal(&rig, 1, SIGCONT);
     RIG_UNTIL(&rig, hears(1), PATIENCE_MS);
     expect(rig.direct[1], "PUBLISH a x", ":1");
     rig_expect(&rig, fd, "*3\r\n$7\r\nmessage\r\n");
@@ -103,13 +98,13 @@ static void nothing_comes_after_an_unsubscribe(void **state)
     rig_expect(&rig, fd, "*3\r\n$9\r\nsubscribe\r\n");
     rig_send(&rig, fd, "SUBSCRIBE b");
     rig_expect(&rig, fd, "*3\r\n$9\r\nsubscribe\r\n");
-    signal_shard(1, SIGSTOP); /* it will hear of it late, after the message */
+    rig_signal(&rig, 1, SIGSTOP); /* it will hear of it late, after the message */
     int is_written = 0;
     assert_int_equal(redisAppendCommand(client_context(rig.direct[1]), "PUBLISH a x"), REDIS_OK);
     assert_int_equal(redisBufferWrite(client_context(rig.direct[1]), &is_written), REDIS_OK);
     rig_send(&rig, fd, "UNSUBSCRIBE a");
     rig_expect(&rig, fd, "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:1\r\n"); /* after wait_max */
-    signal_shard(1, SIGCONT);
+    rig_signal(&rig, 1, SIGCONT);
     redisReply *reply = NULL;
     assert_int_equal(redisGetReply(client_context(rig.direct[1]), (void **)&reply), REDIS_OK);
     assert_int_equal(reply->integer, 1);
@@ -144,7 +139,7 @@ static void a_new_shard_that_hangs_does_not_hold_an_epoch_up(void **state)
     rig_send(&rig, fd, "SUBSCRIBE a");
     rig_expect(&rig, fd, "*3\r\n$9\r\nsubscribe\r\n");
     take_third_out();
-    signal_shard(2, SIGSTOP);
+    rig_signal(&rig, 2, SIGSTOP);
     uint64_t before = rig.drained[0];
     uint64_t epoch = put_back(&third);
     uint64_t began_us = clock_now_us();
@@ -152,7 +147,7 @@ static void a_new_shard_that_hangs_does_not_hold_an_epoch_up(void **state)
     assert_int_equal(rig.drained[0], before);
     RIG_UNTIL(&rig, rig.drained[0] == epoch, 1000);
     assert_true(clock_now_us() - began_us >= 150000);
-    signal_shard(2, SIGCONT);
+    rig_signal(&rig, 2, SIGCONT);
     RIG_UNTIL(&rig, hears(2), PATIENCE_MS);
     (void)close(fd);
 }

@@ -64,18 +64,6 @@ static int stop(void **state)
     return 0;
 }
 
-static void signal_shard(unsigned shard, int signal)
-{
-    process_signal(redis_server_process(rig.servers[shard]), signal);
-}
-
-static void expect_direct(unsigned shard, const char *words, const char *key, const char *reply)
-{
-    char *command = mem_printf("%s %s", words, key);
-    expect(rig.direct[shard], command, reply);
-    mem_free(command);
-}
-
 /* From now on a shard that gets no further for so long is given up. */
 static void set_timeout_ms(uint64_t timeout_ms)
 {
@@ -83,13 +71,6 @@ static void set_timeout_ms(uint64_t timeout_ms)
                                                     .connect_timeout_us = PATIENCE_MS * 1000,
                                                     .wait_max_us = PATIENCE_MS * 1000,
                                                     .queue_max = UINT64_MAX});
-}
-
-static void turn_a_while(void)
-{
-    for (int i = 0; i < 30; i++) {
-        rig_turn(&rig);
-    }
 }
 
 /* "SET key <VALUE_BYTES>", without its value. */
@@ -158,19 +139,19 @@ static void it_waits_until_what_came_before_it_is_answered(void **state)
     rig_send(&rig, fd, "APPEND %s a", key);
     rig_expect(&rig, fd, ":1\r\n");
     uint64_t connects = counter_read(&rig.counters.shards[0].connects);
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     rig_send(&rig, fd, "APPEND %s b", key);
     send_header(fd, key);
     rig_write(&rig, fd, (struct slice){value, 1000});
-    turn_a_while();
+    rig_turn_a_while(&rig);
     assert_int_equal(counter_read(&rig.counters.shards[0].connects), connects);
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     rig_write(&rig, fd, (struct slice){value, VALUE_BYTES - 1000});
     rig_write(&rig, fd, SLICE("\r\n"));
     rig_expect(&rig, fd, ":2\r\n");
     rig_expect(&rig, fd, "+OK\r\n");
     assert_int_equal(counter_read(&rig.counters.shards[0].connects), connects + 1);
-    expect_direct(0, "STRLEN", key, ":2097152");
+    rig_expect_direct(&rig, 0, "STRLEN", key, ":2097152");
     mem_free(key);
     (void)close(fd);
 }
@@ -186,7 +167,7 @@ static void a_change_that_leaves_the_slot_where_it_is_does_not_wait_for_it(void 
     RIG_UNTIL(&rig, rig.drained[0] == epoch, PATIENCE_MS);
     end(fd);
     rig_expect(&rig, fd, "+OK\r\n");
-    expect_direct(0, "STRLEN", key, ":2097152");
+    rig_expect_direct(&rig, 0, "STRLEN", key, ":2097152");
     mem_free(key);
     (void)close(fd);
 }
@@ -200,15 +181,15 @@ static void a_whole_one_is_waited_for(void **state)
     uint64_t before = rig.topology->epoch;
     rig_write(&rig, fd, (struct slice){value, VALUE_BYTES - HALF_BYTES});
     rig_write(&rig, fd, SLICE("\r"));
-    turn_a_while();
-    signal_shard(0, SIGSTOP);
+    rig_turn_a_while(&rig);
+    rig_signal(&rig, 0, SIGSTOP);
     rig_write(&rig, fd, SLICE("\n"));
-    turn_a_while();
+    rig_turn_a_while(&rig);
     uint64_t epoch = plan_migration();
     RIG_UNTIL(&rig, rig.drained[1] == epoch, PATIENCE_MS);
-    turn_a_while();
+    rig_turn_a_while(&rig);
     assert_int_equal(rig.drained[0], before);
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     rig_expect(&rig, fd, "+OK\r\n");
     RIG_UNTIL(&rig, rig.drained[0] == epoch, PATIENCE_MS);
     mem_free(key);
@@ -223,12 +204,12 @@ static void one_that_ends_soon_is_waited_for_when_dual_writes_begin(void **state
     rig_begin_dual_write(&rig, 0, 1);
     uint64_t epoch = rig.topology->epoch;
     RIG_UNTIL(&rig, rig.drained[1] == epoch, PATIENCE_MS);
-    turn_a_while();
+    rig_turn_a_while(&rig);
     assert_true(rig.drained[0] < epoch);
     end(fd);
     rig_expect(&rig, fd, "+OK\r\n");
     RIG_UNTIL(&rig, rig.drained[0] == epoch, PATIENCE_MS);
-    expect_direct(0, "STRLEN", key, ":2097152");
+    rig_expect_direct(&rig, 0, "STRLEN", key, ":2097152");
     mem_free(key);
     (void)close(fd);
 }
@@ -245,7 +226,7 @@ static void one_that_stalls_is_not_waited_for_long_when_dual_writes_begin(void *
     assert_true(rig_is_silent(&rig, fd));
     end(fd);
     rig_expect(&rig, fd, "-UNAVAILABLE ");
-    expect_direct(0, "GET", key, "old");
+    rig_expect_direct(&rig, 0, "GET", key, "old");
     rig_send(&rig, fd, "APPEND %s x", key);
     rig_expect(&rig, fd, ":4\r\n");
     mem_free(key);
@@ -267,7 +248,7 @@ static void one_whose_slot_is_another_shards_now_ends_at_once(void **state)
     rig_expect(&rig, fd, "-UNAVAILABLE ");
     rig_send(&rig, fd, "GET %s", key);
     rig_expect(&rig, fd, rig_null(&rig));
-    expect_direct(0, "GET", key, "old");
+    rig_expect_direct(&rig, 0, "GET", key, "old");
     mem_free(key);
     (void)close(fd);
 }
@@ -281,11 +262,11 @@ static void in_a_slot_with_a_copy_it_is_kept_whole(void **state)
     rig_begin_dual_write(&rig, 0, 1);
     send_header(fd, key);
     rig_write(&rig, fd, (struct slice){value, HALF_BYTES});
-    turn_a_while();
+    rig_turn_a_while(&rig);
     assert_false(shard_has_part(0));
     end(fd);
     rig_expect(&rig, fd, "+OK\r\n");
-    expect_direct(0, "STRLEN", key, ":2097152");
+    rig_expect_direct(&rig, 0, "STRLEN", key, ":2097152");
     assert_true(counter_read(&rig.counters.dual_writes) > 0);
     mem_free(key);
     (void)close(fd);
@@ -312,11 +293,11 @@ static void a_shard_that_takes_no_more_of_it_is_given_up(void **state)
     (void)state;
     const char *key = rig_key(&rig, 0, 0);
     int fd = begin(key);
-    signal_shard(0, SIGSTOP);
+    rig_signal(&rig, 0, SIGSTOP);
     set_timeout_ms(300);
     end(fd);
     rig_expect(&rig, fd, "-UN"); /* AVAILABLE, or KNOWN: if all of it fitted into the sockets */
-    signal_shard(0, SIGCONT);
+    rig_signal(&rig, 0, SIGCONT);
     (void)close(fd);
 }
 

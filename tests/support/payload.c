@@ -1,38 +1,31 @@
-/* Writes DUMP payloads by hand, for the encodings that no server at hand writes any more, or yet.
- */
-#ifndef TESTS_UNIT_MIGRATOR_VALUE_PAYLOAD_H
-#define TESTS_UNIT_MIGRATOR_VALUE_PAYLOAD_H
+#include "tests/support/payload.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/assert.h"
-#include "lib/base/buffer.h"
 #include "migrator/value/crc64.h"
 
-static inline void put_byte(struct buffer *out, unsigned byte)
+void put_byte(struct buffer *out, unsigned byte)
 {
     char one = (char)byte;
     buffer_add(out, &one, 1);
 }
 
-static inline void put_little(struct buffer *out, uint64_t number, unsigned width_bytes)
+void put_little(struct buffer *out, uint64_t number, unsigned width_bytes)
 {
     for (unsigned i = 0; i < width_bytes; i++) {
         put_byte(out, (number >> (8 * i)) & 0xff);
     }
 }
 
-static inline void put_big(struct buffer *out, uint64_t number, unsigned width_bytes)
+void put_big(struct buffer *out, uint64_t number, unsigned width_bytes)
 {
     for (unsigned i = width_bytes; i-- > 0;) {
         put_byte(out, (number >> (8 * i)) & 0xff);
     }
 }
 
-/* The shortest form. */
-static inline void put_length(struct buffer *out, uint64_t length)
+void put_length(struct buffer *out, uint64_t length)
 {
     if (length < 64) {
         put_byte(out, (unsigned)length);
@@ -47,13 +40,13 @@ static inline void put_length(struct buffer *out, uint64_t length)
     }
 }
 
-static inline void put_text(struct buffer *out, struct slice text)
+void put_text(struct buffer *out, struct slice text)
 {
     put_length(out, text.len);
     buffer_add(out, text.data, text.len);
 }
 
-static inline void put_words(struct buffer *out, const char *const *words, size_t count)
+void put_words(struct buffer *out, const char *const *words, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         put_text(out, slice_of(words[i]));
@@ -61,7 +54,7 @@ static inline void put_words(struct buffer *out, const char *const *words, size_
 }
 
 /* The smallest integer form a ziplist has for it, or false when `text` is no integer. */
-static inline bool put_ziplist_integer(struct buffer *out, const char *text)
+static bool put_ziplist_integer(struct buffer *out, const char *text)
 {
     char *end;
     long long integer = strtoll(text, &end, 10);
@@ -90,7 +83,7 @@ static inline bool put_ziplist_integer(struct buffer *out, const char *text)
     return true;
 }
 
-static inline void put_ziplist_text(struct buffer *out, struct slice text)
+static void put_ziplist_text(struct buffer *out, struct slice text)
 {
     if (text.len < 64) {
         put_byte(out, (unsigned)text.len);
@@ -103,8 +96,7 @@ static inline void put_ziplist_text(struct buffer *out, struct slice text)
     buffer_add(out, text.data, text.len);
 }
 
-/* A ziplist, itself a text of the payload. */
-static inline void put_ziplist(struct buffer *out, const char *const *words, size_t count)
+void put_ziplist(struct buffer *out, const char *const *words, size_t count)
 {
     struct buffer entries;
     buffer_init(&entries, SIZE_MAX);
@@ -134,11 +126,8 @@ static inline void put_ziplist(struct buffer *out, const char *const *words, siz
     buffer_fini(&entries);
 }
 
-/* The RDB version and the checksum. */
-static inline void put_footer(struct buffer *out, unsigned version)
+void put_footer(struct buffer *out, unsigned version)
 {
     put_little(out, version, 2);
     put_little(out, crc64(buffer_slice(out)), 8);
 }
-
-#endif

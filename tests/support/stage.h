@@ -1,0 +1,17 @@
+/* What the tests of one program have in common: a cluster or a duel, made by the program's own
+ * set-up, and cmocka's teardowns for them. Main thread. */
+#ifndef TESTS_SUPPORT_STAGE_H
+#define TESTS_SUPPORT_STAGE_H
+
+#include "tests/support/cluster.h"
+#include "tests/support/duel.h"
+
+extern struct cluster *cluster;
+extern struct duel *duel;
+
+/* Ends them, if there are any, and all that still runs. */
+int stage_clear(void **state);
+/* Of a test: the duel's clients disconnect. */
+int stage_close_clients(void **state);
+
+#endif
