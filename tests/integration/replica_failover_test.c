@@ -297,10 +297,17 @@ static unsigned long reads_by(unsigned server)
     return reads_of(server) - before;
 }
 
+/* Of the first two the one that was not promoted. */
+static unsigned other_replica(void)
+{
+    assert_in_range(shard.primary, 1, 2);
+    return 3 - shard.primary;
+}
+
 static void the_promoted_replica_is_read_as_a_replica_no_more(void **state)
 {
     (void)state;
-    unsigned other = 3 - shard.primary; /* of 1 and 2 */
+    unsigned other = other_replica();
     WAIT_UNTIL(is_usable(0, other) && is_usable(1, other), PATIENCE_MS);
     assert_false(is_usable(0, shard.primary) || is_usable(1, shard.primary));
     WAIT_UNTIL(reads_by(other) == READS, PATIENCE_MS);
@@ -336,7 +343,7 @@ static void a_former_primary_is_not_read_before_it_has_caught_up(void **state)
     char *follow = mem_printf("REPLICAOF 127.0.0.1 %u", watched_shard_primary(&shard));
     expect(strict, "SET " KEY " " FINAL, "+OK");
     WAIT_UNTIL(has_final(1) && has_final(2), PATIENCE_MS);
-    WAIT_UNTIL(is_usable(0, 3 - shard.primary) && is_usable(1, 3 - shard.primary), PATIENCE_MS);
+    WAIT_UNTIL(is_usable(0, other_replica()) && is_usable(1, other_replica()), PATIENCE_MS);
     watched_shard_return(&shard);
     expect_final();
     assert_true(is_behind(former)); /* a primary, as it believes */
