@@ -440,6 +440,9 @@ struct output cluster_ctl(struct cluster *cluster, const char *words)
 }
 
 static char *ctl_ok(struct cluster *cluster, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static char *ctl_ok(struct cluster *cluster, const char *format, va_list args)
 {
     char words[CTL_WORDS_MAX];
     int length = vsnprintf(words, sizeof(words), format, args);

@@ -269,9 +269,9 @@ static void replies_keep_their_order_and_their_size(void **state)
 static void a_replica_with_another_fence_proves_nothing(void **state)
 {
     static const char *const others[] = {
-        "HSET " METADATA_FENCE " epoch 1000", /* a barrier of a topology that we do not know */
-        "HSET " METADATA_FENCE " run_id ffffffffffffffffffffffffffffffffffffffff",
-        "DEL " METADATA_FENCE,
+        ("HSET " METADATA_FENCE " epoch 1000"), /* a barrier of a topology that we do not know */
+        ("HSET " METADATA_FENCE " run_id ffffffffffffffffffffffffffffffffffffffff"),
+        ("DEL " METADATA_FENCE),
     };
     (void)state;
     wait_for_replica();
