@@ -16,10 +16,11 @@
 #include "tests/support/raw.h"
 #include "tests/support/wait.h"
 
-#define SIDES     2 /* Sluice, plain Redis */
-#define CLIENTS   8
-#define WORDS_MAX 64
-#define WAIT_MS   60000
+#define SIDES         2 /* Sluice, plain Redis */
+#define CLIENTS       8
+#define WORDS_MAX     64
+#define WAIT_MS       60000
+#define FRESH_CLIENTS 12 /* so many meet every thread */
 
 struct duelist {
     int fd; /* 0: not connected */
@@ -35,12 +36,40 @@ struct duel {
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+/* The line of INFO, which HELLO tells as well; freed with mem_free. */
+static char *version_of(uint16_t port)
+{
+    struct client *client = client_connect(port);
+    char *info = client_ask(client, "INFO server");
+    const char *line = strstr(info, "redis_version:");
+    assert_non_null(line);
+    char *version = mem_strndup(line, strcspn(line, "\r"));
+    mem_free(info);
+    client_close(client);
+    return version;
+}
+
+/* Whichever of its threads is asked. */
+static bool tells_its_shards_version(struct duel *duel)
+{
+    char *wanted = version_of(redis_server_port(duel->plain));
+    bool is_told = true;
+    for (unsigned i = 0; i < FRESH_CLIENTS && is_told; i++) {
+        char *version = version_of(duel_proxy_port(duel));
+        is_told = strcmp(version, wanted) == 0;
+        mem_free(version);
+    }
+    mem_free(wanted);
+    return is_told;
+}
+
 struct duel *duel_start_with(const char *const *proxy_arguments, const char *const *redis_options)
 {
     const struct cluster_options options = {.shards = 2, .proxy_arguments = proxy_arguments};
     struct duel *duel = mem_zalloc(sizeof(*duel));
     duel->cluster = cluster_start(&options);
     duel->plain = redis_server_start(redis_options);
+    WAIT_UNTIL(tells_its_shards_version(duel), WAIT_MS); /* it asks them after it has started */
     return duel;
 }
 
