@@ -9,6 +9,8 @@
 #include "lib/base/memory.h"
 
 #define LOOK_EVERY_MS 500 /* at the journal; a change of the topology is seen at once */
+/* A store that elects a leader, or comes back, is waited for so long. */
+#define SILENCE_MAX_US UINT64_C(60000000)
 
 struct waited {
     uint64_t id;
@@ -27,7 +29,8 @@ struct waiting {
     size_t capacity;
     struct history_feed feed; /* progress records */
     char last_error[512], last_wait[512];
-    bool is_alone; /* no migrator is alive, and that has been said */
+    bool is_alone;            /* no migrator is alive, and that has been said */
+    uint64_t silent_since_us; /* the store does not answer, and that has been said; 0: it does */
 };
 
 struct waiting *waiting_new(enum waiting_goal goal)
@@ -225,13 +228,27 @@ static void show(struct waiting *waiting, struct progress *progress, struct stor
     progress_show(progress, &view);
 }
 
+/* The work goes on without us; err says why the store could not be read. */
+static enum waiting_state bear_silence(struct waiting *waiting, struct progress *progress,
+                                       struct error *err)
+{
+    uint64_t now_us = clock_now_us();
+    if (waiting->silent_since_us == 0) {
+        waiting->silent_since_us = now_us;
+        progress_note(progress, "%s; waiting for the store", err->text);
+    }
+    return now_us - waiting->silent_since_us < SILENCE_MAX_US ? WAITING_GOES_ON : WAITING_FAILED;
+}
+
+/* *epoch: of what was read last; 0: nothing yet. */
 static enum waiting_state look(struct waiting *waiting, const struct command_run *run,
-                               uint64_t *epoch, struct error *err)
+                               struct progress *progress, uint64_t *epoch, struct error *err)
 {
     struct topology *topology = store_read(run->store, NULL, err);
     if (topology == NULL) {
-        return WAITING_FAILED;
+        return *epoch == 0 ? WAITING_FAILED : bear_silence(waiting, progress, err);
     }
+    waiting->silent_since_us = 0;
     *epoch = topology->epoch;
     enum waiting_state state = judge_all(waiting, topology, err);
     topology_free(topology);
@@ -305,7 +322,7 @@ bool waiting_run(struct waiting *waiting, struct command_run *run, struct error 
     struct progress *progress = progress_new(run->notes);
     uint64_t start_us = clock_now_us();
     uint64_t epoch = 0;
-    enum waiting_state state = look(waiting, run, &epoch, err);
+    enum waiting_state state = look(waiting, run, progress, &epoch, err);
     while (state == WAITING_GOES_ON) {
         note_alone(waiting, progress, run->store);
         show(waiting, progress, run->store);
@@ -314,7 +331,7 @@ bool waiting_run(struct waiting *waiting, struct command_run *run, struct error 
             break;
         }
         (void)store_wait(run->store, epoch, LOOK_EVERY_MS);
-        state = look(waiting, run, &epoch, err);
+        state = look(waiting, run, progress, &epoch, err);
     }
     show(waiting, progress, run->store);
     for (unsigned i = 0; state == WAITING_DONE && i < waiting->count; i++) {

@@ -3,8 +3,9 @@
 #include "lib/base/log.h"
 #include "migrator/engine/engine.h"
 
-/* So long the copying waits to learn what is usual, where nothing watched before. */
-#define USUAL_WAIT_MS  UINT64_C(300)
+/* So long the copying waits to learn what is usual, where nothing watched before: too long is
+ * nothing to a migration, but without it one on slow shards would rest nearly all the time. */
+#define USUAL_WAIT_MS  UINT64_C(5000)
 #define USUAL_PIECE_MS UINT64_C(5)
 
 void engine_watch_latency(struct engine *engine)

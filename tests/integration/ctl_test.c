@@ -404,6 +404,28 @@ static void whoever_waits_is_told_when_the_last_migrator_goes(void **state)
     store_close(store);
 }
 
+static void whoever_waits_outlives_a_store_that_goes_away_and_comes_back(void **state)
+{
+    struct fixture *fixture = *state;
+    char log[600], away[600];
+    const char *argv[] = {fixture->program, "split", "s1", "--to", "s3", "--wait", NULL};
+    const char *environment[] = {fixture->store, NULL};
+    const char *place = strstr(fixture->store, "file:") + strlen("file:");
+    int code = 0;
+    init(fixture);
+    (void)snprintf(log, sizeof(log), "%s/silence.log", fixture->folder);
+    (void)snprintf(away, sizeof(away), "%s/away", fixture->folder);
+    struct process *waiter = process_start("waiter", argv, environment, log);
+    WAIT_UNTIL(log_has(log, "slots from s1 to s3"), TIMEOUT_MS);
+    assert_int_equal(rename(place, away), 0);
+    WAIT_UNTIL(log_has(log, "; waiting for the store"), TIMEOUT_MS);
+    assert_int_equal(rename(away, place), 0);
+    check(fixture, "abort", 0, NULL);
+    assert_true(process_wait(waiter, TIMEOUT_MS, &code));
+    assert_int_equal(WEXITSTATUS(code), 1);
+    assert_true(log_has(log, "was aborted"));
+}
+
 /* --- looking ---------------------------------------------------------------------------------- */
 
 static void explain_agrees_with_slot_of_key(void **state)
@@ -582,6 +604,7 @@ int main(void)
         CASE(abort_in_planned_closes_it),
         CASE(in_the_wrong_phase_a_command_names_the_right_one),
         CASE(waiting_ends_when_another_aborts),
+        CASE(whoever_waits_outlives_a_store_that_goes_away_and_comes_back),
         CASE(whoever_waits_is_told_when_the_last_migrator_goes),
         CASE(explain_agrees_with_slot_of_key),
         CASE(every_command_prints_one_json_document),
