@@ -1,5 +1,5 @@
 /* barrier(e, shard): after it, no proxy sends or has sent anything to this shard under a topology
- * older than epoch e that the shard could still execute. DESIGN.md section 5, point 3.
+ * older than epoch e that the shard could still execute. docs/DESIGN.md section 5, point 3.
  *
  *   raise the fence to e, then read the peers --> all have published >= e --> done
  *        ^                                    \-> one has not: alive and in time? wait : kill it
