@@ -54,8 +54,9 @@ struct hold {
     uint64_t quiet_since_us; /* the dirty set has stayed below cutover_keys; 0: it has not */
     uint64_t not_before_us;  /* backing off after an undone hold */
     unsigned undone_in_a_row;
-    uint64_t began_us;    /* 0: no hold */
-    uint64_t deadline_us; /* 0: none */
+    unsigned slow_in_a_row; /* of those that came to their barrier: undone for a slow proxy */
+    uint64_t began_us;      /* 0: no hold */
+    uint64_t deadline_us;   /* 0: none */
     struct hold_steps steps;
 };
 

@@ -272,19 +272,22 @@ bool engine_barrier_busy(struct engine *engine, enum side side,
     barrier->while_waiting = while_waiting;
     if (phase_is_hold(migration->phase)) {
         barrier->timeout_ms = migration->options.barrier_timeout_ms;
-        barrier->spares_the_living = engine->hold.undone_in_a_row < HOLDS_FOR_THE_SLOW ||
-                                     FAIL_POINT("barrier.spares-always");
+        barrier->spares_the_living =
+            engine->hold.slow_in_a_row < HOLDS_FOR_THE_SLOW || FAIL_POINT("barrier.spares-always");
     }
     /* A new base, or generation, in the same phase is an epoch that proxies must have seen too. */
     barrier->epoch = larger(migration->entry_epoch, larger(migration->base, migration->generation));
     engine->barrier_side = side;
     enum fence_outcome outcome = barrier_run(barrier, &err);
+    engine->hold.slow_in_a_row += barrier->has_spared ? 1 : 0;
     if (outcome != FENCE_OK || barrier->was_interrupted) {
         barrier->link = NULL;
         *result = outcome != FENCE_OK ? engine_failed(engine, side, outcome, &err) : STEP_ADVANCED;
         return false;
     }
-    if (!phase_is_hold(migration->phase)) {
+    if (phase_is_hold(migration->phase)) {
+        engine->hold.slow_in_a_row = 0;
+    } else {
         engine_note_barrier(engine);
     }
     return true;
