@@ -104,6 +104,8 @@ static void set_tls(CURL *easy, const struct etcd_place *place)
     if (place->ca != NULL) {
         SET(easy, CURLOPT_CAINFO, place->ca);
         SET(easy, CURLOPT_CAPATH, NULL);
+        /* Else a file that was read is believed for a day, whatever has been written to it. */
+        SET(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
     }
     if (place->cert != NULL) {
         SET(easy, CURLOPT_SSLCERT, place->cert);
@@ -176,9 +178,19 @@ static void note_failure(struct asking *asking, unsigned endpoint, const char *w
                     asking->path, why);
 }
 
-/* Consumes `answer`, null when it was no JSON. */
-static void take_answer(struct asking *asking, unsigned endpoint, long status, json_t *answer)
+/* What etcd, or whoever listens there, says without JSON. */
+static const char *strange_text(struct slice text)
 {
+    static const char about_name[] = "CommonName of client";
+    return memmem(text.data, text.len, about_name, strlen(about_name)) != NULL
+               ? "where etcd has users it takes only client certificates without a CommonName: "
+                 "issue one, or use none"
+               : "this is no answer of etcd";
+}
+
+static void take_answer(struct asking *asking, unsigned endpoint, long status, struct slice body)
+{
+    json_t *answer = json_loadb(body.data, body.len, 0, NULL);
     json_int_t code = json_integer_value(json_object_get(answer, "code"));
     if (status == 200 && answer != NULL) {
         asking->is_over = true;
@@ -188,7 +200,7 @@ static void take_answer(struct asking *asking, unsigned endpoint, long status, j
         return;
     }
     const char *text = error_text(answer);
-    note_failure(asking, endpoint, text != NULL ? text : "this is no answer of etcd");
+    note_failure(asking, endpoint, text != NULL ? text : strange_text(body));
     if (is_passing(status, code) || status == 200) {
         asking->may_be_done = true;
     } else {
@@ -254,8 +266,7 @@ static void on_ended(struct asking *asking, CURL *easy, CURLcode code)
     if (code == CURLE_OK) {
         long status = 0;
         (void)libcurl()->easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-        struct slice text = buffer_slice(&call->body);
-        take_answer(asking, endpoint, status, json_loadb(text.data, text.len, 0, NULL));
+        take_answer(asking, endpoint, status, buffer_slice(&call->body));
     } else {
         asking->may_be_done = asking->may_be_done || !is_before_sending(code);
         note_failure(asking, endpoint,
