@@ -28,6 +28,7 @@ enum grpc_code {
 struct call {
     CURL *easy; /* null: not asked, or over */
     struct buffer body;
+    char why[CURL_ERROR_SIZE]; /* it failed; empty: the library has nothing to add to its code */
 };
 
 struct etcd_http {
@@ -241,6 +242,8 @@ static void start_call(struct asking *asking)
     buffer_init(&call->body, ANSWER_MAX_BYTES);
     call->easy = make_easy(asking->http, endpoint, asking->path, asking->body);
     SET(call->easy, CURLOPT_TIMEOUT_MS, (long)(CALL_TIMEOUT_US / 1000));
+    call->why[0] = '\0';
+    SET(call->easy, CURLOPT_ERRORBUFFER, call->why);
     SET(call->easy, CURLOPT_WRITEFUNCTION, take_bytes);
     SET(call->easy, CURLOPT_WRITEDATA, &call->body);
     (void)libcurl()->multi_add_handle(asking->http->multi, call->easy);
@@ -253,6 +256,14 @@ static void end_call(struct asking *asking, struct call *call)
     call->easy = NULL;
     buffer_fini(&call->body);
     asking->nended++;
+}
+
+static const char *failure_text(const struct call *call, CURLcode code)
+{
+    if (code == CURLE_COULDNT_CONNECT) {
+        return "could not connect: is etcd running there? --store names it";
+    }
+    return call->why[0] != '\0' ? call->why : libcurl()->easy_strerror(code);
 }
 
 static void on_ended(struct asking *asking, CURL *easy, CURLcode code)
@@ -269,10 +280,7 @@ static void on_ended(struct asking *asking, CURL *easy, CURLcode code)
         take_answer(asking, endpoint, status, buffer_slice(&call->body));
     } else {
         asking->may_be_done = asking->may_be_done || !is_before_sending(code);
-        note_failure(asking, endpoint,
-                     code == CURLE_COULDNT_CONNECT ? "could not connect: is etcd running there? "
-                                                     "--store names it"
-                                                   : libcurl()->easy_strerror(code));
+        note_failure(asking, endpoint, failure_text(call, code));
     }
     end_call(asking, call);
 }
