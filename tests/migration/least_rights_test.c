@@ -21,6 +21,7 @@
 
 #define KEYS        300
 #define PATIENCE_MS 60000
+#define LARGE_BYTES (2 << 20)
 
 static char *folder, *users;         /* users: the ACL file */
 static struct redis_server *replica; /* of s1; null: not yet */
@@ -122,6 +123,112 @@ static void a_live_migration_needs_no_more_rights_than_are_documented(void **sta
     client_close(client);
 }
 
+/* With the code 0 or not. */
+static bool ctl_says(const char *words, const char *text)
+{
+    struct output output = cluster_ctl(cluster, words);
+    bool is_said = strstr(output.out, text) != NULL || strstr(output.err, text) != NULL;
+    output_free(&output);
+    return is_said;
+}
+
+/* A command of each kind that a proxy sends, or does more than send, to shards; the replies are
+ * tested elsewhere. */
+static const char *const served[] = {
+    "FLUSHALL",
+    "SET {a}1 1",
+    "SCRIPT LOAD \"return 1\"",
+    "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0",
+    "SCRIPT EXISTS e0e1f9fabfc9d4800c877a703b823ac0578ff8db",
+    "SCRIPT FLUSH",
+    "FUNCTION LOAD \"#!lua name=lib\nredis.register_function('f', function() return 1 end)\"",
+    "FCALL f 1 {a}1",
+    "FUNCTION LIST",
+    "FUNCTION DELETE lib",
+    "BLPOP {a}none 0.01",
+    "XADD {a}s 1-1 f v",
+    "XREAD BLOCK 10 STREAMS {a}s $",
+    "WAIT 0 10",
+    "SCAN 0",
+    "KEYS {a}*",
+    "DBSIZE",
+    "RANDOMKEY",
+    "PUBLISH channel message",
+    "SPUBLISH channel message",
+    "PUBSUB CHANNELS",
+    "PUBSUB NUMSUB channel",
+    "INFO",
+    "COMMAND COUNT",
+    "SORT {a}s2 ALPHA",
+    "DUMP {a}1",
+    "COPY {a}1 {a}2",
+    "OBJECT ENCODING {a}1",
+    "MEMORY USAGE {a}1",
+    "WATCH {a}1",
+    "UNWATCH",
+    "MSET {a}3 1 {b}3 1",
+    "DEL {a}3 {b}3",
+    "PFADD {a}hll 1",
+    "PFCOUNT {a}hll",
+    "GEOADD {a}geo 1 1 x",
+    "SUBSCRIBE channel",
+};
+
+static void expect_served(struct client *client)
+{
+    for (size_t i = 0; i < sizeof(served) / sizeof(served[0]); i++) {
+        char *reply = client_ask(client, served[i]);
+        if (reply[0] == '-') {
+            fail_msg("%s: %s", served[i], reply);
+        }
+        mem_free(reply);
+    }
+}
+
+/* Goes to its shard piece by piece, on a connection of its own. */
+static void send_large_value(struct client *client)
+{
+    char *value = mem_zalloc(LARGE_BYTES);
+    redisReply *reply =
+        redisCommand(client_context(client), "SET {a}large %b", value, (size_t)LARGE_BYTES);
+    assert_non_null(reply);
+    assert_string_equal(reply->str, "OK");
+    freeReplyObject(reply);
+    mem_free(value);
+}
+
+static bool has_answer(struct client *client, const char *command)
+{
+    char *reply = client_ask(client, command);
+    bool has = reply[0] != '-';
+    mem_free(reply);
+    return has;
+}
+
+static void what_clients_and_restarts_ask_for_needs_no_more_rights(void **state)
+{
+    (void)state;
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    expect_served(client);
+    client_close(client);
+    client = client_connect(cluster_proxy_port(cluster, 0)); /* that one has subscribed */
+    send_large_value(client);
+    write_values(client, 5);
+    char *size = client_ask(client, "DBSIZE");
+    expect_nothing_denied();
+    /* It reads what it had written, transactions too, and is taken back by the proxy. */
+    redis_server_restart(cluster_shard(cluster, 0), false);
+    WAIT_UNTIL(client_gets(client, "DBSIZE", size), PATIENCE_MS);
+    expect_values(client, 5);
+    mem_free(size);
+    redis_server_restart(cluster_shard(cluster, 1), true);
+    WAIT_UNTIL(ctl_says("shard list", "accept"), PATIENCE_MS);
+    cluster_tell(cluster, "shard accept s2");
+    WAIT_UNTIL(has_answer(client, "DBSIZE"), PATIENCE_MS);
+    expect_nothing_denied();
+    client_close(client);
+}
+
 static void a_shard_is_closed_to_who_has_no_password(void **state)
 {
     (void)state;
@@ -135,16 +242,12 @@ static void a_shard_is_closed_to_who_has_no_password(void **state)
     client_close(client);
 }
 
-/* What sluicectl says of it, with the code 0 or not. */
 static bool failover_says(const char *verb, const char *text)
 {
     char words[96];
     (void)snprintf(words, sizeof(words), "%s failover s1 --to 127.0.0.1:%u", verb,
                    redis_server_port(replica));
-    struct output output = cluster_ctl(cluster, words);
-    bool is_said = strstr(output.out, text) != NULL || strstr(output.err, text) != NULL;
-    output_free(&output);
-    return is_said;
+    return ctl_says(words, text);
 }
 
 static void an_operator_fails_over_by_the_rights_that_are_documented(void **state)
@@ -169,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_live_migration_needs_no_more_rights_than_are_documented),
+        cmocka_unit_test(what_clients_and_restarts_ask_for_needs_no_more_rights),
         cmocka_unit_test(a_shard_is_closed_to_who_has_no_password),
         cmocka_unit_test(an_operator_fails_over_by_the_rights_that_are_documented),
     };
