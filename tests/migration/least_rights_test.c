@@ -25,6 +25,7 @@
 
 static char *folder, *users;         /* users: the ACL file */
 static struct redis_server *replica; /* of s1; null: not yet */
+static struct redis_server *spare;   /* s3; null: not yet */
 
 /* The users as they are documented, and one for the test. */
 static char *write_users(void)
@@ -61,6 +62,7 @@ static int tear_down(void **state)
     (void)state;
     cluster_stop(cluster);
     redis_server_stop(replica);
+    redis_server_stop(spare);
     process_stop_all();
     mem_free(users);
     scratch_remove(folder);
@@ -229,6 +231,36 @@ static void what_clients_and_restarts_ask_for_needs_no_more_rights(void **state)
     client_close(client);
 }
 
+static void tell_spare(const char *words)
+{
+    struct client *client = client_connect(redis_server_port(spare));
+    expect(client, "AUTH probe probe", "+OK");
+    expect(client, words, "+OK");
+    client_close(client);
+}
+
+/* As which Redis reads its append-only file: then transactions would be gone after a restart, and
+ * the fence with them. */
+static void a_shard_whose_default_user_has_no_rights_is_refused(void **state)
+{
+    static const char why[] = "Keep that user off, but with all rights";
+    (void)state;
+    spare = redis_server_start((const char *const[]){"--aclfile", users, NULL});
+    char *add = mem_printf("shard add s3=127.0.0.1:%u", redis_server_port(spare));
+    tell_spare("ACL SETUSER default -@all");
+    assert_true(ctl_says(add, why));
+    tell_spare("ACL SETUSER default +@all");
+    assert_true(ctl_says(add, "s3"));
+    tell_spare("ACL SETUSER default -@dangerous");
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --manual-switch");
+    WAIT_UNTIL(ctl_says("status", why), PATIENCE_MS);
+    tell_spare("ACL SETUSER default +@all");
+    WAIT_UNTIL(migration_is_in(cluster, id, "dual-write"), PATIENCE_MS);
+    cluster_tell(cluster, "abort %s --wait", id);
+    mem_free(id);
+    mem_free(add);
+}
+
 static void a_shard_is_closed_to_who_has_no_password(void **state)
 {
     (void)state;
@@ -273,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_live_migration_needs_no_more_rights_than_are_documented),
         cmocka_unit_test(what_clients_and_restarts_ask_for_needs_no_more_rights),
+        cmocka_unit_test(a_shard_whose_default_user_has_no_rights_is_refused),
         cmocka_unit_test(a_shard_is_closed_to_who_has_no_password),
         cmocka_unit_test(an_operator_fails_over_by_the_rights_that_are_documented),
     };
