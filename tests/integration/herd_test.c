@@ -87,22 +87,11 @@ static int stop(void **state)
     return stage_clear(state) == 0 && is_well ? 0 : -1;
 }
 
-static unsigned long metric(const struct member *member, const char *label)
-{
-    char *body = NULL;
-    assert_int_equal(http_get(member->admin_port, "/metrics", &body), 200);
-    const char *found = strstr(body, label);
-    assert_non_null(found);
-    unsigned long value = strtoul(found + strlen(label), NULL, 10);
-    mem_free(body);
-    return value;
-}
-
 static unsigned long failures(void)
 {
     unsigned long sum = 0;
     for (unsigned i = 0; i < HERD; i++) {
-        sum += metric(&herd[i], "sluice_shard_failures_total{shard=\"s1\"} ");
+        sum += http_metric(herd[i].admin_port, "sluice_shard_failures_total{shard=\"s1\"}");
     }
     return sum;
 }

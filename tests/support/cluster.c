@@ -420,6 +420,12 @@ void cluster_restart_migrator(struct cluster *cluster, const char *const *enviro
     start_migrator(cluster, 1, environment);
 }
 
+void cluster_use_store(struct cluster *cluster, const char *url)
+{
+    mem_free(cluster->store);
+    cluster->store = mem_strdup(url);
+}
+
 struct process *cluster_start_rival(struct cluster *cluster)
 {
     char *program = program_path("sluice-migrator");
