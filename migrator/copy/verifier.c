@@ -207,7 +207,7 @@ static enum copy_status walk_copy_page(struct copy_walk *walk, struct scanner *a
     enum copy_status status = ask_both(walk, ahead);
     status = status == COPY_OK ? take_both(walk, ahead) : status;
     status = status == COPY_OK ? judge_all(walk->verifier, walk->pair, &walk->suspects) : status;
-    return status == COPY_OK ? pair_pay(walk->pair, 0, 0) : status;
+    return status == COPY_OK ? pair_rest(walk->pair) : status;
 }
 
 static enum copy_status walk_copy(struct copy_walk *walk)
