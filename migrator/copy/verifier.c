@@ -122,8 +122,7 @@ static enum copy_status judge_all(struct verifier *verifier, struct copy_pair *p
     return status;
 }
 
-/* --- what only the copy may have ---------------------------------------------------------------
- */
+/* --- what only the copy may have -------------------------------------------------------------- */
 
 /* A walk over the copy, one page ahead: both shards are asked at once. */
 struct copy_walk {
@@ -157,7 +156,8 @@ static enum copy_status suspect_extra(struct copy_walk *walk)
 {
     enum copy_status status = COPY_OK;
     struct copy_pair *pair = walk->pair;
-    for (size_t next = 0; next < walk->now.count && !shard_is_broken(pair->authority.link);
+    const struct shard_link *link = pair->authority.link;
+    for (size_t next = 0; next < walk->now.count && !shard_is_broken(link);
          next += GROUP_KEYS_MAX) {
         struct key_group group = key_list_group(&walk->now, next, GROUP_KEYS_MAX);
         struct shard_reply *reply = pair_take(pair, false, "EXISTS");
@@ -171,7 +171,7 @@ static enum copy_status suspect_extra(struct copy_walk *walk)
             key_list_add(&walk->suspects, key_list_at(&walk->now, group.first + i));
         }
     }
-    return status;
+    return shard_is_broken(link) ? COPY_FAILED : status;
 }
 
 static enum copy_status ask_both(struct copy_walk *walk, const struct scanner *ahead)
@@ -245,8 +245,7 @@ static enum copy_status find_extra(struct verifier *verifier, struct copy_pair *
     return status;
 }
 
-/* --- both walks --------------------------------------------------------------------------------
- */
+/* --- both walks ------------------------------------------------------------------------------- */
 
 static enum copy_status judge_page(void *context)
 {
