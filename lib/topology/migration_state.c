@@ -44,11 +44,6 @@ static const struct edge *find_edge(enum phase from, enum phase to)
     return NULL;
 }
 
-bool migration_edge_exists(enum phase from, enum phase to)
-{
-    return find_edge(from, to) != NULL;
-}
-
 static bool check_slots(const struct topology *next, unsigned source, const struct slot_set *slots,
                         struct error *err)
 {
