@@ -682,7 +682,7 @@ inline catchup(a,cp) {
   atomic { AT(cp) apply(cp,mmid,mg,s,v,1); v=0; s=0 }; STEP
   /* verify pass: compares what carries no mark as well */
   ;atomic { AT(a) m=dirty[a]; v=val[a]; s=seqc[a] }; STEP;
-  AT(cp) if :: m==0 && VIS(v)!=VIS(val[cp]) && s>ver[cp] -> atomic { apply(cp,mmid,mg,s,v,0) } :: else fi;
+  AT(cp) if :: m==0 && VIS(v)!=VIS(val[cp]) && s>ver[cp] -> atomic { AT(cp) apply(cp,mmid,mg,s,v,0) } :: else fi;
   atomic { m=0; v=0; s=0 }
 }
 #ifdef CASPHASE
