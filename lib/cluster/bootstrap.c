@@ -78,7 +78,7 @@ static bool check_server(const struct topology *topology, unsigned shard, bool a
     }
     *identity = *shard_link_identity(link);
     bool is_good = check_fence(link, topology->cluster, place->name, err) &&
-                   check_keys(link, topology, shard, adopt, err);
+                   probe_replays_all(link, err) && check_keys(link, topology, shard, adopt, err);
     shard_close(link);
     return is_good;
 }
@@ -91,8 +91,11 @@ static bool check_server(const struct topology *topology, unsigned shard, bool a
 static bool look_alone(struct store *store, struct shard_link *link, struct fence_state *fence,
                        uint64_t *newest, struct error *err)
 {
-    return fence_kill_everybody(link, err) && fence_read(link, fence, err) &&
-           store_epoch(store, newest, err);
+    bool is_alone = fence_kill_everybody(link, err);
+    if (FAIL_POINT("init.alone")) {
+        return error_set(err, "fail point init.alone");
+    }
+    return is_alone && fence_read(link, fence, err) && store_epoch(store, newest, err);
 }
 
 /* Nobody was ever served here: hello is refused without a fence. So one absent on a shard whose
@@ -112,10 +115,13 @@ static bool write_first_fence(struct store *store, const struct topology *topolo
     bool is_good = fence_read(link, &fence, err);
     if (is_good && !fence.exists && is_named) {
         is_good = look_alone(store, link, &fence, &newest, err);
-        is_first = is_good && !fence.exists && newest == topology->epoch;
+        is_first = is_good && !fence.exists && newest == topology->epoch; /* Model: FIRSTOLD. */
     }
+    /* Killed again: a fence that another one wrote may have let somebody in after the first time,
+     * and been lost before the last look. Model: FIRSTNOKILL. */
     if (is_first) {
-        is_good = fence_write(link, FENCE_WRITE_FIRST, topology->cluster, place->name, newest,
+        is_good = fence_kill_everybody(link, err) &&
+                  fence_write(link, FENCE_WRITE_FIRST, topology->cluster, place->name, newest,
                               err) == FENCE_OK;
     }
     shard_close(link);

@@ -34,6 +34,7 @@ struct takeover {
     struct fence_state fence;
     struct guard_record *guards; /* all that the fence has */
     unsigned nguards;
+    bool is_raised;  /* the fence: to `epoch`, for whichever process it names */
     bool is_refused; /* the change will not name it: an operator has to look */
     bool has_read;   /* the change has seen a topology ... */
     bool was_named;  /* ... and the first it saw named the process */
@@ -278,6 +279,12 @@ static enum change_verdict name_process(struct topology *next, void *context, st
     if (is_named && !takeover->was_named) {
         return CHANGE_NOTHING;
     }
+    /* The topology may have moved back and away again: the fence would let in who has not heard of
+     * that. Model: STALERAISE. */
+    if (takeover->is_raised && next->epoch != takeover->epoch + 1) {
+        (void)error_set(err, "the topology was changed meanwhile");
+        return CHANGE_REFUSED;
+    }
     /* The first: it may be of another process than was looked at. */
     if (!check_descent(takeover, shard, err) ||
         !check_possession(takeover, next, (unsigned)index, err)) {
@@ -291,21 +298,22 @@ static enum change_verdict name_process(struct topology *next, void *context, st
     return CHANGE_WRITE;
 }
 
-/* The topology moved away from this process and back, and its fence names it still: hello would let
- * in whoever has not heard of either, and once the topology names the process again nobody would
- * see that anything is left to do. So this comes before the naming; the epoch is in the store. */
+/* The topology moved away from this process and back, and its fence names it still, or is about to:
+ * a taker-over of before may come late to write it. Hello would let in whoever has not heard of
+ * either, and once the topology names the process again nobody would see that anything is left to
+ * do. So this comes before the naming; the epoch is in the store. Model: NORAISE, RAISEOWN. */
 static bool close_to_older_epochs(struct takeover *takeover, struct error *err)
 {
-    const struct shard_identity *process = shard_link_identity(takeover->link);
     struct fence_peer *peers = NULL;
     unsigned count = 0;
-    if (!fence_is_ours(takeover) || !shard_identity_equal(&takeover->fence.identity, process)) {
+    if (!fence_is_ours(takeover)) {
         return true;
     }
-    enum fence_outcome outcome =
-        fence_raise(takeover->link, process, takeover->epoch, &peers, &count, err);
+    enum fence_outcome outcome = fence_raise(takeover->link, &takeover->fence.identity,
+                                             takeover->epoch, &peers, &count, err);
     mem_free(peers);
-    return outcome == FENCE_OK && fence_kill_everybody(takeover->link, err);
+    takeover->is_raised = outcome == FENCE_OK && fence_kill_everybody(takeover->link, err);
+    return takeover->is_raised;
 }
 
 /* No fence was there. Whoever else saw that may be slower than we, and come back with an old epoch
@@ -370,8 +378,14 @@ static enum takeover_result take(struct takeover *takeover, struct error *err)
     if (!takeover->fence.exists && !look_alone(takeover, err)) {
         return TAKEOVER_FAILED;
     }
-    if (!close_to_older_epochs(takeover, err) ||
-        !cluster_change(takeover->store, name_process, takeover, &epoch, err)) {
+    if (!close_to_older_epochs(takeover, err)) {
+        return TAKEOVER_FAILED;
+    }
+    if (FAIL_POINT("takeover.raised")) {
+        (void)error_set(err, "fail point takeover.raised");
+        return TAKEOVER_FAILED;
+    }
+    if (!cluster_change(takeover->store, name_process, takeover, &epoch, err)) {
         return takeover->is_refused ? TAKEOVER_NOT_ALLOWED : TAKEOVER_FAILED;
     }
     if (FAIL_POINT("takeover.named")) {

@@ -34,8 +34,11 @@ if not fence.epoch or tonumber(epoch) > tonumber(fence.epoch) then
     fence.epoch = epoch
 end
 -- "If it is still so": when another was faster, the fence names this process already and proxies
--- have said hello to it since. They stay on the list, else no later barrier would wait for them.
-if fence.run_id ~= ARGV[1] or fence.replid ~= ARGV[2] then
+-- have said hello to it since. They stay on the list, else no later barrier would wait for them. So
+-- do those of a fence that was closed: it may have been this process', and who closed it may have
+-- died before it ended their connections.
+-- (Model: PEERSGONE, CLOSEDGONE.)
+if fence.run_id ~= 'closed' and (fence.run_id ~= ARGV[1] or fence.replid ~= ARGV[2]) then
     for i = 1, #fields, 2 do
         if string.sub(fields[i], 1, 5) == 'peer:' then
             call('HDEL', KEYS[1], fields[i])

@@ -237,6 +237,16 @@ static void a_second_takeover_keeps_the_peers_of_the_first(void **state)
 }
 
 /* Guards are as old as the fence that they are in, and no older. */
+/* Who closed it may have died before it ended their connections. */
+static void a_closed_fence_that_is_taken_back_keeps_its_peers(void **state)
+{
+    (void)state;
+    expect_script(lone.link, SCRIPT_HELLO, F, "$ 5 p:1 7", "+OK");
+    expect_script(lone.link, SCRIPT_CLOSE_FENCE, F, "$ 5 8", "+OK");
+    expect_script(lone.link, SCRIPT_WRITE_FENCE, F, "$ takeover c s1 9", "+OK");
+    expect_ask(lone.link, "HMGET " F " peer:p:1 epoch", "[7:0, 9]");
+}
+
 static void a_fence_knows_the_epoch_at_which_there_was_none(void **state)
 {
     (void)state;
@@ -278,6 +288,7 @@ int main(void)
         FENCED(a_takeover_never_lowers_the_epoch),
         FENCED(a_takeover_empties_the_peers_and_keeps_the_guards),
         FENCED(a_second_takeover_keeps_the_peers_of_the_first),
+        FENCED(a_closed_fence_that_is_taken_back_keeps_its_peers),
         FENCED(a_fence_knows_the_epoch_at_which_there_was_none),
     };
     return cmocka_run_group_tests(tests, lone_shard_start_with_aof, lone_shard_stop);
