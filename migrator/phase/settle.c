@@ -1,6 +1,6 @@
 /* Before the former owner's keys are purged: the shard that took them over has them on its disk and
  * on its replicas. Until then a crash may set it back to before the switch, and the former owner
- * has the only whole copy. */
+ * has the only whole copy. Model: NOSETTLE. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
