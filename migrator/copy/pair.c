@@ -3,6 +3,7 @@
 #include "lib/base/clock.h"
 
 #define PIECE_MS UINT64_C(50)
+#define SPARING  8u
 
 bool pair_has_key(const struct copy_pair *pair, struct slice key)
 {
@@ -53,6 +54,11 @@ enum copy_status pair_flush(struct copy_pair *pair, bool on_copy)
         return COPY_OK;
     }
     return pair_fail(pair, on_copy, FENCE_FAILED, &err);
+}
+
+unsigned pair_step(const struct copy_pair *pair, unsigned most)
+{
+    return pair->pace != NULL ? most / SPARING : most;
 }
 
 bool pair_has_room(const struct copy_pair *pair)

@@ -95,6 +95,9 @@ enum copy_status pair_fail(struct copy_pair *pair, bool on_copy, enum fence_outc
 struct shard_reply *pair_take(struct copy_pair *pair, bool on_copy, const char *what);
 enum copy_status pair_flush(struct copy_pair *pair, bool on_copy);
 struct copy_side *pair_side(struct copy_pair *pair, bool on_copy);
+/* How many keys a shard gets in one step where it may get `most`: fewer while clients are spared,
+ * for they wait behind it. */
+unsigned pair_step(const struct copy_pair *pair, unsigned most);
 bool pair_has_room(const struct copy_pair *pair);
 /* Waits until the copy has memory for more. */
 enum copy_status pair_await_room(struct copy_pair *pair);

@@ -3,7 +3,8 @@
 #include <stdio.h>
 
 /* A page costs the shard well below a millisecond. */
-#define PAGE_KEYS "500"
+#define PAGE_KEYS   500u
+#define NUMBER_TEXT 12
 
 void scanner_init(struct scanner *scanner)
 {
@@ -46,8 +47,10 @@ static void keep_ours(const struct copy_pair *pair, const struct shard_reply *na
 
 void scanner_append(const struct scanner *scanner, struct copy_pair *pair, bool on_copy)
 {
+    char count[NUMBER_TEXT];
+    (void)snprintf(count, sizeof(count), "%u", pair_step(pair, PAGE_KEYS));
     struct slice argv[] = {SLICE("SCAN"), slice_of(scanner->cursor), SLICE("COUNT"),
-                           SLICE(PAGE_KEYS)};
+                           slice_of(count)};
     shard_append(pair_side(pair, on_copy)->link, argv, 4);
 }
 

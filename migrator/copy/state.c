@@ -24,6 +24,8 @@ struct key_group state_next_group(const struct copy_pair *pair, enum state_readi
 {
     unsigned known = pair->habits->group_keys[reading];
     unsigned limit = known > 0 ? known : GROUP_KEYS_FIRST;
+    unsigned most = pair_step(pair, GROUP_KEYS_MAX);
+    limit = limit < most ? limit : most;
     return key_list_group(keys, first, limit);
 }
 
