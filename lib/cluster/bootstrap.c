@@ -78,7 +78,7 @@ static bool check_server(const struct topology *topology, unsigned shard, bool a
     }
     *identity = *shard_link_identity(link);
     bool is_good = check_fence(link, topology->cluster, place->name, err) &&
-                   check_keys(link, topology, shard, adopt, err);
+                   probe_replays_all(link, err) && check_keys(link, topology, shard, adopt, err);
     shard_close(link);
     return is_good;
 }

@@ -128,3 +128,54 @@ bool probe_misplaced_keys(struct shard_link *link, const struct topology *topolo
     } while (strcmp(cursor, "0") != 0);
     return true;
 }
+
+/* --- what a restart reads again --------------------------------------------------------------- */
+
+/* What transactions are made of, and what is the first to be forbidden. */
+static const char *const replayed[] = {"UNLINK k", "HSET k f v", "RESTORE k 0 v"};
+
+/* Null when the connection is lost. Whoever may not ask gets an error, and is told nothing. */
+static struct shard_reply *ask(struct shard_link *link, const char *command, struct error *err)
+{
+    shard_appendf(link, command);
+    return shard_take(link, err);
+}
+
+static bool has_file(struct shard_link *link, bool *has, struct error *err)
+{
+    struct shard_reply *reply = ask(link, "CONFIG GET appendonly", err);
+    if (reply == NULL) {
+        return false;
+    }
+    *has = shard_reply_count(reply) == 2 &&
+           slice_equal(shard_reply_text(shard_reply_at(reply, 1)), SLICE("yes"));
+    shard_reply_free(reply);
+    return true;
+}
+
+static bool may_replay(struct shard_link *link, const char *command, struct error *err)
+{
+    char line[64];
+    (void)snprintf(line, sizeof(line), "ACL DRYRUN default %s", command);
+    struct shard_reply *reply = ask(link, line, err);
+    if (reply == NULL) {
+        return false;
+    }
+    bool may = shard_reply_type(reply) != REPLY_BULK; /* a bulk says why not */
+    shard_reply_free(reply);
+    return may || error_set(err,
+                            "%s reads its append-only file as the default user, who may not run "
+                            "%.*s: a restart loses what stands there in transactions. Keep that "
+                            "user off, but with all rights (user default off ~* &* +@all)",
+                            shard_address(link), (int)strcspn(command, " "), command);
+}
+
+bool probe_replays_all(struct shard_link *link, struct error *err)
+{
+    bool has = false;
+    bool is_good = has_file(link, &has, err);
+    for (size_t i = 0; is_good && has && i < sizeof(replayed) / sizeof(replayed[0]); i++) {
+        is_good = may_replay(link, replayed[i], err);
+    }
+    return is_good;
+}

@@ -13,6 +13,12 @@ struct shard_link *probe_open(const struct topology_shard *place, struct error *
 struct shard_link *probe_open_any(const struct topology_shard *place, struct error *err)
     __attribute__((warn_unused_result));
 
+/* Whether it reads all of its append-only file again when it is started anew. Most versions run
+ * that as the default user, and leave out, in silence, what this user may not do, where it stands
+ * in a MULTI: a fence, a dual write. False with a message that says what to change. */
+bool probe_replays_all(struct shard_link *link, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* How many keys it holds that are not ours. */
 bool probe_count_keys(struct shard_link *link, uint64_t *keys, struct error *err)
     __attribute__((warn_unused_result));

@@ -25,6 +25,7 @@ struct loop {
     unsigned nevents, event; /* how many there are in this turn, and the one being handled */
     struct timer_heap timers;
     struct task_queue turn_end;
+    struct task_queue next_turn_end;
     struct task_queue read_again;
     uint64_t now_us;
     bool is_stopped;
@@ -44,19 +45,20 @@ static void queue_init(struct task_queue *queue)
 
 static void queue_put(struct task_queue *queue, struct turn_task *task)
 {
-    if (task->is_queued) {
+    if (task->queue != NULL) {
         return;
     }
-    task->is_queued = true;
+    task->queue = queue;
     task->next = NULL;
     *queue->last = task;
     queue->last = &task->next;
     queue->count++;
 }
 
-static void queue_remove(struct task_queue *queue, struct turn_task *task)
+static void queue_remove(struct turn_task *task)
 {
-    if (!task->is_queued) {
+    struct task_queue *queue = task->queue;
+    if (queue == NULL) {
         return;
     }
     struct turn_task **link = &queue->first;
@@ -67,7 +69,7 @@ static void queue_remove(struct task_queue *queue, struct turn_task *task)
     if (queue->last == &task->next) {
         queue->last = link;
     }
-    task->is_queued = false;
+    task->queue = NULL;
     queue->count--;
 }
 
@@ -81,7 +83,7 @@ static void queue_run(struct task_queue *queue, unsigned count)
             queue->last = &queue->first;
         }
         queue->count--;
-        task->is_queued = false;
+        task->queue = NULL;
         task->run(task->context);
     }
 }
@@ -91,14 +93,20 @@ void loop_at_turn_end(struct loop *loop, struct turn_task *task)
     queue_put(&loop->turn_end, task);
 }
 
-void loop_cancel(struct loop *loop, struct turn_task *task)
+void loop_at_next_turn_end(struct loop *loop, struct turn_task *task)
 {
-    queue_remove(&loop->turn_end, task);
+    queue_put(&loop->next_turn_end, task);
 }
 
-/* Those that are put down meanwhile, too. */
+void loop_cancel(struct turn_task *task)
+{
+    queue_remove(task);
+}
+
+/* Those for this turn's end that are put down meanwhile, too. */
 static void run_tasks(struct loop *loop)
 {
+    queue_run(&loop->next_turn_end, loop->next_turn_end.count);
     queue_run(&loop->turn_end, UINT_MAX);
 }
 
@@ -143,7 +151,7 @@ void io_stop(struct io *io)
     io->is_writing = false;
     io->is_reading = false;
     watch(io);
-    queue_remove(&loop->read_again, &io->again);
+    queue_remove(&io->again);
     for (unsigned i = loop->event; i < loop->nevents; i++) {
         if (loop->events[i].data.ptr == io) {
             loop->events[i].data.ptr = NULL;
@@ -155,7 +163,7 @@ void io_pause_reading(struct io *io)
 {
     io->is_reading = false;
     watch(io);
-    queue_remove(&io->loop->read_again, &io->again);
+    queue_remove(&io->again);
 }
 
 void io_resume_reading(struct io *io)
@@ -252,7 +260,7 @@ static void ring_timers(struct loop *loop)
 static int wait_ms(const struct loop *loop)
 {
     const struct timer *timer = timer_heap_first(&loop->timers);
-    if (loop->read_again.first != NULL) {
+    if (loop->read_again.first != NULL || loop->next_turn_end.first != NULL) {
         return 0;
     }
     if (timer == NULL) {
@@ -298,6 +306,7 @@ struct loop *loop_new(void)
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     ASSERT(loop->epoll >= 0);
     queue_init(&loop->turn_end);
+    queue_init(&loop->next_turn_end);
     queue_init(&loop->read_again);
     (void)loop_update_now(loop);
     return loop;

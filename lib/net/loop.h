@@ -28,15 +28,17 @@ uint64_t loop_update_now(struct loop *loop);
 /* Work for the end of this turn. Putting down what is already down does nothing. */
 struct turn_task {
     struct turn_task *next;
+    struct task_queue *queue; /* NULL: it is not put down */
     void (*run)(void *context);
     void *context;
-    bool is_queued;
 };
 
 void turn_task_init(struct turn_task *task, void (*run)(void *), void *context);
 void loop_at_turn_end(struct loop *loop, struct turn_task *task);
+/* For the end of the next turn, which takes what is ready and waits for nothing. */
+void loop_at_next_turn_end(struct loop *loop, struct turn_task *task);
 /* Before the task's memory goes away. */
-void loop_cancel(struct loop *loop, struct turn_task *task);
+void loop_cancel(struct turn_task *task);
 
 /* Readiness of one descriptor. Reading is watched from io_start until io_stop or io_pause_reading;
  * writing only between io_want_write and the callback that follows. A connection that broke is

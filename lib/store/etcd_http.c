@@ -28,6 +28,7 @@ enum grpc_code {
 struct call {
     CURL *easy; /* null: not asked, or over */
     struct buffer body;
+    char why[CURL_ERROR_SIZE]; /* it failed; empty: the library has nothing to add to its code */
 };
 
 struct etcd_http {
@@ -104,6 +105,8 @@ static void set_tls(CURL *easy, const struct etcd_place *place)
     if (place->ca != NULL) {
         SET(easy, CURLOPT_CAINFO, place->ca);
         SET(easy, CURLOPT_CAPATH, NULL);
+        /* Else a file that was read is believed for a day, whatever has been written to it. */
+        SET(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
     }
     if (place->cert != NULL) {
         SET(easy, CURLOPT_SSLCERT, place->cert);
@@ -176,9 +179,19 @@ static void note_failure(struct asking *asking, unsigned endpoint, const char *w
                     asking->path, why);
 }
 
-/* Consumes `answer`, null when it was no JSON. */
-static void take_answer(struct asking *asking, unsigned endpoint, long status, json_t *answer)
+/* What etcd, or whoever listens there, says without JSON. */
+static const char *strange_text(struct slice text)
 {
+    static const char about_name[] = "CommonName of client";
+    return memmem(text.data, text.len, about_name, strlen(about_name)) != NULL
+               ? "where etcd has users it takes only client certificates without a CommonName: "
+                 "issue one, or use none"
+               : "this is no answer of etcd";
+}
+
+static void take_answer(struct asking *asking, unsigned endpoint, long status, struct slice body)
+{
+    json_t *answer = json_loadb(body.data, body.len, 0, NULL);
     json_int_t code = json_integer_value(json_object_get(answer, "code"));
     if (status == 200 && answer != NULL) {
         asking->is_over = true;
@@ -188,7 +201,7 @@ static void take_answer(struct asking *asking, unsigned endpoint, long status, j
         return;
     }
     const char *text = error_text(answer);
-    note_failure(asking, endpoint, text != NULL ? text : "this is no answer of etcd");
+    note_failure(asking, endpoint, text != NULL ? text : strange_text(body));
     if (is_passing(status, code) || status == 200) {
         asking->may_be_done = true;
     } else {
@@ -229,6 +242,8 @@ static void start_call(struct asking *asking)
     buffer_init(&call->body, ANSWER_MAX_BYTES);
     call->easy = make_easy(asking->http, endpoint, asking->path, asking->body);
     SET(call->easy, CURLOPT_TIMEOUT_MS, (long)(CALL_TIMEOUT_US / 1000));
+    call->why[0] = '\0';
+    SET(call->easy, CURLOPT_ERRORBUFFER, call->why);
     SET(call->easy, CURLOPT_WRITEFUNCTION, take_bytes);
     SET(call->easy, CURLOPT_WRITEDATA, &call->body);
     (void)libcurl()->multi_add_handle(asking->http->multi, call->easy);
@@ -243,6 +258,14 @@ static void end_call(struct asking *asking, struct call *call)
     asking->nended++;
 }
 
+static const char *failure_text(const struct call *call, CURLcode code)
+{
+    if (code == CURLE_COULDNT_CONNECT) {
+        return "could not connect: is etcd running there? --store names it";
+    }
+    return call->why[0] != '\0' ? call->why : libcurl()->easy_strerror(code);
+}
+
 static void on_ended(struct asking *asking, CURL *easy, CURLcode code)
 {
     unsigned endpoint = 0;
@@ -254,14 +277,10 @@ static void on_ended(struct asking *asking, CURL *easy, CURLcode code)
     if (code == CURLE_OK) {
         long status = 0;
         (void)libcurl()->easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-        struct slice text = buffer_slice(&call->body);
-        take_answer(asking, endpoint, status, json_loadb(text.data, text.len, 0, NULL));
+        take_answer(asking, endpoint, status, buffer_slice(&call->body));
     } else {
         asking->may_be_done = asking->may_be_done || !is_before_sending(code);
-        note_failure(asking, endpoint,
-                     code == CURLE_COULDNT_CONNECT ? "could not connect: is etcd running there? "
-                                                     "--store names it"
-                                                   : libcurl()->easy_strerror(code));
+        note_failure(asking, endpoint, failure_text(call, code));
     }
     end_call(asking, call);
 }

@@ -1,5 +1,6 @@
-/* How much the backfill and the verification rest, so that clients do not feel them: more while the
- * shards answer slower than before, less again when they do not. Pure; one thread. */
+/* How much the backfill, the verification and the purge rest, so that clients do not feel them:
+ * more while the shards answer slower than before, less again when they do not. Pure; one thread.
+ */
 #ifndef MIGRATOR_COPY_PACE_H
 #define MIGRATOR_COPY_PACE_H
 
@@ -12,7 +13,7 @@ struct pace {
 };
 
 /* Clients may wait twice as long as before, and in any case so long. */
-#define PACE_LIMIT_LEAST_US 1000u
+#define PACE_LIMIT_LEAST_US 500u
 /* At the slowest a tenth of the time is worked: a migration must come to its end. */
 #define PACE_REST_MAX_PERMILLE 9000u
 

@@ -83,12 +83,8 @@ static uint64_t rest_us(struct copy_pair *pair, uint64_t now_us)
     return pace_rest_us(pair->pace, since_us != 0 ? now_us - since_us : 0);
 }
 
-enum copy_status pair_pay(struct copy_pair *pair, uint64_t keys, uint64_t bytes)
+static enum copy_status wait_for(struct copy_pair *pair, uint64_t now_us, uint64_t wait_us)
 {
-    uint64_t now_us = clock_now_us();
-    uint64_t owed_us = throttle_take(pair->throttle, now_us, keys, bytes);
-    uint64_t wait_us = rest_us(pair, now_us);
-    wait_us = wait_us > owed_us ? wait_us : owed_us;
     uint64_t until_us = now_us + wait_us;
     enum copy_status status = COPY_OK;
     while (status == COPY_OK && wait_us >= 1000) {
@@ -99,4 +95,18 @@ enum copy_status pair_pay(struct copy_pair *pair, uint64_t keys, uint64_t bytes)
     }
     pair->working_since_us = now_us;
     return status;
+}
+
+enum copy_status pair_pay(struct copy_pair *pair, uint64_t keys, uint64_t bytes)
+{
+    uint64_t now_us = clock_now_us();
+    uint64_t owed_us = throttle_take(pair->throttle, now_us, keys, bytes);
+    uint64_t wait_us = rest_us(pair, now_us);
+    return wait_for(pair, now_us, wait_us > owed_us ? wait_us : owed_us);
+}
+
+enum copy_status pair_rest(struct copy_pair *pair)
+{
+    uint64_t now_us = clock_now_us();
+    return wait_for(pair, now_us, rest_us(pair, now_us));
 }

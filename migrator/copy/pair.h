@@ -100,5 +100,7 @@ bool pair_has_room(const struct copy_pair *pair);
 enum copy_status pair_await_room(struct copy_pair *pair);
 /* Waits as the throttle and the pace want, in pieces, so that the program can end. */
 enum copy_status pair_pay(struct copy_pair *pair, uint64_t keys, uint64_t bytes);
+/* Of work that the operator's rate does not count: as the pace wants. */
+enum copy_status pair_rest(struct copy_pair *pair);
 
 #endif

@@ -82,8 +82,9 @@ static enum copy_status purge_walk(struct copy_pair *pair, struct key_list *keys
             status = purge_page(pair, keys, purged);
         }
         if (status == COPY_OK) {
-            status = pair_check(pair);
+            status = pair_rest(pair);
         }
+        status = status == COPY_OK ? pair_check(pair) : status;
     }
     return status;
 }

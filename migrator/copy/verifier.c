@@ -122,65 +122,130 @@ static enum copy_status judge_all(struct verifier *verifier, struct copy_pair *p
     return status;
 }
 
-/* How many of the keys the authority has. */
-static enum copy_status count_on_authority(struct copy_pair *pair, const struct key_group *keys,
-                                           size_t *count)
+/* --- what only the copy may have -------------------------------------------------------------- */
+
+/* A walk over the copy, one page ahead: both shards are asked at once. */
+struct copy_walk {
+    struct verifier *verifier;
+    struct copy_pair *pair;
+    struct key_list now, next;
+    struct key_list suspects;
+};
+
+static void append_exists(struct copy_pair *pair, const struct key_group *keys)
 {
     struct slice argv[1 + GROUP_KEYS_MAX] = {SLICE("EXISTS")};
     for (size_t i = 0; i < keys->count; i++) {
         argv[1 + i] = key_list_at(keys->list, keys->first + i);
     }
     shard_append(pair->authority.link, argv, 1 + (unsigned)keys->count);
-    struct shard_reply *reply = pair_take(pair, false, "EXISTS");
-    if (reply == NULL) {
-        return COPY_FAILED;
-    }
-    *count = (size_t)shard_reply_integer(reply);
-    shard_reply_free(reply);
-    return COPY_OK;
 }
 
-/* The keys of a page of the copy that the authority may not have: all of a group of which it does
- * not have all. They are read again anyway. */
-static enum copy_status find_extra(struct verifier *verifier, struct copy_pair *pair,
-                                   const struct key_list *keys, struct key_list *suspects)
+static enum copy_status ask_authority(struct copy_pair *pair, const struct key_list *keys)
+{
+    for (size_t next = 0; next < keys->count; next += GROUP_KEYS_MAX) {
+        struct key_group group = key_list_group(keys, next, GROUP_KEYS_MAX);
+        append_exists(pair, &group);
+    }
+    return keys->count > 0 ? pair_flush(pair, false) : COPY_OK;
+}
+
+/* The keys that the authority may not have: all of a group of which it does not have all. They are
+ * read again anyway. Every answer is taken, to stay in step. */
+static enum copy_status suspect_extra(struct copy_walk *walk)
 {
     enum copy_status status = COPY_OK;
-    size_t next = 0;
-    key_list_clear(suspects);
-    verifier->tally.keys_on_copy += keys->count;
-    while (status == COPY_OK && next < keys->count) {
-        struct key_group group = key_list_group(keys, next, GROUP_KEYS_MAX);
-        size_t count = 0;
-        next += group.count;
-        status = count_on_authority(pair, &group, &count);
-        for (size_t i = 0; status == COPY_OK && count < group.count && i < group.count; i++) {
-            key_list_add(suspects, key_list_at(keys, group.first + i));
+    struct copy_pair *pair = walk->pair;
+    const struct shard_link *link = pair->authority.link;
+    for (size_t next = 0; next < walk->now.count && !shard_is_broken(link);
+         next += GROUP_KEYS_MAX) {
+        struct key_group group = key_list_group(&walk->now, next, GROUP_KEYS_MAX);
+        struct shard_reply *reply = pair_take(pair, false, "EXISTS");
+        if (reply == NULL) {
+            status = COPY_FAILED;
+            continue;
+        }
+        size_t count = (size_t)shard_reply_integer(reply);
+        shard_reply_free(reply);
+        for (size_t i = 0; count < group.count && i < group.count; i++) {
+            key_list_add(&walk->suspects, key_list_at(&walk->now, group.first + i));
+        }
+    }
+    return shard_is_broken(link) ? COPY_FAILED : status;
+}
+
+static enum copy_status ask_both(struct copy_walk *walk, const struct scanner *ahead)
+{
+    enum copy_status status = COPY_OK;
+    if (ahead != NULL) {
+        scanner_append(ahead, walk->pair, true);
+        status = pair_flush(walk->pair, true);
+    }
+    return status == COPY_OK ? ask_authority(walk->pair, &walk->now) : status;
+}
+
+/* The first failure is the one that counts. */
+static enum copy_status take_both(struct copy_walk *walk, struct scanner *ahead)
+{
+    struct copy_pair *pair = walk->pair;
+    enum copy_status scanned =
+        ahead != NULL ? scanner_take(ahead, pair, true, &walk->next) : COPY_OK;
+    struct copy_failure failure = pair->failure;
+    enum copy_status looked = suspect_extra(walk);
+    if (scanned != COPY_OK) {
+        pair->failure = failure;
+        return scanned;
+    }
+    return looked;
+}
+
+/* `ahead`, where it is not null, stands behind this page and is moved over the next one. */
+static enum copy_status walk_copy_page(struct copy_walk *walk, struct scanner *ahead)
+{
+    key_list_clear(&walk->suspects);
+    key_list_clear(&walk->next);
+    enum copy_status status = ask_both(walk, ahead);
+    status = status == COPY_OK ? take_both(walk, ahead) : status;
+    status = status == COPY_OK ? judge_all(walk->verifier, walk->pair, &walk->suspects) : status;
+    return status == COPY_OK ? pair_rest(walk->pair) : status;
+}
+
+static enum copy_status walk_copy(struct copy_walk *walk)
+{
+    struct scanner *over_copy = &walk->verifier->over_copy;
+    struct scanner reached = *over_copy; /* behind walk->now */
+    enum copy_status status = pair_check(walk->pair);
+    if (status == COPY_OK && !over_copy->is_done) {
+        status = scanner_next(&reached, walk->pair, true, &walk->now);
+    }
+    while (status == COPY_OK && !over_copy->is_done) {
+        struct scanner ahead = reached;
+        status = walk_copy_page(walk, reached.is_done ? NULL : &ahead);
+        if (status == COPY_OK) {
+            walk->verifier->tally.keys_on_copy += walk->now.count;
+            *over_copy = reached;
+            reached = ahead;
+            key_list_swap(&walk->now, &walk->next);
+            status = pair_check(walk->pair);
         }
     }
     return status;
 }
 
-static enum copy_status walk_copy(struct verifier *verifier, struct copy_pair *pair,
-                                  struct key_list *keys, struct key_list *suspects)
+static enum copy_status find_extra(struct verifier *verifier, struct copy_pair *pair)
 {
-    enum copy_status status = pair_check(pair);
-    while (status == COPY_OK && !verifier->over_copy.is_done) {
-        struct scanner page = verifier->over_copy;
-        status = scanner_next(&page, pair, true, keys);
-        if (status == COPY_OK) {
-            status = find_extra(verifier, pair, keys, suspects);
-        }
-        if (status == COPY_OK) {
-            status = judge_all(verifier, pair, suspects);
-        }
-        if (status == COPY_OK) {
-            verifier->over_copy = page;
-            status = pair_check(pair);
-        }
-    }
+    struct copy_walk walk = {.verifier = verifier, .pair = pair};
+    key_list_init(&walk.now);
+    key_list_init(&walk.next);
+    key_list_init(&walk.suspects);
+    enum copy_status status = walk_copy(&walk);
+    key_list_fini(&walk.now);
+    key_list_fini(&walk.next);
+    key_list_fini(&walk.suspects);
     return status;
 }
+
+/* --- both walks ------------------------------------------------------------------------------- */
 
 static enum copy_status judge_page(void *context)
 {
@@ -194,19 +259,13 @@ static enum copy_status judge_page(void *context)
 enum copy_status verifier_run(struct verifier *verifier, struct copy_pair *pair)
 {
     struct comparison comparison = {.verifier = verifier, .pair = pair};
-    struct key_list keys;
     const struct walk walk = {.pair = pair,
                               .with_copy = true,
                               .visit = compare_group,
                               .end_page = judge_page,
                               .context = &comparison};
-    key_list_init(&keys);
     key_list_init(&comparison.suspects);
     enum copy_status status = walk_run(&walk, &verifier->over_authority);
-    if (status == COPY_OK) {
-        status = walk_copy(verifier, pair, &keys, &comparison.suspects);
-    }
-    key_list_fini(&keys);
     key_list_fini(&comparison.suspects);
-    return status;
+    return status == COPY_OK ? find_extra(verifier, pair) : status;
 }

@@ -94,13 +94,6 @@ static enum copy_status walk_page(const struct walk *walk, struct pages *pages,
     return status == COPY_OK && walk->end_page != NULL ? walk->end_page(walk->context) : status;
 }
 
-static void turn_page(struct pages *pages)
-{
-    struct key_list done = pages->now;
-    pages->now = pages->next;
-    pages->next = done;
-}
-
 enum copy_status walk_run(const struct walk *walk, struct scanner *scanner)
 {
     struct pages pages;
@@ -116,7 +109,7 @@ enum copy_status walk_run(const struct walk *walk, struct scanner *scanner)
         if (status == COPY_OK) {
             *scanner = reached;
             reached = ahead;
-            turn_page(&pages);
+            key_list_swap(&pages.now, &pages.next);
             status = pair_check(walk->pair);
         }
     }

@@ -34,11 +34,12 @@ struct walks {
     uint64_t backfill_us, verify_us; /* that they took, interruptions left out */
 };
 
-/* How fast the copying may go; pacing.c. */
+/* How fast the copying and the purging may go; pacing.c. */
 struct pacing {
-    struct probe *probe; /* while copying, or before; null: none */
+    struct probe *probe; /* meanwhile, or before; null: none */
+    uint64_t usual_us;   /* latency before the copying; 0: not known */
     struct pace pace;
-    bool is_paced; /* `pace` has been set for this copying */
+    bool is_paced; /* `pace` has been set for this copying or purging */
 };
 
 /* When the steps of a hold were over; 0: they were not. */
@@ -162,6 +163,8 @@ void engine_names(const struct engine *engine, enum direction direction,
  * before the copying begins tells what is usual. Neither fails: without it nothing rests. */
 void engine_watch_latency(struct engine *engine);
 void engine_begin_pacing(struct engine *engine);
+/* The same by what was usual before the copying, and without a wait. */
+void engine_go_on_pacing(struct engine *engine);
 void engine_end_pacing(struct engine *engine);
 /* Whether the copy is below copy_memory_limit; looked at now and then, journalled when it changes.
  */

@@ -1,4 +1,5 @@
-/* When the engine watches the shards' latency: from the preflight to the end of the copying. */
+/* When the engine watches the shards' latency: from the preflight to the end of the copying, and
+ * while it purges. */
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "migrator/engine/engine.h"
@@ -29,25 +30,44 @@ void engine_watch_latency(struct engine *engine)
     }
 }
 
-void engine_begin_pacing(struct engine *engine)
+static uint64_t learn_usual(struct engine *engine)
 {
     uint64_t usual_us = 0;
-    engine_watch_latency(engine);
-    if (engine->pacing.probe == NULL || engine->pacing.is_paced) {
-        return;
-    }
     uint64_t until_us = clock_now_us() + USUAL_WAIT_MS * 1000;
     bool is_known = probe_read(engine->pacing.probe, &usual_us);
     while (!is_known && clock_now_us() < until_us && engine_may_go_on(engine)) {
         clock_sleep_ms(USUAL_PIECE_MS);
         is_known = probe_read(engine->pacing.probe, &usual_us);
     }
-    pace_init(&engine->pacing.pace, usual_us);
-    engine->pacing.is_paced = true;
-    log_info("copying rests when the shards answer slower migration=m%llu usual_us=%llu "
-             "limit_us=%llu",
-             (unsigned long long)engine->id, (unsigned long long)usual_us,
-             (unsigned long long)engine->pacing.pace.limit_us);
+    return usual_us;
+}
+
+static void set_pace(struct engine *engine)
+{
+    struct pacing *pacing = &engine->pacing;
+    pace_init(&pacing->pace, pacing->usual_us);
+    pacing->is_paced = true;
+    log_info("copying and purging rest when the shards answer slower migration=m%llu "
+             "usual_us=%llu limit_us=%llu",
+             (unsigned long long)engine->id, (unsigned long long)pacing->usual_us,
+             (unsigned long long)pacing->pace.limit_us);
+}
+
+void engine_begin_pacing(struct engine *engine)
+{
+    engine_watch_latency(engine);
+    if (engine->pacing.probe != NULL && !engine->pacing.is_paced) {
+        engine->pacing.usual_us = learn_usual(engine);
+        set_pace(engine);
+    }
+}
+
+void engine_go_on_pacing(struct engine *engine)
+{
+    engine_watch_latency(engine);
+    if (engine->pacing.probe != NULL && !engine->pacing.is_paced) {
+        set_pace(engine);
+    }
 }
 
 void engine_end_pacing(struct engine *engine)

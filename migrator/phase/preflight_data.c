@@ -6,96 +6,127 @@
 #include "migrator/phase/preflight.h"
 #include "migrator/value/value.h"
 
-#define SCRATCH_TTL_MS     "60000"
+#define SCRATCH            "__sluice:scratch"
 #define LARGE_KEYS_NAMED   8u
 #define SCAN_PAGES_MAX     40u /* bounded effort: the rest are named by the backfill */
 #define LEFTOVERS_NAMED_AT 1u
 
 /* --- DUMP and RESTORE of each type, both ways ------------------------------------------------ */
 
-// clang-format off
-static const struct {
-    const char *type;
-    const char *make; /* %s is the scratch key */
-} samples[] = {
-    {"string", "SET %s value"},
-    {"list",   "RPUSH %s a b 1"},
-    {"set",    "SADD %s a b c"},
-    {"hash",   "HSET %s f v g w"},
-    {"zset",   "ZADD %s 1 a 2.5 b"},
-    {"stream", "XADD %s 1-1 f v"},
+/* In one MULTI on each side: nobody sees the key, two preflights at a time do not meet, and who
+ * dies leaves nothing behind. */
+static const char *const samples[] = {
+    "SET " SCRATCH " value",    "RPUSH " SCRATCH " a b 1",    "SADD " SCRATCH " a b c",
+    "HSET " SCRATCH " f v g w", "ZADD " SCRATCH " 1 a 2.5 b", "XADD " SCRATCH " 1-1 f v",
 };
 
-// clang-format on
-
-static struct shard_reply *dump(struct preflight *preflight, enum side side, const char *key)
+static bool has_error(const struct shard_reply *reply)
 {
+    return shard_reply_type(reply) == REPLY_ERROR;
+}
+
+/* The first of the elements, or the reply itself, that is an error; null: none. */
+static const struct shard_reply *find_error(const struct shard_reply *reply)
+{
+    const struct shard_reply *found = has_error(reply) ? reply : NULL;
+    for (size_t i = 0; found == NULL && i < shard_reply_count(reply); i++) {
+        found = has_error(shard_reply_at(reply, i)) ? shard_reply_at(reply, i) : NULL;
+    }
+    return found;
+}
+
+/* False leaves a note. */
+static bool is_good(struct preflight *preflight, enum side side, const struct shard_reply *reply)
+{
+    const struct shard_reply *bad = find_error(reply);
+    struct slice text = bad != NULL ? shard_reply_text(bad) : SLICE("");
+    return bad == NULL || preflight_note(preflight, false, "shard \"%s\": %.*s",
+                                         preflight_name(preflight, side), (int)text.len, text.data);
+}
+
+/* The replies to what was queued since MULTI, so many, ended by EXEC here; null leaves a note. */
+static struct shard_reply *execute(struct preflight *preflight, enum side side, unsigned queued)
+{
+    struct shard_link *link = preflight_link(preflight, side);
+    struct shard_reply *reply = NULL;
     struct error err;
-    struct shard_reply *reply =
-        shard_commandf(preflight_link(preflight, side), &err, "DUMP %s", key);
-    if (reply == NULL) {
-        (void)preflight_note(preflight, false, "%s", err.text);
+    bool ok = true;
+    shard_appendf(link, "EXEC");
+    for (unsigned i = 0; i < queued + 2; i++) {
+        shard_reply_free(reply);
+        reply = shard_take(link, &err);
+        if (reply == NULL) {
+            (void)preflight_note(preflight, false, "%s", err.text);
+            return NULL;
+        }
+        ok =
+            ok && is_good(preflight, side, reply); /* EXEC says less than what it was aborted for */
+    }
+    if (!ok) {
+        shard_reply_free(reply);
+        return NULL;
     }
     return reply;
 }
 
-static bool run(struct preflight *preflight, enum side side, const char *format, const char *key)
+/* Made, dumped and gone: the payload is the third reply. */
+static struct shard_reply *make_sample(struct preflight *preflight, enum side side,
+                                       const char *make)
+{
+    struct shard_link *link = preflight_link(preflight, side);
+    shard_appendf(link, "MULTI");
+    shard_appendf(link, "UNLINK " SCRATCH);
+    shard_appendf(link, make);
+    shard_appendf(link, "DUMP " SCRATCH);
+    shard_appendf(link, "UNLINK " SCRATCH);
+    return execute(preflight, side, 4);
+}
+
+/* Restored, dumped and gone: the payload is the second reply. */
+static struct shard_reply *restore_sample(struct preflight *preflight, enum side side,
+                                          struct slice payload)
+{
+    struct shard_link *link = preflight_link(preflight, side);
+    struct slice restore[] = {SLICE("RESTORE"), SLICE(SCRATCH), SLICE("0"), payload,
+                              SLICE("REPLACE")};
+    shard_appendf(link, "MULTI");
+    shard_append(link, restore, 5);
+    shard_appendf(link, "DUMP " SCRATCH);
+    shard_appendf(link, "UNLINK " SCRATCH);
+    return execute(preflight, side, 3);
+}
+
+static bool came_back(struct preflight *preflight, const char *make, struct slice payload,
+                      struct slice back)
 {
     struct error err;
-    struct shard_reply *reply = shard_commandf(preflight_link(preflight, side), &err, format, key);
-    shard_reply_free(reply);
-    return reply != NULL || preflight_note(preflight, false, "%s", err.text);
+    bool equal = false;
+    bool ok = value_equal(payload, back, &equal, &err);
+    return (ok && equal) || preflight_note(preflight, false, "what %s makes came back changed%s%s",
+                                           make, ok ? "" : ": ", ok ? "" : err.text);
 }
 
 /* The payload from one side is restored on the other and must come back equal. */
-static bool restore_and_compare(struct preflight *preflight, enum side to, const char *key,
-                                struct slice payload)
+static bool try_sample(struct preflight *preflight, const char *make, enum side from)
 {
-    struct error err;
-    struct slice argv[] = {SLICE("RESTORE"), slice_of(key), SLICE(SCRATCH_TTL_MS), payload,
-                           SLICE("REPLACE")};
-    struct shard_reply *restored = shard_command(preflight_link(preflight, to), argv, 5, &err);
+    struct shard_reply *made = make_sample(preflight, from, make);
+    if (made == NULL) {
+        return false;
+    }
+    struct slice payload = shard_reply_text(shard_reply_at(made, 2));
+    struct shard_reply *restored = restore_sample(preflight, side_other(from), payload);
+    bool ok = restored != NULL &&
+              came_back(preflight, make, payload, shard_reply_text(shard_reply_at(restored, 1)));
     shard_reply_free(restored);
-    if (restored == NULL) {
-        return preflight_note(preflight, false, "%s", err.text);
-    }
-    struct shard_reply *back = dump(preflight, to, key);
-    if (back == NULL) {
-        return false;
-    }
-    bool equal = false;
-    bool ok = value_equal(payload, shard_reply_text(back), &equal, &err);
-    shard_reply_free(back);
-    if (!ok || !equal) {
-        return preflight_note(preflight, false, "%s came back changed from shard \"%s\"%s%s", key,
-                              preflight_name(preflight, to), ok ? "" : ": ", ok ? "" : err.text);
-    }
-    return true;
-}
-
-static bool try_sample(struct preflight *preflight, size_t i, enum side from, const char *key)
-{
-    if (!run(preflight, from, "UNLINK %s", key) || !run(preflight, from, samples[i].make, key) ||
-        !run(preflight, from, "PEXPIRE %s " SCRATCH_TTL_MS, key)) {
-        return false;
-    }
-    struct shard_reply *payload = dump(preflight, from, key);
-    bool ok = payload != NULL &&
-              restore_and_compare(preflight, side_other(from), key, shard_reply_text(payload));
-    shard_reply_free(payload);
-    /* They also expire by themselves. */
-    return run(preflight, from, "UNLINK %s", key) &&
-           run(preflight, side_other(from), "UNLINK %s", key) && ok;
+    shard_reply_free(made);
+    return ok;
 }
 
 bool preflight_payloads(struct preflight *preflight)
 {
     for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
-        char key[64];
-        (void)snprintf(key, sizeof(key), "__sluice:scratch:m%" PRIu64 ":%s", preflight->engine->id,
-                       samples[i].type);
-        if (!try_sample(preflight, i, SIDE_SOURCE, key) ||
-            !try_sample(preflight, i, SIDE_TARGET, key)) {
+        if (!try_sample(preflight, samples[i], SIDE_SOURCE) ||
+            !try_sample(preflight, samples[i], SIDE_TARGET)) {
             return false;
         }
     }
@@ -237,17 +268,27 @@ static struct shard_reply *libraries(struct preflight *preflight, enum side side
     return reply;
 }
 
+static bool copy_libraries(struct preflight *preflight, const struct shard_reply *here)
+{
+    struct shard_reply *there = libraries(preflight, SIDE_TARGET);
+    bool ok = there != NULL;
+    for (size_t i = 0; ok && i < shard_reply_count(here); i++) {
+        ok = copy_library(preflight, shard_reply_at(here, i), there);
+    }
+    shard_reply_free(there);
+    return ok;
+}
+
+/* Twice: between the look and the loading somebody else may have loaded the same. */
 bool preflight_functions(struct preflight *preflight)
 {
     struct shard_reply *here = libraries(preflight, SIDE_SOURCE);
-    struct shard_reply *there = here != NULL ? libraries(preflight, SIDE_TARGET) : NULL;
-    bool ok = there != NULL;
-    size_t count = shard_reply_count(here);
-    for (size_t i = 0; ok && i < count; i++) {
-        ok = copy_library(preflight, shard_reply_at(here, i), there);
+    if (here == NULL) {
+        return false;
     }
+    size_t count = shard_reply_count(here);
+    bool ok = copy_libraries(preflight, here) || copy_libraries(preflight, here);
     shard_reply_free(here);
-    shard_reply_free(there);
     return ok ? preflight_note(preflight, true, "%zu libraries", count) : false;
 }
 

@@ -5,6 +5,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/number.h"
+#include "lib/cluster/probe.h"
 #include "migrator/phase/phase_internal.h"
 #include "migrator/phase/preflight.h"
 
@@ -206,8 +207,12 @@ bool preflight_durability(struct preflight *preflight)
     int rank[SIDE_COUNT];
     char text[SIDE_COUNT][24];
     for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
+        struct error err;
         if (!durability_of(preflight, side, &rank[side], text[side], sizeof(text[side]))) {
             return false;
+        }
+        if (!probe_replays_all(preflight_link(preflight, side), &err)) {
+            return preflight_note(preflight, false, "%s", err.text);
         }
     }
     if (rank[SIDE_TARGET] < rank[SIDE_SOURCE]) {

@@ -153,9 +153,11 @@ static bool purge_keys(struct engine *engine, enum side victim, enum step_result
 {
     struct copy_pair pair;
     uint64_t purged = 0;
+    engine_go_on_pacing(engine);
     engine_pair(engine, &pair);
     ASSERT(pair.copy.link == engine->links[victim]);
     enum copy_status status = purge_run(&pair, &purged);
+    engine_end_pacing(engine);
     count_purged(engine, purged);
     if (status != COPY_OK) {
         *result = engine_copy_failed(engine, &pair, status);

@@ -187,6 +187,9 @@ static int serve_metrics(void *context, struct buffer *body)
     exposition_metric(&exposition, "sluice_purge_debts", METRIC_GAUGE,
                       "Purges that wait for a dead shard.");
     exposition_sample(&exposition, NO_LABELS, topology != NULL ? topology->ndebts : 0);
+    exposition_metric(&exposition, "sluice_former_primaries", METRIC_GAUGE,
+                      "Former primaries that are not closed to proxies yet.");
+    exposition_sample(&exposition, NO_LABELS, topology != NULL ? topology->nformers : 0);
     expose_migrations(&exposition, admin->view->roster);
     return HTTP_OK;
 }

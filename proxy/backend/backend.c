@@ -90,7 +90,7 @@ void backend_free(struct backend *backend)
         backend_lose(backend, "the proxy drops the shard");
     }
     /* Perhaps from one of its own callbacks: its memory stays until the end of the turn. */
-    loop_cancel(backend->shared->loop, &backend->flush_task);
+    loop_cancel(&backend->flush_task);
     turn_task_init(&backend->flush_task, release_memory, backend);
     loop_at_turn_end(backend->shared->loop, &backend->flush_task);
 }

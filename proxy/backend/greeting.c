@@ -133,13 +133,37 @@ static bool read_connection_id(const struct backend *backend, struct slice reply
     return is_greeted && number_parse_u64(digits, id);
 }
 
+/* Of the replies the first that is an error, without its '-'; empty: none is. */
+static struct slice find_error(struct slice replies)
+{
+    while (replies.len > 0 && replies.data[0] != '-') {
+        const char *end = memchr(replies.data, '\n', replies.len);
+        size_t length = end != NULL ? (size_t)(end - replies.data) + 1 : replies.len;
+        replies = (struct slice){replies.data + length, replies.len - length};
+    }
+    const char *end = replies.len > 0 ? memchr(replies.data, '\r', replies.len) : NULL;
+    return end != NULL ? (struct slice){replies.data + 1, (size_t)(end - replies.data) - 1}
+                       : SLICE("");
+}
+
+/* Said once for a shard that stays so: a wrong password, or too few rights. */
+static void be_refused(struct backend *backend, struct slice replies)
+{
+    struct slice why = find_error(replies);
+    if (backend->failures == 0) {
+        log_warn("shard does not let this proxy in shard=%s why=\"%.*s\"", backend->name,
+                 (int)why.len, why.data);
+    }
+    backend->refusal = REFUSAL_OTHER;
+    backend_lose(backend, "AUTH, CLIENT SETNAME, CLIENT ID or HELLO failed");
+}
+
 static void on_named(struct request *request)
 {
     struct backend *backend = request->owner;
     if (has_replied(request)) {
         if (!read_connection_id(backend, buffer_slice(&request->reply), &backend->connection_id)) {
-            backend->refusal = REFUSAL_OTHER;
-            backend_lose(backend, "AUTH, CLIENT SETNAME, CLIENT ID or HELLO failed");
+            be_refused(backend, buffer_slice(&request->reply));
         } else if (backend->greeting == GREETING_NAMED) {
             backend_become_ready(backend);
         } else {

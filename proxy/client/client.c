@@ -357,11 +357,26 @@ static bool write_out(struct client *client)
     return true;
 }
 
+/* A pipeline's replies come from several shards, one turn apart as often as not. Those in front
+ * wait one turn for the rest, which costs the client nothing, since that turn does not sleep, and
+ * saves a write of each two or three. */
+static bool waits_for_more(struct client *client)
+{
+    size_t size = buffer_length(&client->out);
+    client->is_waiting_for_more =
+        !client->is_waiting_for_more && client->first != NULL && size > 0 && size < KEPT_BYTES;
+    return client->is_waiting_for_more;
+}
+
 static void on_turn_end(void *context)
 {
     struct client *client = context;
     if (client->is_closed) {
         client_free(client);
+        return;
+    }
+    if (waits_for_more(client)) {
+        loop_at_next_turn_end(client->host->loop, &client->task);
         return;
     }
     histogram_run_end(&client->host->latency); /* whoever reads the answer may ask for counters */
@@ -615,7 +630,7 @@ static bool is_idle(const struct client *client, uint64_t now)
 {
     uint64_t limit = client->host->limits->idle_us;
     bool is_waited_for = client->first == NULL || large_request_waits_for_client(client);
-    return limit > 0 && is_waited_for && !client->task.is_queued &&
+    return limit > 0 && is_waited_for && client->task.queue == NULL &&
            now - client->active_us > limit && client_class_of(client) != CLIENT_CLASS_PUBSUB;
 }
 
@@ -711,7 +726,7 @@ void client_close_all(struct client_host *host)
     while (client != NULL) {
         struct client *next = client->next;
         client_cut_off(client);
-        loop_cancel(host->loop, &client->task);
+        loop_cancel(&client->task);
         client_free(client);
         client = next;
     }

@@ -38,7 +38,8 @@ struct client {
     struct private_lane *lane;   /* of WATCH; else null */
     bool is_watching;
     unsigned watched_slot;
-    bool has_backlog; /* whole commands in `in` that wait for `blocked` */
+    bool is_waiting_for_more; /* its replies wait one turn for those behind them */
+    bool has_backlog;         /* whole commands in `in` that wait for `blocked` */
     bool is_paused;
     bool is_draining; /* nothing more is read; close when all is answered and written */
     bool is_closed;   /* freed at the end of the turn */

@@ -395,7 +395,7 @@ void blocking_init(struct router *router)
 void blocking_fini(struct router *router)
 {
     ASSERT(router->blockings == NULL && router->promoted == NULL);
-    loop_cancel(router->settings.backend.loop, &router->promotion_task);
+    loop_cancel(&router->promotion_task);
 }
 
 void blocking_set_command(struct blocking *blocking, struct slice bytes)

@@ -200,7 +200,7 @@ static void reader_free(struct reader *reader)
     if (reader == NULL) {
         return;
     }
-    loop_cancel(reader->reads->shared.loop, &reader->proof_task);
+    loop_cancel(&reader->proof_task);
     backend_free(reader->backend);
     ASSERT(reader->answered.count == 0); /* its proof was told, too */
     mem_free(reader);

@@ -619,7 +619,7 @@ void router_free(struct router *router)
     splits_fini(router);
     private_lanes_end_uploads(router);
     mem_free(router->scripts);
-    loop_cancel(router->settings.backend.loop, &router->drain_task);
+    loop_cancel(&router->drain_task);
     blocking_fini(router);
     command_parser_fini(&router->parser);
     snapshot_unref(router->snapshot);

@@ -30,6 +30,7 @@
 #define SCRATCH_SIZE ((size_t)256 << 10)
 #define STALL_US     30000000u
 #define TICK_MS      1000
+#define CONNECT_MS   10000
 
 struct settings {
     uint64_t port, clients, pipeline, requests, keys, value_min, value_max, rate;
@@ -266,12 +267,14 @@ static void receive(struct load *load, struct client *client)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-/* One after the other, so that no listener's backlog overflows. */
+/* One after the other, so that a listener's backlog seldom overflows; TCP tries again after a
+ * second. */
 static void connect_client(struct client *client, const struct endpoint *endpoint)
 {
     client->fd = socket_connect(endpoint);
     struct pollfd wait = {.fd = client->fd, .events = POLLOUT};
-    bool is_open = client->fd >= 0 && poll(&wait, 1, TICK_MS) == 1 && socket_error(client->fd) == 0;
+    bool is_open =
+        client->fd >= 0 && poll(&wait, 1, CONNECT_MS) == 1 && socket_error(client->fd) == 0;
     if (!is_open) {
         fail("cannot connect", strerror(errno));
     }

@@ -26,9 +26,10 @@
 
 static int start(void **state)
 {
-    /* On a busy machine two hundred connections take their time. */
-    static const char *const arguments[] = {"--drain-timeout",   "1s",  "--threads", "3",
-                                            "--connect-timeout", "30s", NULL};
+    /* On a busy machine two hundred connections take their time, and commands wait for theirs. */
+    static const char *const arguments[] = {
+        "--drain-timeout", "1s",  "--threads", "3", "--connect-timeout", "30s",
+        "--wait-max",      "60s", NULL};
     (void)state;
     duel = duel_start(arguments);
     return 0;

@@ -18,6 +18,7 @@
 #include "lib/base/memory.h"
 #include "tests/support/client.h"
 #include "tests/support/cluster.h"
+#include "tests/support/http.h"
 #include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
@@ -538,6 +539,15 @@ static bool has_open_formers(void)
     return has;
 }
 
+static bool migrator_says(const char *text)
+{
+    char *body = NULL;
+    bool is_said = http_get(cluster_migrator_admin_port(cluster), "/metrics", &body) == 200 &&
+                   strstr(body, text) != NULL;
+    mem_free(body);
+    return is_said;
+}
+
 static bool sets(unsigned proxy, const char *set)
 {
     struct client *writer = client_try_connect(cluster_proxy_port(cluster, proxy));
@@ -584,10 +594,12 @@ static void a_whole_site_is_lost(void **state)
     run("A whole site is lost", 0);
     run("A whole site is lost", 1);
     WAIT_UNTIL(has_all(0), PATIENCE_MS);
+    WAIT_UNTIL(migrator_says("\nsluice_former_primaries 2\n"), PATIENCE_MS);
 
     process_signal(primary, SIGCONT);
     redis_server_restart(cluster_shard(cluster, 1), false);
     WAIT_UNTIL(!has_open_formers(), PATIENCE_MS);
+    WAIT_UNTIL(migrator_says("\nsluice_former_primaries 0\n"), PATIENCE_MS);
     process_signal(cluster_proxy(cluster, 1), SIGCONT);
     expect_all();
     expect_no_stale_write();

@@ -233,6 +233,33 @@ static void a_backup_from_before_a_switch_is_not_repaired(void **state)
     mem_free(file);
 }
 
+/* "Moving from one store to another" in docs/operations.md. Last: the cluster stays there. */
+static void a_cluster_goes_on_with_the_store_that_it_was_copied_to(void **state)
+{
+    char moved[256];
+    (void)state;
+    etcd_cluster_url(etcd, 0, "moved", moved, sizeof(moved));
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    expect(client, "SET key before", "+OK");
+    client_close(client);
+    char *from = mem_strdup(cluster_store(cluster));
+    uint64_t epoch = epoch_of(from);
+    process_kill(cluster_migrator(cluster));
+    cluster_tell(cluster, "store copy %s %s", from, moved);
+    cluster_use_store(cluster, moved);
+    cluster_restart_proxy(cluster, 0);
+    cluster_restart_migrator(cluster, NULL);
+    client = client_connect(cluster_proxy_port(cluster, 0));
+    expect(client, "GET key", "before");
+    move_there_and_finish();
+    expect(client, "SET key after", "+OK");
+    assert_true(epoch_of(moved) > epoch);
+    assert_int_equal(epoch_of(from), epoch);
+    cluster_compare(cluster, "");
+    client_close(client);
+    mem_free(from);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +269,7 @@ int main(void)
         cmocka_unit_test(a_restored_store_that_missed_a_migration_is_not_repaired),
         cmocka_unit_test(a_migration_whose_guards_were_pruned_is_not_forgotten),
         cmocka_unit_test(a_backup_from_before_a_switch_is_not_repaired),
+        cmocka_unit_test(a_cluster_goes_on_with_the_store_that_it_was_copied_to),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -119,25 +119,6 @@ static void commands_without_keys_may_be_inside(void **state)
          "A: WATCH {k}a", "B: INCR {k}a", "A: MULTI", "A: PING", "A: EXEC");
 }
 
-/* It alone has subcommands and needs none. */
-static void command_without_a_subcommand_may_be_inside(void **state)
-{
-    (void)state;
-    struct buffer pending, reply;
-    int fd = raw_connect(duel_proxy_port(duel));
-    buffer_init(&pending, SIZE_MAX);
-    buffer_init(&reply, SIZE_MAX);
-    assert_true(raw_send(fd, SLICE("MULTI\r\nCOMMAND\r\nPING\r\nEXEC\r\n")));
-    for (unsigned i = 0; i < 4; i++) {
-        buffer_clear(&reply);
-        assert_true(raw_read_reply(fd, &pending, &reply));
-    }
-    assert_true(slice_starts_with(buffer_slice(&reply), SLICE("*2\r\n*")));
-    buffer_fini(&pending);
-    buffer_fini(&reply);
-    (void)close(fd);
-}
-
 /* What no shard is asked for is answered in its place. */
 static void the_proxys_own_commands_have_their_place_in_the_array(void **state)
 {
@@ -581,7 +562,6 @@ int main(void)
         TEST(an_empty_transaction_is_an_empty_array),
         TEST(inline_commands_are_queued_like_others),
         TEST(commands_without_keys_may_be_inside),
-        TEST(command_without_a_subcommand_may_be_inside),
         TEST(the_proxys_own_commands_have_their_place_in_the_array),
         TEST(subscriptions_may_be_inside),
         TEST(who_is_not_let_pass_is_not_subscribed),

@@ -31,7 +31,7 @@
 #define MANY        80u /* more than go past a proxy at a time */
 #define WAIT_MS     60000
 
-static int start(void **state)
+static void start_with(bool has_tls)
 {
     static const char *const arguments[] = {"--threads",
                                             "1",
@@ -44,9 +44,22 @@ static int start(void **state)
                                             "--connect-timeout",
                                             "60s",
                                             NULL};
-    (void)state;
     cluster = cluster_start(&(const struct cluster_options){
-        .shards = 2, .has_migrator = true, .proxy_arguments = arguments});
+        .shards = 2, .has_migrator = true, .has_tls = has_tls, .proxy_arguments = arguments});
+}
+
+static int start(void **state)
+{
+    (void)state;
+    start_with(false);
+    return 0;
+}
+
+/* The proxy's links to its shards, too. */
+static int start_with_tls(void **state)
+{
+    (void)state;
+    start_with(true);
     return 0;
 }
 
@@ -688,10 +701,22 @@ int main(void)
         TEST(a_client_that_stalls_in_the_middle_holds_no_migration_up),
         TEST(a_proxy_that_stops_does_not_wait_for_the_rest),
     };
+    const struct CMUnitTest over_tls[] = {
+        TEST(a_hundred_megabytes_go_through_in_less_than_four),
+        TEST(its_reply_stands_in_its_place),
+        TEST(many_at_a_time_are_served_some_kept_whole),
+        TEST(an_error_comes_behind_the_last_byte_and_the_connection_stays),
+        TEST(a_client_that_goes_away_in_the_middle_has_changed_nothing),
+        TEST(a_shard_that_dies_in_the_middle_has_not_executed_it),
+        TEST(a_shard_that_dies_with_the_whole_of_it_may_have_executed_it),
+        TEST(a_client_that_stalls_in_the_middle_holds_no_migration_up),
+        TEST(a_proxy_that_stops_does_not_wait_for_the_rest),
+    };
     const struct CMUnitTest alone[] = {
         cmocka_unit_test_teardown(an_idle_client_is_closed, stage_clear),
     };
     cmocka_set_test_filter(getenv("TEST_FILTER"));
     int failed = cmocka_run_group_tests_name("upload", tests, start, stage_clear);
+    failed += cmocka_run_group_tests_name("upload over TLS", over_tls, start_with_tls, stage_clear);
     return failed + cmocka_run_group_tests_name("upload alone", alone, NULL, NULL);
 }

@@ -96,8 +96,9 @@ static bool live_through(const char *point, bool is_finalized)
     }
     was_killed |= drive(id, "closed");
     mem_free(id);
-    if (!process_is_running(cluster_migrator(cluster))) {
-        was_killed = true; /* behind its last change */
+    if (!was_killed) {
+        /* The point is behind the last change. */
+        was_killed = process_wait(cluster_migrator(cluster), LONG_MS, NULL);
         cluster_restart_migrator(cluster, NULL);
     }
     if (!was_killed) {

@@ -21,9 +21,11 @@
 
 #define KEYS        300
 #define PATIENCE_MS 60000
+#define LARGE_BYTES (2 << 20)
 
 static char *folder, *users;         /* users: the ACL file */
 static struct redis_server *replica; /* of s1; null: not yet */
+static struct redis_server *spare;   /* s3; null: not yet */
 
 /* The users as they are documented, and one for the test. */
 static char *write_users(void)
@@ -60,6 +62,7 @@ static int tear_down(void **state)
     (void)state;
     cluster_stop(cluster);
     redis_server_stop(replica);
+    redis_server_stop(spare);
     process_stop_all();
     mem_free(users);
     scratch_remove(folder);
@@ -122,6 +125,142 @@ static void a_live_migration_needs_no_more_rights_than_are_documented(void **sta
     client_close(client);
 }
 
+/* With the code 0 or not. */
+static bool ctl_says(const char *words, const char *text)
+{
+    struct output output = cluster_ctl(cluster, words);
+    bool is_said = strstr(output.out, text) != NULL || strstr(output.err, text) != NULL;
+    output_free(&output);
+    return is_said;
+}
+
+/* A command of each kind that a proxy sends, or does more than send, to shards; the replies are
+ * tested elsewhere. */
+static const char *const served[] = {
+    "FLUSHALL",
+    "SET {a}1 1",
+    "SCRIPT LOAD \"return 1\"",
+    "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0",
+    "SCRIPT EXISTS e0e1f9fabfc9d4800c877a703b823ac0578ff8db",
+    "SCRIPT FLUSH",
+    "FUNCTION LOAD \"#!lua name=lib\nredis.register_function('f', function() return 1 end)\"",
+    "FCALL f 1 {a}1",
+    "FUNCTION LIST",
+    "FUNCTION DELETE lib",
+    "BLPOP {a}none 0.01",
+    "XADD {a}s 1-1 f v",
+    "XREAD BLOCK 10 STREAMS {a}s $",
+    "WAIT 0 10",
+    "SCAN 0",
+    "KEYS {a}*",
+    "DBSIZE",
+    "RANDOMKEY",
+    "PUBLISH channel message",
+    "SPUBLISH channel message",
+    "PUBSUB CHANNELS",
+    "PUBSUB NUMSUB channel",
+    "INFO",
+    "COMMAND COUNT",
+    "SORT {a}s2 ALPHA",
+    "DUMP {a}1",
+    "COPY {a}1 {a}2",
+    "OBJECT ENCODING {a}1",
+    "MEMORY USAGE {a}1",
+    "WATCH {a}1",
+    "UNWATCH",
+    "MSET {a}3 1 {b}3 1",
+    "DEL {a}3 {b}3",
+    "PFADD {a}hll 1",
+    "PFCOUNT {a}hll",
+    "GEOADD {a}geo 1 1 x",
+    "SUBSCRIBE channel",
+};
+
+static void expect_served(struct client *client)
+{
+    for (size_t i = 0; i < sizeof(served) / sizeof(served[0]); i++) {
+        char *reply = client_ask(client, served[i]);
+        if (reply[0] == '-') {
+            fail_msg("%s: %s", served[i], reply);
+        }
+        mem_free(reply);
+    }
+}
+
+/* Goes to its shard piece by piece, on a connection of its own. */
+static void send_large_value(struct client *client)
+{
+    char *value = mem_zalloc(LARGE_BYTES);
+    redisReply *reply =
+        redisCommand(client_context(client), "SET {a}large %b", value, (size_t)LARGE_BYTES);
+    assert_non_null(reply);
+    assert_string_equal(reply->str, "OK");
+    freeReplyObject(reply);
+    mem_free(value);
+}
+
+static bool has_answer(struct client *client, const char *command)
+{
+    char *reply = client_ask(client, command);
+    bool has = reply[0] != '-';
+    mem_free(reply);
+    return has;
+}
+
+static void what_clients_and_restarts_ask_for_needs_no_more_rights(void **state)
+{
+    (void)state;
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    expect_served(client);
+    client_close(client);
+    client = client_connect(cluster_proxy_port(cluster, 0)); /* that one has subscribed */
+    send_large_value(client);
+    write_values(client, 5);
+    char *size = client_ask(client, "DBSIZE");
+    expect_nothing_denied();
+    /* It reads what it had written, transactions too, and is taken back by the proxy. */
+    redis_server_restart(cluster_shard(cluster, 0), false);
+    WAIT_UNTIL(client_gets(client, "DBSIZE", size), PATIENCE_MS);
+    expect_values(client, 5);
+    mem_free(size);
+    redis_server_restart(cluster_shard(cluster, 1), true);
+    WAIT_UNTIL(ctl_says("shard list", "accept"), PATIENCE_MS);
+    cluster_tell(cluster, "shard accept s2");
+    WAIT_UNTIL(has_answer(client, "DBSIZE"), PATIENCE_MS);
+    expect_nothing_denied();
+    client_close(client);
+}
+
+static void tell_spare(const char *words)
+{
+    struct client *client = client_connect(redis_server_port(spare));
+    expect(client, "AUTH probe probe", "+OK");
+    expect(client, words, "+OK");
+    client_close(client);
+}
+
+/* As which Redis reads its append-only file: then transactions would be gone after a restart, and
+ * the fence with them. */
+static void a_shard_whose_default_user_has_no_rights_is_refused(void **state)
+{
+    static const char why[] = "Keep that user off, but with all rights";
+    (void)state;
+    spare = redis_server_start((const char *const[]){"--aclfile", users, NULL});
+    char *add = mem_printf("shard add s3=127.0.0.1:%u", redis_server_port(spare));
+    tell_spare("ACL SETUSER default -@all");
+    assert_true(ctl_says(add, why));
+    tell_spare("ACL SETUSER default +@all");
+    assert_true(ctl_says(add, "s3"));
+    tell_spare("ACL SETUSER default -@dangerous");
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --manual-switch");
+    WAIT_UNTIL(ctl_says("status", why), PATIENCE_MS);
+    tell_spare("ACL SETUSER default +@all");
+    WAIT_UNTIL(migration_is_in(cluster, id, "dual-write"), PATIENCE_MS);
+    cluster_tell(cluster, "abort %s --wait", id);
+    mem_free(id);
+    mem_free(add);
+}
+
 static void a_shard_is_closed_to_who_has_no_password(void **state)
 {
     (void)state;
@@ -135,16 +274,12 @@ static void a_shard_is_closed_to_who_has_no_password(void **state)
     client_close(client);
 }
 
-/* What sluicectl says of it, with the code 0 or not. */
 static bool failover_says(const char *verb, const char *text)
 {
     char words[96];
     (void)snprintf(words, sizeof(words), "%s failover s1 --to 127.0.0.1:%u", verb,
                    redis_server_port(replica));
-    struct output output = cluster_ctl(cluster, words);
-    bool is_said = strstr(output.out, text) != NULL || strstr(output.err, text) != NULL;
-    output_free(&output);
-    return is_said;
+    return ctl_says(words, text);
 }
 
 static void an_operator_fails_over_by_the_rights_that_are_documented(void **state)
@@ -169,6 +304,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_live_migration_needs_no_more_rights_than_are_documented),
+        cmocka_unit_test(what_clients_and_restarts_ask_for_needs_no_more_rights),
+        cmocka_unit_test(a_shard_whose_default_user_has_no_rights_is_refused),
         cmocka_unit_test(a_shard_is_closed_to_who_has_no_password),
         cmocka_unit_test(an_operator_fails_over_by_the_rights_that_are_documented),
     };

@@ -1,6 +1,6 @@
 /* Whole migrations by the real sluice-migrator between two real redis-servers. Without a proxy
  * there are no peers, so barriers are met at once; writers that act like a proxy are in
- * migrator_writer_test.c. */
+ * migrator_writer_test.c and migrator_killed_test.c. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

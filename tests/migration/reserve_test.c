@@ -16,15 +16,19 @@
 #include "lib/base/memory.h"
 #include "tests/support/bank_run.h"
 #include "tests/support/churn.h"
+#include "tests/support/client.h"
 #include "tests/support/http.h"
 #include "tests/support/migrations.h"
 #include "tests/support/scratch.h"
 #include "tests/support/stage.h"
 #include "tests/support/wait.h"
 
-#define ACCOUNTS 800
-#define RATE     1200
-#define LONG_MS  60000
+#define ACCOUNTS   800
+#define RATE       1200
+#define LONG_MS    60000
+#define PREFLIGHTS 10
+#define FUNCTION_LOAD \
+    "FUNCTION LOAD \"#!lua name=lib\nredis.register_function('f', function() end)\""
 
 static void start_with(const char *const *environment)
 {
@@ -141,13 +145,39 @@ static void who_cannot_renew_its_lease_is_not_ready(void **state)
     mem_free(away);
 }
 
-/* Each may find the other's payloads when it probes the target, and say that the migration cannot
- * begin yet: sluicectl would not wait on. */
-static char *switch_slots(const char *words)
+/* `sluicectl --wait` would not wait any longer. */
+static bool has_refused(void)
 {
-    char *id = migration_open_by_ctl(cluster, words);
-    WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
-    return id;
+    char *journal = cluster_ctl_ok(cluster, "journal --json");
+    const char *refused = strstr(journal, "\"ok\": false");
+    if (refused != NULL) {
+        print_message("%.400s\n", refused);
+    }
+    mem_free(journal);
+    return refused != NULL;
+}
+
+/* Both look at the shards at the same time, once for each migration, and copy functions. */
+static void two_that_both_lead_do_not_meet_in_their_preflights(void **state)
+{
+    (void)state;
+    WAIT_UNTIL(leads(cluster_migrator_admin_port(cluster)), LONG_MS);
+    WAIT_UNTIL(leads(cluster_reserve_admin_port(cluster)), LONG_MS);
+    struct client *source = client_connect(cluster_shard_port(cluster, 0));
+    struct client *target = client_connect(cluster_shard_port(cluster, 2));
+    for (unsigned i = 0; i < PREFLIGHTS; i++) {
+        expect(source, FUNCTION_LOAD, "lib");
+        char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --share 0.1 --manual-switch");
+        WAIT_UNTIL(migration_is_in(cluster, id, "dual-write"), LONG_MS);
+        cluster_tell(cluster, "abort %s --wait", id);
+        expect(target, "KEYS __sluice:scratch*", "[]");
+        expect(target, "FUNCTION DELETE lib", "+OK");
+        expect(source, "FUNCTION DELETE lib", "+OK");
+        mem_free(id);
+    }
+    assert_false(has_refused());
+    client_close(source);
+    client_close(target);
 }
 
 static void two_that_both_lead_do_no_harm(void **state)
@@ -157,10 +187,10 @@ static void two_that_both_lead_do_no_harm(void **state)
     WAIT_UNTIL(leads(cluster_reserve_admin_port(cluster)), LONG_MS);
     struct bank_run *bank = bank_run_start(cluster, ACCOUNTS, RATE);
     struct churn *churn = churn_start(cluster, 4, scratch_seed());
-    char *id = switch_slots("split s1 --to s3");
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s3 --wait");
     cluster_tell(cluster, "rollback %s --wait", id);
     mem_free(id);
-    id = switch_slots("split s2 --to s3");
+    id = migration_open_by_ctl(cluster, "split s2 --to s3 --wait");
     cluster_tell(cluster, "finalize %s --wait", id);
     mem_free(id);
     uint64_t refused = 0;
@@ -178,8 +208,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_reserve_goes_on_within_seconds, start),
         cmocka_unit_test_teardown(who_cannot_renew_its_lease_is_not_ready, stage_clear),
-        cmocka_unit_test_setup_teardown(two_that_both_lead_do_no_harm, start_with_two_leaders,
-                                        stage_clear),
+        cmocka_unit_test_setup(two_that_both_lead_do_not_meet_in_their_preflights,
+                               start_with_two_leaders),
+        cmocka_unit_test_teardown(two_that_both_lead_do_no_harm, stage_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

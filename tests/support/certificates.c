@@ -31,14 +31,27 @@ void certificates_make_authority(const char *folder, const char *name)
                    folder, name, name, name));
 }
 
+static void issue(const char *folder, const char *name, const char *subject, const char *authority,
+                  const char *hosts, int days)
+{
+    run(mem_printf("cd '%s'; printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\n'"
+                   " > extensions; openssl req " NEW_KEY " -keyout %s.key -out request -subj "
+                   "'%s'; openssl x509 -req -in request -CA %s.crt -CAkey %s.key -CAcreateserial "
+                   "-days %d -extfile extensions -out %s.crt",
+                   folder, hosts, name, subject, authority, authority, days, name));
+}
+
 void certificates_issue(const char *folder, const char *name, const char *authority,
                         const char *hosts, int days)
 {
-    run(mem_printf("cd '%s'; printf 'subjectAltName=%s\\nextendedKeyUsage=serverAuth,clientAuth\\n'"
-                   " > extensions; openssl req " NEW_KEY " -keyout %s.key -out request -subj "
-                   "/CN=%s; openssl x509 -req -in request -CA %s.crt -CAkey %s.key -CAcreateserial "
-                   "-days %d -extfile extensions -out %s.crt",
-                   folder, hosts, name, name, authority, authority, days, name));
+    char *subject = mem_printf("/CN=%s", name);
+    issue(folder, name, subject, authority, hosts, days);
+    mem_free(subject);
+}
+
+void certificates_issue_nameless(const char *folder, const char *name, const char *authority)
+{
+    issue(folder, name, "/O=test", authority, CERTIFICATE_LOCAL, 2);
 }
 
 void certificates_make(const char *folder)

@@ -12,6 +12,8 @@ void certificates_make_authority(const char *folder, const char *name);
  * valid for so many days from now on: negative, it has expired. Over older files if there are. */
 void certificates_issue(const char *folder, const char *name, const char *authority,
                         const char *hosts, int days);
+/* As certificates_issue, for CERTIFICATE_LOCAL, with a subject that has no CommonName. */
+void certificates_issue_nameless(const char *folder, const char *name, const char *authority);
 /* The usual: ca.crt; node.crt and node.key for CERTIFICATE_LOCAL. */
 void certificates_make(const char *folder);
 

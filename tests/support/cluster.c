@@ -200,8 +200,10 @@ static void initialise(struct cluster *cluster, unsigned nshards,
     cluster_tell(cluster, "%s", words);
 }
 
+#define TLS_WORDS 8u
+
 /* A shard listens for TLS beside its plain port, which only the test uses. */
-static void start_tls_shard(struct cluster *cluster, unsigned i)
+static void start_tls_shard(struct cluster *cluster, unsigned i, const char *const *more)
 {
     char port[8];
     cluster->shard_ports[i] = scratch_port();
@@ -209,9 +211,12 @@ static void start_tls_shard(struct cluster *cluster, unsigned i)
     char *cert = mem_printf("%s/node.crt", cluster->certificates);
     char *key = mem_printf("%s/node.key", cluster->certificates);
     char *ca = mem_printf("%s/ca.crt", cluster->certificates);
-    const char *const words[] = {
-        "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file",
-        ca,           NULL};
+    const char *words[WORDS_MAX] = {"--tls-port",     port, "--tls-cert-file",    cert,
+                                    "--tls-key-file", key,  "--tls-ca-cert-file", ca};
+    for (unsigned j = 0; more != NULL && more[j] != NULL; j++) {
+        ASSERT(TLS_WORDS + j + 1 < WORDS_MAX);
+        words[TLS_WORDS + j] = more[j];
+    }
     cluster->shards[i] = redis_server_start(words);
     mem_free(cert);
     mem_free(key);
@@ -222,7 +227,7 @@ static void start_shard(struct cluster *cluster, unsigned i, const struct cluste
 {
     bool is_last = i + 1 == cluster->nshards;
     if (cluster->certificates != NULL) {
-        start_tls_shard(cluster, i);
+        start_tls_shard(cluster, i, options->redis_options);
     } else {
         cluster->shards[i] = redis_server_start_in(is_last ? options->last_shard_environment : NULL,
                                                    options->redis_options);
@@ -244,7 +249,7 @@ struct cluster *cluster_start(const struct cluster_options *options)
     cluster->folder = scratch_folder("cluster");
     cluster->store = options->store != NULL ? mem_strdup(options->store)
                                             : mem_printf("file:%s/store", cluster->folder);
-    ASSERT(!options->has_tls || (!options->has_links && options->redis_options == NULL));
+    ASSERT(!options->has_tls || !options->has_links);
     if (options->has_tls) {
         bool are_made = options->certificates != NULL;
         cluster->certificates = mem_strdup(are_made ? options->certificates : cluster->folder);
@@ -413,6 +418,12 @@ void cluster_restart_migrator(struct cluster *cluster, const char *const *enviro
         (void)process_stop(cluster->migrator.process);
     }
     start_migrator(cluster, 1, environment);
+}
+
+void cluster_use_store(struct cluster *cluster, const char *url)
+{
+    mem_free(cluster->store);
+    cluster->store = mem_strdup(url);
 }
 
 struct process *cluster_start_rival(struct cluster *cluster)

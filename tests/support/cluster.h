@@ -75,6 +75,8 @@ const char *cluster_folder(struct cluster *cluster);
 void cluster_restart_proxy(struct cluster *cluster, unsigned i);
 /* `environment` as in process_start. Ends one that still runs by SIGKILL first. */
 void cluster_restart_migrator(struct cluster *cluster, const char *const *environment);
+/* What is started from now on, and sluicectl, use that store; it has the cluster's topology. */
+void cluster_use_store(struct cluster *cluster, const char *url);
 /* A second migrator beside it; the caller's to stop. */
 struct process *cluster_start_rival(struct cluster *cluster) __attribute__((warn_unused_result));
 void cluster_wait_proxy_ready(struct cluster *cluster, unsigned i);

@@ -6,59 +6,50 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
 #include "lib/base/memory.h"
+#include "lib/store/store.h"
 #include "tests/support/wait.h"
 
-#define STATUS_MS 60000
+#define READ_MS 60000
 
 /* Asks again while it fails: a store may just be electing its leader. */
-static char *ask_status(struct cluster *cluster)
+static struct topology *read_patiently(struct cluster *cluster)
 {
-    uint64_t deadline_us = deadline_after_ms(STATUS_MS);
-    struct output output;
-    while ((output = cluster_ctl(cluster, "--json status")).code != 0) {
+    uint64_t deadline_us = deadline_after_ms(READ_MS);
+    struct error err;
+    struct store *store = store_open(cluster_store(cluster), &err);
+    struct topology *topology = NULL;
+    if (store == NULL) {
+        fail_msg("%s", err.text);
+    }
+    while ((topology = store_read(store, NULL, &err)) == NULL) {
         if (deadline_is_over(deadline_us)) {
-            fail_msg("sluicectl --json status: code %d\n%s", output.code, output.err);
+            fail_msg("%s", err.text);
         }
-        output_free(&output);
         clock_sleep_ms(WAIT_POLL_MS);
     }
-    mem_free(output.err);
-    return output.out;
+    store_close(store);
+    return topology;
 }
 
-/* The object of the migration in `sluicectl --json status`; the root is to be given back. */
-static json_t *read_status(struct cluster *cluster, const char *id, json_t **migration)
+/* The migration of that name in the topology, which is to be given back; null: it is not open. */
+static const struct migration *read_migration(struct cluster *cluster, const char *id,
+                                              struct topology **topology)
 {
-    char *text = ask_status(cluster);
-    json_t *root = json_loads(text, 0, NULL);
-    size_t i;
-    json_t *object;
-    *migration = NULL;
-    if (root == NULL) {
-        fail_msg("sluicectl --json status is no JSON:\n%s", text);
-    }
-    json_array_foreach(json_object_get(root, "migrations"), i, object)
-    {
-        const char *name = json_string_value(json_object_get(object, "id"));
-        if (name != NULL && strcmp(name, id) == 0) {
-            *migration = object;
-        }
-    }
-    mem_free(text);
-    return root;
+    uint64_t number = 0;
+    assert_true(migration_id_parse(slice_of(id), &number));
+    *topology = read_patiently(cluster);
+    return topology_find_migration(*topology, number);
 }
 
 char *migration_phase(struct cluster *cluster, const char *id)
 {
-    json_t *migration;
-    json_t *root = read_status(cluster, id, &migration);
-    const char *phase = json_string_value(json_object_get(migration, "phase"));
-    char *copy = mem_strdup(phase != NULL ? phase : "closed");
-    json_decref(root);
-    return copy;
+    struct topology *topology;
+    const struct migration *migration = read_migration(cluster, id, &topology);
+    char *name = mem_strdup(migration != NULL ? phase_name(migration->phase) : "closed");
+    topology_free(topology);
+    return name;
 }
 
 bool migration_is_in(struct cluster *cluster, const char *id, const char *phase)
@@ -71,20 +62,21 @@ bool migration_is_in(struct cluster *cluster, const char *id, const char *phase)
 
 bool migration_is_verified(struct cluster *cluster, const char *id)
 {
-    json_t *migration;
-    json_t *root = read_status(cluster, id, &migration);
-    bool is_verified = json_is_true(json_object_get(migration, "is_verified"));
-    json_decref(root);
+    struct topology *topology;
+    const struct migration *migration = read_migration(cluster, id, &topology);
+    bool is_verified = migration != NULL && migration->phase != PHASE_PLANNED &&
+                       migration->verified == migration->base;
+    topology_free(topology);
     return is_verified;
 }
 
 uint64_t migration_base(struct cluster *cluster, const char *id)
 {
-    json_t *migration;
-    json_t *root = read_status(cluster, id, &migration);
-    json_int_t base = json_integer_value(json_object_get(migration, "base"));
-    json_decref(root);
-    return (uint64_t)base;
+    struct topology *topology;
+    const struct migration *migration = read_migration(cluster, id, &topology);
+    uint64_t base = migration != NULL ? migration->base : 0;
+    topology_free(topology);
+    return base;
 }
 
 /* A hold that a slow machine stretches is no error that clients see. */

@@ -1,4 +1,5 @@
-/* Migrations of a cluster, as sluicectl opens them and tells of them. Main thread. */
+/* Migrations of a cluster, as sluicectl opens them and the store has them, which is read in this
+ * process: programs would take the time that those under test need. Main thread. */
 #ifndef TESTS_SUPPORT_MIGRATIONS_H
 #define TESTS_SUPPORT_MIGRATIONS_H
 

@@ -21,6 +21,9 @@
 #define LATE_MAX    8u
 #define COMMAND_MAX 256
 #define HUNG_MS     5
+#define HELD_MS     1
+#define BURST       4 /* writes, then a breath: the machine is for the migrator, too */
+#define BREATH_MS   1
 
 /* A mirror that has not been sent yet. */
 struct late_mirror {
@@ -306,6 +309,7 @@ static bool write_one(struct proxy_stand_in *proxy)
     unsigned slot = slot_of_key(slice_of(key), RIG_NSLOTS);
     const struct migration *migration = migration_of(proxy, slot);
     if (migration != NULL && phase_is_hold(migration->phase)) {
+        clock_sleep_ms(HELD_MS);
         return true; /* queued: the client waits */
     }
     unsigned shard = proxy->topology->owner[slot];
@@ -318,7 +322,9 @@ static bool write_one(struct proxy_stand_in *proxy)
     redisReply *reply = redisCommand(proxy->oracle, command);
     bool ok = reply != NULL && reply->type != REDIS_REPLY_ERROR;
     freeReplyObject(reply);
-    atomic_fetch_add(&proxy->writes, 1);
+    if (atomic_fetch_add(&proxy->writes, 1) % BURST == 0) {
+        clock_sleep_ms(BREATH_MS);
+    }
     return ok || fault(proxy, "the oracle", NULL);
 }
 

@@ -1,5 +1,6 @@
 #include "tests/support/chaos/call.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -183,10 +184,11 @@ void call_append(const struct call *call, redisContext *context, const char *key
 }
 
 /* Null when the connection is lost; then it is freed. */
-static redisReply *take_reply(redisContext **context)
+static redisReply *take_reply(struct call *call, redisContext **context)
 {
     void *answer = NULL;
     if (*context != NULL && redisGetReply(*context, &answer) != REDIS_OK) {
+        call->is_given_up = (*context)->err == REDIS_ERR_IO && errno == EAGAIN;
         redisFree(*context);
         *context = NULL;
         return NULL;
@@ -214,12 +216,12 @@ void call_take(struct call *call, redisContext **context)
 {
     bool is_multi = strchr(call->command, '|') != NULL;
     for (unsigned i = 0; is_multi && i < 3; i++) {
-        redisReply *ignored = take_reply(context); /* EXEC's says what came of it */
+        redisReply *ignored = take_reply(call, context); /* EXEC's says what came of it */
         if (ignored != NULL) {
             freeReplyObject(ignored);
         }
     }
-    redisReply *reply = take_reply(context);
+    redisReply *reply = take_reply(call, context);
     if (reply == NULL) {
         call->outcome = CALL_UNKNOWN;
         return;

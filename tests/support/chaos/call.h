@@ -29,7 +29,8 @@ struct call {
     char *command;    /* without the key, as tests/support/history/model.h */
     bool is_scripted; /* sent as EVAL of the same command */
     enum call_outcome outcome;
-    char *result; /* as one line of text; null when there is none */
+    bool is_given_up; /* unknown, because the client did not wait any longer */
+    char *result;     /* as one line of text; null when there is none */
     uint64_t called_us, returned_us;
     bool is_pipelined; /* then the times are made up */
 };

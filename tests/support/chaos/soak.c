@@ -246,6 +246,7 @@ static void add_traffic(struct traffic_result *sum, const struct traffic_result 
     sum->operations += window->operations;
     sum->refused += window->refused;
     sum->unknown += window->unknown;
+    sum->given_up += window->given_up;
     sum->keys += window->keys;
     sum->broken += window->broken;
     sum->undecided += window->undecided;
@@ -325,18 +326,19 @@ static void print_result(const struct soak *soak)
 {
     const struct soak_result *result = soak->result;
     const struct traffic_result *traffic = &result->traffic;
-    (void)fprintf(soak->out,
-                  "\nseconds %.0f; migrations %u: finalized %u, rolled back %u, aborted %u\n"
-                  "operations %" PRIu64 ", refused %" PRIu64 ", unknown %" PRIu64
-                  ", keys %u; bank %" PRIu64 ", its errors %" PRIu64 "\n"
-                  "histories broken %u, undecided %u; strange errors %" PRIu64
-                  ", unread keys %" PRIu64 "\n"
-                  "windows %u, of which %u compared badly; keys of migrations left %u\n",
-                  (double)(clock_now_us() - soak->start_us) / 1e6, result->migrations,
-                  result->finalized, result->rolled_back, result->aborted, traffic->operations,
-                  traffic->refused, traffic->unknown, traffic->keys, result->bank_operations,
-                  result->bank_errors, traffic->broken, traffic->undecided, traffic->strange,
-                  traffic->unread, result->windows, result->compared_badly, result->metadata_left);
+    (void)fprintf(
+        soak->out,
+        "\nseconds %.0f; migrations %u: finalized %u, rolled back %u, aborted %u\n"
+        "operations %" PRIu64 ", refused %" PRIu64 ", unknown %" PRIu64
+        " (to clients that waited no longer: %" PRIu64 "), keys %u; bank %" PRIu64
+        ", its errors %" PRIu64 "\n"
+        "histories broken %u, undecided %u; strange errors %" PRIu64 ", unread keys %" PRIu64 "\n"
+        "windows %u, of which %u compared badly; keys of migrations left %u\n",
+        (double)(clock_now_us() - soak->start_us) / 1e6, result->migrations, result->finalized,
+        result->rolled_back, result->aborted, traffic->operations, traffic->refused,
+        traffic->unknown, traffic->given_up, traffic->keys, result->bank_operations,
+        result->bank_errors, traffic->broken, traffic->undecided, traffic->strange, traffic->unread,
+        result->windows, result->compared_badly, result->metadata_left);
 }
 
 static void end(struct soak *soak)
@@ -366,10 +368,18 @@ void soak_run(const struct soak_options *options, struct soak_result *result, FI
     end(&soak);
 }
 
+/* Nothing dies here, so nobody is to meet an error but who waits no longer (invariant I6). */
+static bool is_served(const struct soak_result *result)
+{
+    const struct traffic_result *traffic = &result->traffic;
+    return traffic->refused == 0 && traffic->unknown == traffic->given_up &&
+           result->bank_errors == 0;
+}
+
 bool soak_is_well(const struct soak_result *result)
 {
     const struct traffic_result *traffic = &result->traffic;
-    return traffic->broken == 0 && traffic->undecided == 0 && traffic->strange == 0 &&
-           traffic->unread == 0 && result->compared_badly == 0 && result->metadata_left == 0 &&
-           result->has_samples && result->growing == 0;
+    return is_served(result) && traffic->broken == 0 && traffic->undecided == 0 &&
+           traffic->strange == 0 && traffic->unread == 0 && result->compared_badly == 0 &&
+           result->metadata_left == 0 && result->has_samples && result->growing == 0;
 }

@@ -66,6 +66,7 @@ struct traffic {
     struct sample *samples;
     size_t nsamples, samples_capacity;
     uint64_t counts[CALL_OUTCOMES];
+    uint64_t given_up;
     atomic_bool is_stopped;
 };
 
@@ -129,6 +130,7 @@ static void record(struct traffic *traffic, struct tracked *key, const struct ca
             (struct sample){call->called_us, call->returned_us, call->outcome};
     }
     traffic->counts[call->outcome]++;
+    traffic->given_up += call->is_given_up;
     if (call->outcome == CALL_ANSWERED ||
         (call->outcome == CALL_UNKNOWN && call_writes(call->command))) {
         add_operation(key, call, client);
@@ -199,6 +201,7 @@ static void send_many(struct client_thread *client)
         if (is_connected) {
             call_take(&calls[i], &client->context);
         }
+        calls[i].is_given_up |= i > 0 && calls[i - 1].is_given_up; /* of the same connection */
         calls[i].is_pipelined = true;
         calls[i].called_us = start_us + 2 * (uint64_t)i;
         calls[i].returned_us = calls[i].called_us + 1;
@@ -400,6 +403,7 @@ static struct traffic_result end(struct traffic *traffic, bool removes)
     }
     result.refused = traffic->counts[CALL_REFUSED];
     result.unknown = traffic->counts[CALL_UNKNOWN];
+    result.given_up = traffic->given_up;
     result.strange = traffic->counts[CALL_STRANGE];
     result.keys = (unsigned)traffic->nkeys;
     read_all(traffic, removes, &result);

@@ -39,6 +39,7 @@ uint64_t traffic_answered(struct traffic *traffic);
 
 struct traffic_result {
     uint64_t operations, refused, unknown;
+    uint64_t given_up; /* of the unknown: the client waited no longer */
     unsigned keys, broken, undecided;
     uint64_t strange; /* errors that the test did not expect; the first is printed */
     uint64_t unread;  /* keys that could not be read at the end */

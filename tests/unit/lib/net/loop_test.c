@@ -556,11 +556,41 @@ static void tasks_run_once_with_those_that_they_put_down_but_not_the_cancelled(v
     loop_at_turn_end(loop, &first.task);
     loop_at_turn_end(loop, &cancelled.task);
     loop_at_turn_end(loop, &first.task);
-    loop_cancel(loop, &cancelled.task);
-    loop_cancel(loop, &cancelled.task);
+    loop_cancel(&cancelled.task);
+    loop_cancel(&cancelled.task);
     run_one_turn(loop);
     assert_int_equal(first.runs, 1);
     assert_int_equal(second.runs, 1);
+    assert_int_equal(cancelled.runs, 0);
+}
+
+static void run_twice(void *context)
+{
+    struct step *step = context;
+    if (step->runs++ == 0) {
+        loop_at_next_turn_end(step->loop, &step->task);
+        loop_at_turn_end(step->loop, &step->task); /* it is down already */
+        loop_at_turn_end(step->loop, &step->next->task);
+    } else {
+        assert_int_equal(step->next->runs, 1);
+        loop_stop(step->loop);
+    }
+}
+
+/* Nothing else would end this loop's wait. */
+static void a_task_for_the_next_turn_comes_after_this_one_and_without_a_wait(void **state)
+{
+    struct loop *loop = *state;
+    struct step later, between, cancelled;
+    step_init(&between, loop, NULL);
+    step_init(&later, loop, &between);
+    turn_task_init(&later.task, run_twice, &later);
+    step_init(&cancelled, loop, NULL);
+    loop_at_turn_end(loop, &later.task);
+    loop_at_next_turn_end(loop, &cancelled.task);
+    loop_cancel(&cancelled.task);
+    loop_run(loop);
+    assert_int_equal(later.runs, 2);
     assert_int_equal(cancelled.runs, 0);
 }
 
@@ -588,6 +618,7 @@ int main(void)
         TEST(the_heap_gives_timers_in_their_order_whatever_was_removed),
         TEST(nobody_starves_the_others),
         TEST(tasks_run_once_with_those_that_they_put_down_but_not_the_cancelled),
+        TEST(a_task_for_the_next_turn_comes_after_this_one_and_without_a_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
