@@ -93,11 +93,7 @@ end:
        :: else -> break
        od;
 #ifndef DROPGUARD
-#ifdef BORNNOTMAX
-       if :: some -> born = horizon :: else fi;
-#else
        if :: some && horizon > born -> born = horizon :: else fi;
-#endif
 #endif
        horizon = 0; k = 0; some = 0 }
   od
