@@ -163,19 +163,5 @@ static enum command_result open_plan(struct command_run *run, const struct topol
 
 enum command_result opening_run(struct command_run *run, planning_fn *planning, struct error *err)
 {
-    if (!planning_check_words(run, err)) {
-        return COMMAND_USAGE;
-    }
-    struct topology *topology = store_read(run->store, NULL, err);
-    if (topology == NULL) {
-        return COMMAND_FAILED;
-    }
-    struct plan plan = {0};
-    enum command_result result = planning(run, topology, &plan, err);
-    if (result == COMMAND_DONE) {
-        result = open_plan(run, topology, &plan, err);
-        plan_fini(&plan);
-    }
-    topology_free(topology);
-    return result;
+    return planning_run(run, planning, open_plan, err);
 }

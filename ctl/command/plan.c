@@ -207,20 +207,23 @@ static void print_move(const struct command_run *run, const json_t *move)
         view_text(move, "rate_of"));
 }
 
-static bool view_plan(struct command_run *run, const struct topology *topology,
-                      const struct plan *plan, const struct migration_options *options,
-                      struct error *err)
+static enum command_result view_plan(struct command_run *run, const struct topology *topology,
+                                     const struct plan *plan, struct error *err)
 {
+    struct migration_options options;
+    if (!planning_options(run->settings, &options, err)) {
+        return COMMAND_USAGE;
+    }
     struct measure *measures = mem_zalloc((plan->nmoves + 1) * sizeof(*measures));
     struct rate rate;
     bool ok =
-        measure_plan(topology, plan, options, measures, err) && rate_read(run->store, &rate, err);
+        measure_plan(topology, plan, &options, measures, err) && rate_read(run->store, &rate, err);
     json_t *moves = json_array();
     set_member(run->result, "moves", moves);
     for (unsigned i = 0; ok && i < plan->nmoves; i++) {
         json_t *view = move_view(topology, &plan->moves[i], &measures[i]);
         (void)json_array_append_new(moves, view);
-        add_time(view, &rate, options);
+        add_time(view, &rate, &options);
         ok = add_headroom(view, topology, plan->moves[i].target, err);
         if (ok) {
             print_move(run, view);
@@ -232,28 +235,13 @@ static bool view_plan(struct command_run *run, const struct topology *topology,
         say(run, plan->nmoves > 0 ? "nothing was changed\n"
                                   : "nothing to move: every shard is where it should be\n");
     }
-    return ok;
+    return command_result_of(ok);
 }
 
 static enum command_result dry_run(struct command_run *run, planning_fn *planning,
                                    struct error *err)
 {
-    struct migration_options options;
-    if (!planning_check_words(run, err) || !planning_options(run->settings, &options, err)) {
-        return COMMAND_USAGE;
-    }
-    struct topology *topology = store_read(run->store, NULL, err);
-    if (topology == NULL) {
-        return COMMAND_FAILED;
-    }
-    struct plan plan = {0};
-    enum command_result result = planning(run, topology, &plan, err);
-    if (result == COMMAND_DONE) {
-        result = command_result_of(view_plan(run, topology, &plan, &options, err));
-        plan_fini(&plan);
-    }
-    topology_free(topology);
-    return result;
+    return planning_run(run, planning, view_plan, err);
 }
 
 static enum command_result plan_split_run(struct command_run *run, struct error *err)

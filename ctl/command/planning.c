@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/base/number.h"
+#include "lib/store/store.h"
 
 #define SHARE_DEFAULT 0.5
 
@@ -27,7 +28,8 @@ bool planning_parse_share(const char *text, double *share, struct error *err)
            error_set(err, "--share must be above 0 and not above 1, like 0.5, not \"%s\"", text);
 }
 
-bool planning_check_words(const struct command_run *run, struct error *err)
+/* What can be said of the words without looking at the store. */
+static bool check_words(const struct command_run *run, struct error *err)
 {
     const struct settings *settings = run->settings;
     struct migration_options options;
@@ -126,4 +128,24 @@ bool planning_options(const struct settings *settings, struct migration_options 
     }
     return settings->finalize_after == NULL ||
            parse_finalize_after(settings->finalize_after, &options->finalize_after_ms, err);
+}
+
+enum command_result planning_run(struct command_run *run, planning_fn *planning, plan_use_fn *use,
+                                 struct error *err)
+{
+    if (!check_words(run, err)) {
+        return COMMAND_USAGE;
+    }
+    struct topology *topology = store_read(run->store, NULL, err);
+    if (topology == NULL) {
+        return COMMAND_FAILED;
+    }
+    struct plan plan = {0};
+    enum command_result result = planning(run, topology, &plan, err);
+    if (result == COMMAND_DONE) {
+        result = use(run, topology, &plan, err);
+        plan_fini(&plan);
+    }
+    topology_free(topology);
+    return result;
 }

@@ -17,9 +17,12 @@ planning_fn planning_move;
 planning_fn planning_rebalance;
 planning_fn planning_drain;
 
-/* What can be said of the words without looking at the store. */
-bool planning_check_words(const struct command_run *run, struct error *err)
-    __attribute__((warn_unused_result));
+typedef enum command_result plan_use_fn(struct command_run *run, const struct topology *topology,
+                                        const struct plan *plan, struct error *err);
+
+/* Checks the words, plans on the topology that the store has, and calls `use` with the plan. */
+enum command_result planning_run(struct command_run *run, planning_fn *planning, plan_use_fn *use,
+                                 struct error *err);
 
 /* "0.5" as a share: above 0, up to 1. Pure. */
 bool planning_parse_share(const char *text, double *share, struct error *err)

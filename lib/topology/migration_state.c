@@ -44,11 +44,6 @@ static const struct edge *find_edge(enum phase from, enum phase to)
     return NULL;
 }
 
-bool migration_edge_exists(enum phase from, enum phase to)
-{
-    return find_edge(from, to) != NULL;
-}
-
 static bool check_slots(const struct topology *next, unsigned source, const struct slot_set *slots,
                         struct error *err)
 {
@@ -186,7 +181,7 @@ void migration_close(struct topology *next, struct migration *migration, int deb
     memmove(migration, migration + 1, (next->nmigrations - index) * sizeof(*migration));
 }
 
-/* In the same change as the new identity. Model: TLOSS_nobase. */
+/* In the same change as the new identity. Model: TLOSS_nobase, DEATHNOBASE, KEEPHOLD. */
 static void begin_base(struct topology *next, struct migration *migration)
 {
     if (migration->phase == PHASE_PLANNED) {

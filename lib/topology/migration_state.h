@@ -25,9 +25,6 @@ struct migration *migration_open(struct topology *next, unsigned source, unsigne
                                  const struct migration_options *options, struct error *err)
     __attribute__((warn_unused_result));
 
-/* True when the edge is in the drawing. */
-bool migration_edge_exists(enum phase from, enum phase to);
-
 /* The edge from the present phase to `to`, which must exist (asserted):
  *   planned -> dual-write     generation = base = next epoch
  *   dual-write -> hold        needs verified == base (asserted)

@@ -12,6 +12,8 @@ struct topology *sample_topology(unsigned nshards, unsigned nslots);
 void sample_add_shard(struct topology *topology, const char *name);
 /* What no program does. */
 void sample_remove_slot(struct slot_set *set, unsigned slot);
+/* An edge of the drawing in migration_state.h. */
+bool sample_edge_is_drawn(enum phase from, enum phase to);
 /* An identity made from a number, the same for the same number. */
 struct shard_identity sample_identity(unsigned number);
 /* What the store would hold after `changes` random changes of every kind; frees `topology`. */

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -10,6 +11,8 @@
 #include "lib/cluster/bootstrap.h"
 #include "lib/topology/migration_state.h"
 #include "tests/support/scratch.h"
+
+#define SHARDS_MAX 3
 
 struct store *test_store_again(const struct test_store *test)
 {
@@ -72,6 +75,21 @@ void test_store_found(const struct test_store *test, const struct topology_shard
     if (!cluster_init(test->store, &options, &err)) {
         fail_msg("%s", err.text);
     }
+}
+
+void test_store_found_on(const struct test_store *test, struct redis_server *const *servers,
+                         unsigned count, bool serve_empty)
+{
+    struct topology_shard shards[SHARDS_MAX];
+    assert_true(count <= SHARDS_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        shards[i] = (struct topology_shard){.host = "127.0.0.1",
+                                            .port = redis_server_port(servers[i]),
+                                            .weight = 100,
+                                            .serve_empty = serve_empty};
+        (void)snprintf(shards[i].name, sizeof(shards[i].name), "s%u", i + 1);
+    }
+    test_store_found(test, shards, count);
 }
 
 uint64_t test_store_open_migration(const struct test_store *test, unsigned from, unsigned to)

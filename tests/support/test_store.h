@@ -3,6 +3,7 @@
 #define TESTS_SUPPORT_TEST_STORE_H
 
 #include "lib/store/store.h"
+#include "tests/support/redis.h"
 
 struct test_store {
     char *folder;
@@ -17,6 +18,9 @@ struct store *test_store_again(const struct test_store *test) __attribute__((war
 /* A new cluster of these shards, with 16 slots; fails the test when it is not made. */
 void test_store_found(const struct test_store *test, const struct topology_shard *shards,
                       unsigned count);
+/* The same, of one redis-server a shard: s1, s2, ... */
+void test_store_found_on(const struct test_store *test, struct redis_server *const *servers,
+                         unsigned count, bool serve_empty);
 /* Opens a migration of the first slot of one shard to another, in dual-write. Returns its base. */
 uint64_t test_store_open_migration(const struct test_store *test, unsigned from, unsigned to);
 /* What stands now; fails the test when there is nothing. */

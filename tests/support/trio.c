@@ -93,3 +93,17 @@ void trio_stop(struct trio *trio)
         redis_server_stop(trio->servers[i]);
     }
 }
+
+void trio_found(const struct trio *trio, const struct test_store *test)
+{
+    test_store_found_on(test, trio->servers, 1, false);
+    WAIT_UNTIL(trio_has_key(trio, 1, METADATA_FENCE), LONG_MS);
+}
+
+void trio_expect_closed(const struct trio *trio, unsigned i)
+{
+    struct shard_link *stale = trio_open(trio, i);
+    expect_script(stale, SCRIPT_HELLO, METADATA_FENCE, "$ 9 p:1 8",
+                  "-UNFENCED the fence names another process, closed");
+    shard_close(stale);
+}

@@ -37,9 +37,7 @@ static int start(void **state)
     script_init();
     test_store_init(&test);
     server = redis_server_start_in_memory();
-    struct topology_shard shard = {
-        .name = "s1", .host = "127.0.0.1", .port = redis_server_port(server), .weight = 100};
-    test_store_found(&test, &shard, 1);
+    test_store_found_on(&test, &server, 1, false);
     return 0;
 }
 

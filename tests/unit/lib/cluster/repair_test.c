@@ -21,17 +21,12 @@ static struct redis_server *servers[2];
 
 static int start(void **state)
 {
-    struct topology_shard shards[2];
     (void)state;
     script_init();
     test_store_init(&test);
-    for (unsigned i = 0; i < 2; i++) {
-        servers[i] = redis_server_start_in_memory();
-        shards[i] = (struct topology_shard){
-            .host = "127.0.0.1", .port = redis_server_port(servers[i]), .weight = 100};
-        (void)snprintf(shards[i].name, sizeof(shards[i].name), "s%u", i + 1);
-    }
-    test_store_found(&test, shards, 2);
+    servers[0] = redis_server_start_in_memory();
+    servers[1] = redis_server_start_in_memory();
+    test_store_found_on(&test, servers, 2, false);
     return 0;
 }
 

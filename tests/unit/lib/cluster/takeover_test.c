@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -24,26 +23,13 @@
 static struct test_store test;
 static struct redis_server *servers[2];
 
-static void init_cluster(bool serve_empty)
-{
-    struct topology_shard shards[2];
-    for (unsigned i = 0; i < 2; i++) {
-        shards[i] = (struct topology_shard){.host = "127.0.0.1",
-                                            .port = redis_server_port(servers[i]),
-                                            .weight = 100,
-                                            .serve_empty = serve_empty};
-        (void)snprintf(shards[i].name, sizeof(shards[i].name), "s%u", i + 1);
-    }
-    test_store_found(&test, shards, 2);
-}
-
 static int start(bool has_aof, bool serve_empty)
 {
     script_init();
     test_store_init(&test);
     servers[0] = has_aof ? redis_server_start(NULL) : redis_server_start_in_memory();
     servers[1] = has_aof ? redis_server_start(NULL) : redis_server_start_in_memory();
-    init_cluster(serve_empty);
+    test_store_found_on(&test, servers, 2, serve_empty);
     return 0;
 }
 

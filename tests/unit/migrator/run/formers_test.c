@@ -16,7 +16,6 @@
 #include "tests/support/trio.h"
 #include "tests/support/wait.h"
 
-#define F       METADATA_FENCE
 #define LONG_MS 60000
 
 static struct test_store test;
@@ -31,11 +30,8 @@ static int start(void **state)
     script_init();
     test_store_init(&test);
     trio_start(&trio);
-    struct topology_shard shard = trio_place(&trio, 0), replica = trio_place(&trio, 1);
-    (void)snprintf(shard.name, sizeof(shard.name), "s1");
-    shard.weight = 100;
-    test_store_found(&test, &shard, 1);
-    WAIT_UNTIL(trio_has_key(&trio, 1, F), LONG_MS);
+    struct topology_shard replica = trio_place(&trio, 1);
+    trio_found(&trio, &test);
     process_signal(redis_server_process(trio.servers[0]), SIGSTOP);
     if (!failover_run(test.store, "s1", &replica, false, &view, &err)) {
         fail_msg("%s", err.text);
@@ -63,20 +59,12 @@ static bool all_are_closed(unsigned *turn)
     return is_done;
 }
 
-static void expect_closed(void)
-{
-    struct shard_link *stale = trio_open(&trio, 0);
-    expect_script(stale, SCRIPT_HELLO, F, "$ 9 p:1 8",
-                  "-UNFENCED the fence names another process, closed");
-    shard_close(stale);
-}
-
 static void a_former_primary_that_answers_again_is_closed_and_forgotten(void **state)
 {
     (void)state;
     unsigned turn = 0;
     WAIT_UNTIL(all_are_closed(&turn), LONG_MS);
-    expect_closed();
+    trio_expect_closed(&trio, 0);
 }
 
 /* As when a first replica attaches to it: by run id and replication id it would be a stranger, and
