@@ -71,7 +71,9 @@ static void note_level(struct watched *watched, uint64_t offset)
     unsigned oldest = shard->nsamples > SAMPLES ? shard->nsamples - SAMPLES : 0;
     for (unsigned i = shard->nsamples; i > oldest; i--) {
         const struct sample *sample = &shard->samples[(i - 1) % SAMPLES];
-        if (sample->offset <= offset) {
+        /* Of before the question: an answer that travelled for long may be of a process that has
+         * ended since, and that one was not level later. Model: LATEANSWER. */
+        if (sample->offset <= offset && sample->asked_us <= watched->asked_us) {
             watched->place.level_us = sample->asked_us;
             return;
         }
