@@ -160,7 +160,7 @@ static bool has_guard_of_owner(const struct takeover *takeover, const struct mig
 /* An append-only file, a snapshot and a replica have the beginning of what the process did. The
  * guard was closed behind the last key that the shard took over: a process that lacks it lacks
  * keys that others had long since acknowledged and kept, and to make the copy equal to it would
- * destroy the last of them. */
+ * destroy the last of them. Model: NOPOSSESSION. */
 static bool check_possession(const struct takeover *takeover, const struct topology *topology,
                              unsigned shard, struct error *err)
 {

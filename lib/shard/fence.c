@@ -441,18 +441,33 @@ enum fence_outcome fence_guard(struct shard_link *link, const struct guard_claim
     return run(link, SCRIPT_GUARD, "guard", &call, NULL, err);
 }
 
+static void add_names(struct call *call, const struct slice *names, unsigned count)
+{
+    ASSERT(count <= FENCE_DROP_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        add_word(call, names[i]);
+        call->nkeys++;
+    }
+}
+
 enum fence_outcome fence_drop(struct shard_link *link, const struct guard_claim *claim,
                               const struct slice *names, unsigned count, struct error *err)
 {
     struct call call = {.count = 0};
-    ASSERT(count <= FENCE_DROP_MAX);
     add_key(&call, METADATA_FENCE);
-    for (unsigned i = 0; i < count; i++) {
-        add_word(&call, names[i]);
-        call.nkeys++;
-    }
+    add_names(&call, names, count);
     add_claim(&call, claim);
     return run(link, SCRIPT_DROP, "drop", &call, NULL, err);
+}
+
+enum fence_outcome fence_forget(struct shard_link *link, const struct shard_identity *identity,
+                                const struct slice *names, unsigned count, struct error *err)
+{
+    struct call call = {.count = 0};
+    add_key(&call, METADATA_FENCE);
+    add_names(&call, names, count);
+    add_identity(&call, identity);
+    return run(link, SCRIPT_FORGET, "forget", &call, NULL, err);
 }
 
 enum fence_outcome fence_prune(struct shard_link *link, const struct shard_identity *identity,

@@ -117,6 +117,11 @@ enum fence_outcome fence_drop(struct shard_link *link, const struct guard_claim 
                               const struct slice *names, unsigned count, struct error *err)
     __attribute__((warn_unused_result));
 
+/* Drops the named metadata, at most FENCE_DROP_MAX of them, of a base that is over. */
+enum fence_outcome fence_forget(struct shard_link *link, const struct shard_identity *identity,
+                                const struct slice *names, unsigned count, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* Removes the guards that are closed at generations below the horizon, and refuses such generations
  * altogether where there is no guard. No migration, and no debt, that is open on the shard may have
  * one below it, nor any that begins later. */

@@ -21,6 +21,7 @@
     X(SCRIPT_CLEAR, clear, "#!lua flags=allow-oom\n")               \
     X(SCRIPT_PURGE, purge, "#!lua flags=allow-oom\n")               \
     X(SCRIPT_DROP, drop, "#!lua flags=allow-oom\n")                 \
+    X(SCRIPT_FORGET, forget, "#!lua flags=allow-oom\n")             \
     X(SCRIPT_PRUNE, prune, "#!lua flags=allow-oom\n")               \
     X(SCRIPT_MARKED_WRITE, marked_write, "#!lua flags=allow-oom\n") \
     /* As the client's own, whatever that one says. */              \

@@ -424,6 +424,7 @@ enum etcd_outcome etcd_ask(struct etcd_http *http, const char *path, json_t *que
     struct buffer body;
     enum etcd_outcome outcome = ETCD_UNSENT;
     bool again = true;
+    bool may_be_done = false;
     *answer = NULL;
     buffer_init(&body, SIZE_MAX);
     format_json(question, &body);
@@ -434,13 +435,15 @@ enum etcd_outcome etcd_ask(struct etcd_http *http, const char *path, json_t *que
         again = false;
         outcome = log_in(http, err) ? ask_once(&asking, err) : ETCD_UNSENT;
         *answer = asking.answer;
+        may_be_done = may_be_done || asking.may_be_done;
         if (asking.needs_login && http->place->user != NULL) {
             again = true;
             etcd_http_forget_login(http);
         }
     }
     buffer_fini(&body);
-    return outcome;
+    /* By the member that did not answer before another one wanted a new login. */
+    return outcome != ETCD_ANSWERED && may_be_done ? ETCD_UNKNOWN : outcome;
 }
 
 CURL *etcd_http_open(struct etcd_http *http, unsigned endpoint, const char *path,

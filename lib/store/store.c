@@ -200,14 +200,20 @@ bool store_wait(struct store *store, uint64_t epoch, uint64_t timeout_ms)
         /* Cleared before looking: a change between the two wakes the next poll. */
         store_watch_clear(store);
         enum newest_result result = peek(store, &newest, NULL);
-        if (result == NEWEST_FAILED || (result == NEWEST_FOUND && newest > epoch)) {
-            return result == NEWEST_FOUND;
+        if (result == NEWEST_FOUND && newest > epoch) {
+            return true;
         }
         uint64_t waited_ms = (clock_now_us() - started_us) / 1000;
         if (waited_ms >= timeout_ms) {
             return false;
         }
-        wait_for_change(store, timeout_ms - waited_ms);
+        uint64_t left_ms = timeout_ms - waited_ms;
+        if (result == NEWEST_FAILED) {
+            /* Callers ask again: one that says no at once would be asked without a pause. */
+            clock_sleep_ms(left_ms < LOOK_AGAIN_MS ? left_ms : LOOK_AGAIN_MS);
+        } else {
+            wait_for_change(store, left_ms);
+        }
     }
 }
 

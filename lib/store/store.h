@@ -83,7 +83,8 @@ void store_stage(struct store *store, const struct topology *next);
  * store_epoch. Owned by the store. -1: none, poll instead. */
 int store_watch_fd(struct store *store);
 void store_watch_clear(struct store *store);
-/* Block until the newest epoch is above `epoch` or the time is over. False: time over or error. */
+/* Block until the newest epoch is above `epoch` or the time is over (false), whether the store
+ * answers or not. */
 bool store_wait(struct store *store, uint64_t epoch, uint64_t timeout_ms);
 
 /* Registers or renews; called every STORE_LEASE_MS / 5. The member's name is kind/id/incarnation.

@@ -181,7 +181,7 @@ void migration_close(struct topology *next, struct migration *migration, int deb
     memmove(migration, migration + 1, (next->nmigrations - index) * sizeof(*migration));
 }
 
-/* In the same change as the new identity. Model: TLOSS_nobase. */
+/* In the same change as the new identity. Model: TLOSS_nobase, DEATHNOBASE, KEEPHOLD. */
 static void begin_base(struct topology *next, struct migration *migration)
 {
     if (migration->phase == PHASE_PLANNED) {

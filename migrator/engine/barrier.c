@@ -129,7 +129,7 @@ static enum fence_outcome look_after(struct barrier *barrier, const struct fence
     log_warn("barrier is given up for a slow proxy shard=%s peer=%s published=%llu epoch=%llu",
              shard_address(barrier->link), peer->name, (unsigned long long)peer->epoch,
              (unsigned long long)barrier->epoch);
-    barrier->was_interrupted = true;
+    barrier->was_interrupted = barrier->has_spared = true;
     return FENCE_OK;
 }
 
@@ -177,7 +177,7 @@ enum fence_outcome barrier_run(struct barrier *barrier, struct error *err)
     enum fence_outcome outcome;
     barrier->killed = 0;
     barrier->killed_names[0] = '\0';
-    barrier->was_interrupted = false;
+    barrier->was_interrupted = barrier->has_spared = false;
     PASS(STEP_BARRIER_BEFORE_RAISE);
     for (;;) {
         outcome = one_round(barrier, &roll, &behind, err);

@@ -34,6 +34,7 @@ struct barrier {
     unsigned killed;         /* peers */
     char killed_names[1024]; /* "a:1f b:2e", cut when longer */
     bool was_interrupted;
+    bool has_spared; /* by a live proxy that needed longer */
 };
 
 /* FENCE_OK: it stands. With was_interrupted it was given up because may_go_on said no. */

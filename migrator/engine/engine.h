@@ -55,8 +55,9 @@ struct hold {
     uint64_t quiet_since_us; /* the dirty set has stayed below cutover_keys; 0: it has not */
     uint64_t not_before_us;  /* backing off after an undone hold */
     unsigned undone_in_a_row;
-    uint64_t began_us;    /* 0: no hold */
-    uint64_t deadline_us; /* 0: none */
+    unsigned slow_in_a_row; /* of those that came to their barrier: undone for a slow proxy */
+    uint64_t began_us;      /* 0: no hold */
+    uint64_t deadline_us;   /* 0: none */
     struct hold_steps steps;
 };
 
@@ -68,6 +69,12 @@ struct settling {
     uint64_t since_us;     /* it began */
     struct error waits_for;
     bool is_over;
+};
+
+/* New bases because of evictions; eviction.c. */
+struct eviction {
+    unsigned in_a_row;
+    uint64_t not_before_us; /* the next one */
 };
 
 /* Of the copy's memory, as it was last looked at; shards.c. */
@@ -107,6 +114,7 @@ struct engine {
     struct trouble troubles[TROUBLES_MAX];
 
     /* Crossing over, and what comes after. */
+    struct eviction eviction;
     uint64_t clocks_agreed_us; /* the shards' clocks, when last looked at; 0: they did not */
     struct barrier barrier; /* the last one; its record is still to be written when it has a link */
     enum side barrier_side;
@@ -175,6 +183,8 @@ bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted
  * says what the operator can do. */
 bool engine_nothing_was_evicted(struct engine *engine, enum step_result *result)
     __attribute__((warn_unused_result));
+/* That new base; the more of them in a row, the longer it is waited for. */
+enum step_result engine_begin_after_eviction(struct engine *engine, enum side side);
 /* Barrier on a side for the present phase; journals what it did, in a hold only when that is over
  * (engine_note_barrier). */
 bool engine_barrier(struct engine *engine, enum side side, enum step_result *result)

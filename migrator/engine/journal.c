@@ -221,6 +221,7 @@ static void recall_base(const json_t *record, struct recollection *into)
     if (base <= into->base) {
         return;
     }
+    into->former_base = into->base;
     into->base = base;
     into->evicted[0] = (int64_t)member(record, "evicted_source");
     into->evicted[1] = (int64_t)member(record, "evicted_target");

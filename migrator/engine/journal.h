@@ -58,6 +58,7 @@ bool journal_checks_append(struct journal_checks *checks, struct store *store,
 struct recollection {
     uint64_t entry_epoch; /* of the newest phase record */
     uint64_t base;        /* of the newest base record; 0: none */
+    uint64_t former_base; /* of the one before it, whose metadata may be there; 0: none */
     int64_t evicted[2];   /* then, on source and target */
     uint64_t backfilled;  /* the base whose backfill is done */
     uint64_t switched_at_ms;

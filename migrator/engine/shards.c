@@ -68,20 +68,6 @@ bool engine_connect_both(struct engine *engine, enum step_result *result)
            engine_connect(engine, SIDE_TARGET, result);
 }
 
-/* What was verified may be gone. Without the operator that goes on for as long as the shard is
- * full: all is copied, and void again with the next key. */
-static enum step_result begin_after_eviction(struct engine *engine, enum side side)
-{
-    struct error text;
-    (void)error_set(
-        &text,
-        "shard \"%s\" has evicted keys, and what was verified before counts no more: give "
-        "it more maxmemory, or maxmemory-policy noeviction, while slots move",
-        engine->view.shards[side].name);
-    ENGINE_NOTE(engine, "error", "{s:s}", "text", text.text);
-    return engine_new_base(engine, side, text.text);
-}
-
 enum step_result engine_failed(struct engine *engine, enum side side, enum fence_outcome outcome,
                                const struct error *why)
 {
@@ -93,7 +79,7 @@ enum step_result engine_failed(struct engine *engine, enum side side, enum fence
                  (unsigned long long)engine->id, engine->view.shards[side].name, text.text);
         return take_over(engine, side);
     case FENCE_LOST:
-        return strstr(text.text, "EVICTED") != NULL ? begin_after_eviction(engine, side)
+        return strstr(text.text, "EVICTED") != NULL ? engine_begin_after_eviction(engine, side)
                                                     : engine_new_base(engine, side, text.text);
     case FENCE_STALE: {
         uint64_t epoch = 0;
@@ -215,37 +201,6 @@ bool engine_copy_has_room(struct engine *engine)
     return !is_short;
 }
 
-bool engine_evicted_keys(struct engine *engine, enum side side, int64_t *evicted, struct error *err)
-{
-    char text[32];
-    if (!shard_info(engine->links[side], "stats", "evicted_keys", text, sizeof(text), err)) {
-        return false;
-    }
-    if (!number_parse_i64(slice_of(text), evicted)) {
-        return error_set(err, "%s: evicted_keys is \"%s\"", shard_address(engine->links[side]),
-                         text);
-    }
-    return true;
-}
-
-bool engine_nothing_was_evicted(struct engine *engine, enum step_result *result)
-{
-    const struct recollection *memory = &engine->memory;
-    int64_t evicted = 0;
-    struct error err;
-    for (enum side side = SIDE_SOURCE; side < SIDE_COUNT; side++) {
-        if (!engine_evicted_keys(engine, side, &evicted, &err)) {
-            *result = engine_failed(engine, side, FENCE_FAILED, &err);
-            return false;
-        }
-        if (memory->base == engine->view.migration.base && memory->evicted[side] != evicted) {
-            *result = begin_after_eviction(engine, side);
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Where no client waits for it, a barrier has the patience to wait for a live proxy. One that hangs
  * does not count as alive for longer than its lease. */
 #define PATIENCE_MS UINT64_C(10000)
@@ -317,19 +272,22 @@ bool engine_barrier_busy(struct engine *engine, enum side side,
     barrier->while_waiting = while_waiting;
     if (phase_is_hold(migration->phase)) {
         barrier->timeout_ms = migration->options.barrier_timeout_ms;
-        barrier->spares_the_living = engine->hold.undone_in_a_row < HOLDS_FOR_THE_SLOW ||
-                                     FAIL_POINT("barrier.spares-always");
+        barrier->spares_the_living =
+            engine->hold.slow_in_a_row < HOLDS_FOR_THE_SLOW || FAIL_POINT("barrier.spares-always");
     }
     /* A new base, or generation, in the same phase is an epoch that proxies must have seen too. */
     barrier->epoch = larger(migration->entry_epoch, larger(migration->base, migration->generation));
     engine->barrier_side = side;
     enum fence_outcome outcome = barrier_run(barrier, &err);
+    engine->hold.slow_in_a_row += barrier->has_spared ? 1 : 0;
     if (outcome != FENCE_OK || barrier->was_interrupted) {
         barrier->link = NULL;
         *result = outcome != FENCE_OK ? engine_failed(engine, side, outcome, &err) : STEP_ADVANCED;
         return false;
     }
-    if (!phase_is_hold(migration->phase)) {
+    if (phase_is_hold(migration->phase)) {
+        engine->hold.slow_in_a_row = 0;
+    } else {
         engine_note_barrier(engine);
     }
     return true;

@@ -59,6 +59,7 @@ static bool remember_evicted(struct engine *engine, enum step_result *result)
         *result = STEP_ADVANCED; /* a newer one has begun */
         return false;
     }
+    memory->former_base = noted.former_base;
     memory->base = base;
     memory->evicted[SIDE_SOURCE] = noted.evicted[SIDE_SOURCE];
     memory->evicted[SIDE_TARGET] = noted.evicted[SIDE_TARGET];
@@ -243,6 +244,9 @@ enum step_result phase_catch_up(struct engine *engine)
         return result;
     }
     PASS(STEP_COPY_AFTER_BARRIER);
+    if (!phase_forget_former_base(engine, &result)) {
+        return result;
+    }
     engine_begin_pacing(engine);
     engine_pair(engine, &pair);
     if (!backfill(engine, &pair, &result) || !verify(engine, &pair, &result) ||

@@ -79,6 +79,13 @@ bool phase_clocks_agree(struct engine *engine, uint64_t age_max_us, enum step_re
 bool phase_is_settled(struct engine *engine, enum side keeper, enum step_result *result)
     __attribute__((warn_unused_result));
 
+/* --- former_base.c --- */
+/* Drops the metadata of the base before the view's, on both shards; behind the barrier on the
+ * authority, for dual writes under the old names would make them anew. A shard that makes a new
+ * base necessary again and again would fill up with them otherwise. */
+bool phase_forget_former_base(struct engine *engine, enum step_result *result)
+    __attribute__((warn_unused_result));
+
 /* --- catch_up.c: from a new base to a verified copy, in either direction --- */
 /* Makes the metadata of the view's base on both shards, then the CAS made = base. */
 enum step_result phase_make_base(struct engine *engine);

@@ -58,8 +58,9 @@ bool preflight_config(struct preflight *preflight, enum side side, const char *p
     if (reply == NULL) {
         return preflight_note(preflight, false, "%s", err.text);
     }
-    struct slice text = shard_reply_text(shard_reply_at(reply, 1));
-    bool is_there = shard_reply_count(reply) == 2 && text.len < size;
+    bool is_there = shard_reply_count(reply) == 2;
+    struct slice text = is_there ? shard_reply_text(shard_reply_at(reply, 1)) : SLICE("");
+    is_there = is_there && text.len < size;
     if (is_there) {
         (void)snprintf(value, size, "%.*s", (int)text.len, text.data);
     }

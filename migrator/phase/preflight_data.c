@@ -59,8 +59,12 @@ static struct shard_reply *execute(struct preflight *preflight, enum side side, 
             (void)preflight_note(preflight, false, "%s", err.text);
             return NULL;
         }
-        ok =
-            ok && is_good(preflight, side, reply); /* EXEC says less than what it was aborted for */
+        /* The first: EXEC says less than what it was aborted for. */
+        ok = ok && is_good(preflight, side, reply);
+    }
+    if (ok && shard_reply_count(reply) != queued) {
+        ok = preflight_note(preflight, false, "shard \"%s\" does not know EXEC",
+                            preflight_name(preflight, side));
     }
     if (!ok) {
         shard_reply_free(reply);

@@ -17,6 +17,7 @@
 #define READS_PER_TURN  16
 #define STALL_BYTES     ((size_t)512 << 10) /* unread by the client */
 #define STALL_MAX_US    50000u
+#define LATE_TICK_US    100000u  /* of a longer one no more counts: see count_silence */
 #define OUT_LIMIT_BYTES SIZE_MAX /* the router stops senders above a mark: backend_backlog */
 
 static const char *const state_names[] = {"down", "connecting", "greeting", "ready"};
@@ -454,18 +455,43 @@ unsigned backend_in_flight(const struct backend *backend)
     return backend->in_flight.count;
 }
 
-/* A large request or reply may take its time, as long as it gets on. */
-static bool has_stood_still(const struct backend *backend, uint64_t now_us, uint64_t limit_us)
+/* Since when the shard has something to do for us; 0: it has not. A large request or reply may take
+ * its time, as long as it gets on. */
+static uint64_t waits_since_us(const struct backend *backend)
 {
     const struct request *oldest = backend->in_flight.first;
-    return backend->state == BACKEND_READY && oldest != NULL && !backend->is_patient &&
-           backend->stalled_at_us == 0 && !backend_waits_for_more(backend) &&
-           now_us > oldest->sent_at_us + limit_us && now_us > backend->progress_us + limit_us;
+    if (backend->state != BACKEND_READY) {
+        return backend->state == BACKEND_DOWN ? 0 : backend->started_at_us;
+    }
+    if (oldest == NULL || backend->is_patient || backend->stalled_at_us != 0 ||
+        backend_waits_for_more(backend)) {
+        return 0;
+    }
+    return oldest->sent_at_us > backend->progress_us ? oldest->sent_at_us : backend->progress_us;
+}
+
+/* Counts tick by tick how long it has been silent. A tick that comes late tells of us, not of the
+ * shard: we were stopped or had no core, and the answer lies in the socket, or the question still
+ * in `out`. */
+static void count_silence(struct backend *backend, uint64_t now_us)
+{
+    uint64_t since_us = waits_since_us(backend);
+    bool is_same = since_us != 0 && since_us == backend->silent_since_us;
+    uint64_t passed_us = since_us == 0 ? 0 : now_us - (is_same ? backend->ticked_us : since_us);
+    backend->silent_us =
+        (is_same ? backend->silent_us : 0) + (passed_us < LATE_TICK_US ? passed_us : LATE_TICK_US);
+    backend->silent_since_us = since_us;
+    backend->ticked_us = now_us;
+}
+
+static bool is_silent(const struct backend *backend, uint64_t limit_us)
+{
+    return backend->silent_us > limit_us && waits_since_us(backend) == backend->silent_since_us;
 }
 
 bool backend_is_stuck(const struct backend *backend, uint64_t limit_us)
 {
-    return has_stood_still(backend, loop_now_us(backend->shared->loop), limit_us);
+    return backend->state == BACKEND_READY && is_silent(backend, limit_us);
 }
 
 void backend_begin_drain(struct backend *backend)
@@ -629,15 +655,6 @@ void backend_expel(struct backend *backend)
     }
 }
 
-static bool is_overdue(const struct backend *backend, uint64_t now_us)
-{
-    if (backend->state == BACKEND_READY) {
-        return has_stood_still(backend, now_us, backend->shared->timeout_us);
-    }
-    return backend->state != BACKEND_DOWN &&
-           now_us > backend->started_at_us + backend->shared->connect_timeout_us;
-}
-
 /* Others wait: a client that has not caught up by now is stored for. */
 static void bound_stall(struct backend *backend, uint64_t now_us)
 {
@@ -649,8 +666,11 @@ static void bound_stall(struct backend *backend, uint64_t now_us)
 
 void backend_tick(struct backend *backend, uint64_t now_us)
 {
+    const struct backend_shared *shared = backend->shared;
     bound_stall(backend, now_us);
-    if (is_overdue(backend, now_us)) {
+    count_silence(backend, now_us);
+    if (is_silent(backend, backend->state == BACKEND_READY ? shared->timeout_us
+                                                           : shared->connect_timeout_us)) {
         backend_lose(backend, "no answer in time");
     } else if (backend->state == BACKEND_DOWN && backend->is_targeted &&
                now_us >= backend->retry_at_us) {

@@ -40,6 +40,7 @@ struct backend {
     uint64_t started_at_us;
     uint64_t progress_us;   /* when the oldest request got on: bytes of it were written, or read */
     uint64_t stalled_at_us; /* since when it is not read, for a client that has not caught up; 0 */
+    uint64_t silent_us, silent_since_us, ticked_us; /* backend.c: count_silence */
     uint64_t retry_at_us;
     unsigned failures; /* in a row, since it was last ready */
     bool has_multi;

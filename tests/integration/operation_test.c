@@ -312,6 +312,7 @@ static void the_service_manager_is_told_by_both(void **state)
     expect_the_manager_to_be_told();
 }
 
+/* 0: it has not given itself its name yet. */
 static pid_t find_worker(void)
 {
     int worker = 0;
@@ -319,8 +320,7 @@ static pid_t find_worker(void)
     const char *argv[] = {"sh", "-c", line, NULL};
     struct output output = process_run(argv, NULL, PATIENCE_MS);
     const char *task = strstr(output.out, "/task/");
-    assert_non_null(task);
-    assert_int_equal(sscanf(task, "/task/%d/", &worker), 1);
+    assert_true(task == NULL || sscanf(task, "/task/%d/", &worker) == 1);
     output_free(&output);
     mem_free(line);
     return worker;
@@ -352,7 +352,8 @@ static void a_proxy_in_which_a_worker_stands_still_is_not_said_to_be_alive(void 
     write_conf("");
     start_proxy();
     WAIT_UNTIL(is_said("READY=1"), PATIENCE_MS);
-    pid_t worker = find_worker();
+    pid_t worker = 0;
+    WAIT_UNTIL((worker = find_worker()) != 0, PATIENCE_MS);
     if (!stop_thread(worker)) {
         (void)fprintf(stderr, "*** no ptrace here: the watchdog is NOT TESTED.\n");
         skip();

@@ -522,6 +522,56 @@ static void a_source_that_fills_up_later_says_so_and_holds_nobody(void **state)
     assert_int_equal(rig_records(rig, "hold"), 1);
 }
 
+#define SHORT_LIVED 1000u /* enough for all that is evicted, by the migrator's reading too */
+
+static unsigned bases_begun_while_it_evicts(struct migration_rig *rig)
+{
+    static unsigned turn;
+    freeReplyObject(redisCommand(rig->on_source, "SET short:%u %01000d EX 1000", turn++, 0));
+    return rig_records(rig, "base");
+}
+
+static void expect_metadata_of_the_present_base(struct migration_rig *rig, redisContext *shard)
+{
+    char present[64];
+    struct error err;
+    struct topology *topology = store_read(rig->store, NULL, &err);
+    uint64_t base = topology_find_migration(topology, rig->migration)->base;
+    topology_free(topology);
+    (void)snprintf(present, sizeof(present), ":%llu:", (unsigned long long)base);
+    redisReply *names = redisCommand(shard, "KEYS __sluice:m*");
+    assert_true(names->elements > 0);
+    for (size_t i = 0; i < names->elements; i++) {
+        if (strstr(names->element[i]->str, present) == NULL) {
+            fail_msg("%s is left", names->element[i]->str);
+        }
+    }
+    freeReplyObject(names);
+}
+
+/* It does not fill up with what void bases leave, and the bases do not follow each other as fast as
+ * they can: each makes every proxy adopt, and every SCAN begin anew. */
+static void a_source_that_stays_full_is_tried_less_and_less_often(void **state)
+{
+    struct migration_rig *rig = *state;
+    rig->options.manual_switch = true;
+    for (unsigned i = 0; i < SHORT_LIVED; i++) {
+        freeReplyObject(redisCommand(rig->on_source, "SET short:%u %01000d EX 1000", i, 0));
+    }
+    rig_open_migration(rig);
+    rig_start_migrator(rig, NULL);
+    rig_wait_verified(rig);
+    uint64_t pauses_us = deadline_after_ms(1000 + 2000);
+    limit_memory(rig->on_source, 95);
+    rig_request(rig, REQUEST_SWITCH);
+    WAIT_UNTIL(bases_begun_while_it_evicts(rig) >= 4, LONG_MS);
+    assert_true(deadline_is_over(pauses_us));
+    limit_memory(rig->on_source, 0);
+    rig_wait_phase(rig, PHASE_SWITCHED);
+    expect_metadata_of_the_present_base(rig, rig->on_source);
+    expect_metadata_of_the_present_base(rig, rig->on_target);
+}
+
 static void a_paused_migration_stands_still(void **state)
 {
     struct migration_rig *rig = *state;
@@ -565,6 +615,7 @@ int main(void)
         TEST(the_backfill_waits_while_the_target_is_short_of_memory),
         TEST(a_source_that_is_full_and_evicts_is_refused_until_it_has_room),
         TEST(a_source_that_fills_up_later_says_so_and_holds_nobody),
+        TEST(a_source_that_stays_full_is_tried_less_and_less_often),
         TEST(a_paused_migration_stands_still),
     };
     cmocka_set_test_filter(getenv("TEST_FILTER"));

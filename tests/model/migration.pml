@@ -39,6 +39,12 @@
 #ifndef NBACK
 #define NBACK 1  /* hold time-outs */
 #endif
+#ifndef NDEATH
+#define NDEATH 0 /* shards, of whatever role, that come back as another process */
+#endif
+#if NDEATH>0
+#define DEATH
+#endif
 #define NQ (NC+NO)
 #define S 0
 #define T 1
@@ -69,7 +75,7 @@
 #define REVFIRST     /* the metadata of the way back are made before the CAS to `switched` */
 #define EITHER       /* the drain asks both shards at once */
 #define UNDOANY      /* steward, migrator: a hold is undone by whoever is first */
-#ifndef TLOSS
+#if !defined(TLOSS) && !defined(DEATH)   /* there tMid stands for (id, base) */
 #define PERID        /* one guard a migration id, closed at its end */
 #endif
 #endif
@@ -88,6 +94,43 @@
 #define NGUARD 2
 #define GI(X,mid) (X)
 #define MIRMID(mid) 0
+#endif
+/* ---- a shard that dies and comes back as another process, set back to an earlier moment or not ---- */
+#ifdef DEATH
+/* What a step of a migrator on shard X meets first: nobody answers; or it is a process that the topology
+ * named after this migrator's view, and every script and every new link compares them. */
+#define LIVE(X) up[X] && nmE[X]<=me &&
+#define AT(X) if :: (up[X] && nmE[X]<=me) :: ((up[X] -> nmE[X]>me : tN!=me)) -> goto top fi;
+#define UP(X) up[X] &&
+#define CAP cap
+#ifdef POSSGEN        /* a guard of that generation, whatever it says */
+#define SAYSOWNER(g,st) (g>=og)
+#else
+#define SAYSOWNER(g,st) (g>og || (g==og && st>=GOWNER))
+#endif
+#ifdef DIES           /* only this one */
+#define SOMESHARD x=DIES
+#else
+#define SOMESHARD x=S; if :: x=T :: skip fi
+#endif
+#define SETBACK(X) (sHas && sX==X)                /* it comes back as it was at an earlier moment */
+#ifdef NOPOSSESSION   /* whoever is there is taken for the owner */
+#define MAYNAME(X) 1
+#else
+#define MAYNAME(X) (og==0 || AUTH(tPh,tSrc)!=X || (SETBACK(X) && SAYSOWNER(sG,sS)) || (!SETBACK(X) && SAYSOWNER(gG[X],gS[X])))
+#endif
+#else
+#define LIVE(X)
+#define AT(X)
+#define UP(X)
+#define CAP nInv
+#endif
+#ifdef FORMER         /* the process that is replaced may live on */
+#define HERE(q) !rF[q] ->
+#define NOTFORMER(q) && !rF[q]
+#else
+#define HERE(q)
+#define NOTFORMER(q)
 #endif
 #ifdef UNDOANY
 #define UNDOES(p) 1
@@ -134,6 +177,21 @@ byte rSt[NQ], rE[NQ], rG[NQ], rRet[NQ], rSeq[NQ], rLo[NQ], rP[NQ], rMid[NQ]; bit
 /* ---- mirrors in flight ---- */
 bit mU[NM], mD[NM]; byte mG[NM], mS[NM], mV[NM], mMid[NM];
 bit mR[NM];       /* the state is still to be read on the authority (LATEREAD) */
+#ifdef DEATH
+bit up[2]=1;       /* 0: it has died, and the topology names the dead process still */
+byte nmE[2];       /* the epoch whose change named the process */
+byte og;           /* owner_generation: of the guard that was closed at the last change of owner */
+/* The earlier moment: an append-only file, a snapshot and a replica have the beginning of what the process
+ * did. Marks and numbers are void with the old base, and a fence that was set back is raised again. */
+bit sHas, sX; byte sVal, sG, sS;
+byte took;         /* ghost: val when the owner changed last; nothing up to there is the new owner's to lose */
+byte cap;          /* ghost: writes that can have run, of those that are not lost */
+byte nDeath;
+#endif
+#ifdef FORMER
+bit rF[NQ];        /* it went to the former process */
+bit fUp, fX; byte fVal, fSeq, fMid;   /* which goes on for those who have not heard */
+#endif
 /* ---- ghosts ---- */
 byte hi=0, nInv=0, nRd=0, nBack=0, nPC=0, nBu=0, nOom=0, nAb=0;
 
@@ -184,7 +242,11 @@ inline apply(X,mid,g,s,v,bf) {     /* the script apply() on shard X */
         :: else fi
      :: else fi
 }
-inline resetreq(q) { rSt[q]=0; rE[q]=0; rG[q]=0; rRet[q]=0; rSeq[q]=0; rLo[q]=0; rP[q]=0; rX[q]=0; rW[q]=0; rD[q]=0; rOld[q]=0; rMid[q]=0 }
+inline resetreq(q) { rSt[q]=0; rE[q]=0; rG[q]=0; rRet[q]=0; rSeq[q]=0; rLo[q]=0; rP[q]=0; rX[q]=0; rW[q]=0; rD[q]=0; rOld[q]=0; rMid[q]=0
+#ifdef FORMER
+  ; rF[q]=0
+#endif
+}
 inline freemir(i) { mU[i]=0; mD[i]=0; mG[i]=0; mS[i]=0; mV[i]=0; mMid[i]=0; mR[i]=0 }
 #ifdef PERSHARD
 #ifdef PUBOTHER   /* asks the count of the other shard */
@@ -195,9 +257,67 @@ inline freemir(i) { mU[i]=0; mD[i]=0; mG[i]=0; mS[i]=0; mV[i]=0; mMid[i]=0; mR[i
 #else
 #define CONCERNS(q,X) 1
 #endif
-#define INFL(q,p,X) (rSt[q]>=2 && rP[q]==p && rE[q]<pN[p] && !rOld[q] && CONCERNS(q,X))
+#define INFL(q,p,X) (rSt[q]>=2 && rP[q]==p && rE[q]<pN[p] && !rOld[q] && CONCERNS(q,X) NOTFORMER(q))
 /* back in the proxy's queue: nothing of it has run, nothing of it can run any more */
-inline requeue(q) { rSt[q]=1; rE[q]=0; rG[q]=0; rX[q]=0; rD[q]=0; rMid[q]=0 }
+inline requeue(q) {
+#ifdef FORMER
+  if :: rF[q] && rW[q] -> cap++ :: else fi; rF[q]=0;
+#endif
+  rSt[q]=1; rE[q]=0; rG[q]=0; rX[q]=0; rD[q]=0; rMid[q]=0
+}
+#ifdef DEATH
+inline forget() { sHas=0; sX=0; sVal=0; sG=0; sS=0 }
+/* Shard x dies. What travels to it or from it is lost: that it arrived before is another run. */
+inline die(x) {
+  assert(og==0 || AUTH(tPh,tSrc)!=x || SAYSOWNER(gG[x],gS[x]));    /* A7 who has lost nothing is believed */
+  nDeath++; up[x]=0;
+  if :: nDeath==NDEATH && sX!=x -> forget() :: else fi;
+  c=0; do :: c<NP -> conn[2*c+x]=0; c++ :: else -> break od;
+  i=0; do :: i<NM -> if :: mR[i] && mD[i]!=x -> freemir(i) :: else fi; i++ :: else -> break od;
+#ifdef FORMER      /* a failover: it may live on, cut off from those who know */
+  if :: fUp=1; fX=x; fVal=val[x]; fSeq=seqc[x]; fMid=tMid :: skip fi;
+#endif
+  q=0; do :: q<NQ -> if :: rSt[q]>=2 && rX[q]==x ->
+#ifdef FORMER
+         if :: fUp -> rF[q]=1; if :: rW[q] && rSt[q]==2 -> cap-- :: else fi :: else -> resetreq(q) fi
+#else
+         resetreq(q)
+#endif
+       :: else fi; q++ :: else -> break od;
+  c=0; i=0; q=0
+}
+/* What the owner itself lost nobody can bring back: from here on it counts as never done. Not what it
+ * took over: that was done on the other shard, which kept it. */
+inline excuse(x) {
+  i=((val[x]>took) -> val[x] : took);
+  if :: hi>i -> hi=i :: else fi;
+  c=i+1; do :: c<=NW -> got[c]=0; c++ :: else -> break od;
+  cap=val[x];
+  c=0; do :: c<NC -> if :: rLo[c]>i -> rLo[c]=i :: else fi;
+       if :: rW[c] && (rSt[c]==1 || (rSt[c]==2 NOTFORMER(c))) -> cap++ :: else fi; c++ :: else -> break od;
+  c=0; i=0
+}
+/* A CAS names the process that is there, and begins a new base for the migration; then its fence is
+ * written. topology_replace_process. */
+inline name(x) {
+  NEXT;
+#ifndef DEATHNOBASE   /* only the name */
+#ifndef KEEPHOLD      /* a new base, but a hold goes on */
+  if :: tPh==HOLD -> tPh=DW :: tPh==HOLD2 -> tPh=SW :: else fi;
+#endif
+  if :: tPh!=NONE -> tG=tE; tBf=0; tMid++; dirty[S]=0; dirty[T]=0; seqc[S]=1; seqc[T]=1 :: else fi;
+#endif
+  if :: SETBACK(x) -> val[x]=sVal; gG[x]=sG; gS[x]=sS; forget() :: else fi;
+  if :: fence[x]<tE -> fence[x]=tE :: else fi;
+  nmE[x]=tE; up[x]=1;
+  if :: AUTH(tPh,tSrc)==x ->
+#if NDEATH==1
+          assert(val[x]>=took);     /* A6 it has what it took over: its copy is made equal to it */
+#endif
+          excuse(x)
+     :: else fi
+}
+#endif
 
 /* ============ clients, proxies, connections, network: one guarded-command loop ============ */
 active proctype Env() {
@@ -208,7 +328,11 @@ end:
   :: atomic { (nInv<NW || nRd<NR) ->
        c=0; do :: c<NC-1 -> c++ :: break od;
        if :: rSt[c]==0 ->
-          if :: nInv<NW -> nInv++; rW[c]=1; :: nRd<NR -> nRd++; rW[c]=0 fi;
+          if :: nInv<NW -> nInv++; rW[c]=1
+#ifdef DEATH
+                               ; cap++
+#endif
+                               ; :: nRd<NR -> nRd++; rW[c]=0 fi;
           rSt[c]=1; rP[c]=c%NP; rLo[c]=hi
        :: else fi; c=0 }
   /* proxy dispatches */
@@ -221,7 +345,7 @@ end:
 #else
               !HELD(pPh[p])
 #endif
-              && (conn[2*p+x] ||
+              && UP(x) (conn[2*p+x] ||
 #ifdef HELLOPIPE
                  1
 #else
@@ -230,6 +354,12 @@ end:
               )) ->
               conn[2*p+x]=1; rSt[c]=2; rX[c]=x; rE[c]=pN[p]; rMid[c]=pMid[p];
               if :: (DUAL(pPh[p]) && rW[c]) -> rD[c]=1; rG[c]=pG[p] :: else fi
+#ifdef FORMER    /* it has not heard; what it sends to the former process will not run elsewhere */
+            :: (!HELD(pPh[p]) && up[x] && fUp && fX==x && pE[p]<nmE[x]) ->
+              rF[c]=1; if :: rW[c] -> cap-- :: else fi;
+              rSt[c]=2; rX[c]=x; rE[c]=pN[p]; rMid[c]=pMid[p];
+              if :: (DUAL(pPh[p]) && rW[c]) -> rD[c]=1; rG[c]=pG[p] :: else fi
+#endif
             :: else fi
        :: else fi; c=0; p=0; x=0 }
 #ifdef FIRSTSLOT
@@ -265,7 +395,7 @@ end:
 #endif
   /* shard executes a request that arrives */
   :: atomic { q=0; do :: q<NQ-1 -> q++ :: break od;
-       if :: rSt[q]==2 -> x=rX[q];
+       if :: rSt[q]==2 NOTFORMER(q) -> x=rX[q];
          if :: rW[q] -> val[x]++;
               /* number 9: a base that is over; its names are not those of today, and its generation is refused */
               if :: rD[q] -> if :: rMid[q]==tMid -> seqc[x]++; rSeq[q]=seqc[x] :: else -> rSeq[q]=9 fi;
@@ -282,6 +412,11 @@ end:
             :: else fi;
          rRet[q]=val[x]; rSt[q]=3;
          if :: q>=NC -> resetreq(q) :: else fi
+#ifdef FORMER
+          :: rSt[q]==2 && rF[q] ->
+         if :: rW[q] -> fVal++; if :: rD[q] -> if :: rMid[q]==fMid -> fSeq++; rSeq[q]=fSeq :: else -> rSeq[q]=9 fi :: else fi :: else fi;
+         rRet[q]=fVal; rSt[q]=3
+#endif
        :: else fi; q=0; x=0 }
   /* proxy gets the reply: mirror leaves (or is lost), client is answered (or its connection is gone) */
   :: atomic { c=0; do :: c<NC-1 -> c++ :: break od;
@@ -290,15 +425,19 @@ end:
               if :: i<NM ->
                  if :: mU[i]=1; mD[i]=1-rX[c]; mG[i]=rG[c]; mMid[i]=MIRMID(rMid[c]); mS[i]=rSeq[c]; mV[i]=rRet[c]
 #ifdef LATEREAD   /* number and value are not those of the unit, but of a reading after its reply */
-                 :: mU[i]=1; mD[i]=1-rX[c]; mG[i]=rG[c]; mMid[i]=rMid[c]; mR[i]=1
+                 :: HERE(c) mU[i]=1; mD[i]=1-rX[c]; mG[i]=rG[c]; mMid[i]=rMid[c]; mR[i]=1
 #endif
                  :: skip fi
                  :: else fi
             :: else fi;
-         if :: rW[c] -> assert(rRet[c]<=nInv);                     /* A1 applied twice */
+         if
+#ifdef FORMER    /* the answer of an owner that is none any more: lost like all that it did last */
+            :: rF[c] -> rRet[c]=0
+#endif
+            :: rW[c] NOTFORMER(c) -> assert(rRet[c]<=CAP);         /* A1 applied twice */
                  assert(rRet[c]>rLo[c] && !got[rRet[c]]);           /* A2 lost acknowledged write / fork */
                  got[rRet[c]]=1
-            :: else -> assert(rRet[c]>=rLo[c] && rRet[c]<=nInv)     /* A3 read went back */
+            :: else -> assert(rRet[c]>=rLo[c] && rRet[c]<=CAP)     /* A3 read went back */
          fi;
          if :: rRet[c]>hi -> hi=rRet[c] :: else fi;
          resetreq(c)
@@ -324,7 +463,7 @@ end:
 #endif
   /* mirror arrives, once or many times, or never */
   :: atomic { i=0; do :: i<NM-1 -> i++ :: break od;
-       if :: mU[i] && !mR[i] -> apply(mD[i],mMid[i],mG[i],mS[i],mV[i],0); if :: freemir(i) :: skip fi :: else fi; i=0 }
+       if :: UP(mD[i]) mU[i] && !mR[i] -> apply(mD[i],mMid[i],mG[i],mS[i],mV[i],0); if :: freemir(i) :: skip fi :: else fi; i=0 }
   :: atomic { i=0; do :: i<NM-1 -> i++ :: break od; if :: mU[i] -> freemir(i) :: else fi; i=0 }
 #if NBUMP>0
   :: atomic { nBu<NBUMP -> nBu++; seqc[AUTH(tPh,tSrc)]++ }
@@ -380,6 +519,33 @@ end:
 #endif
      }
 #endif
+#ifdef DEATH
+  /* the moment that a shard will be set back to, if it is */
+  :: atomic { !sHas && nDeath<NDEATH -> SOMESHARD;
+       if :: up[x] -> sHas=1; sX=x; sVal=val[x]; sG=gG[x]; sS=gS[x] :: else fi; x=0 }
+  :: atomic { nDeath<NDEATH -> SOMESHARD; if :: up[x] -> die(x) :: else fi; x=0 }
+  :: atomic { SOMESHARD; if :: !up[x] && tE<MAXE && MAYNAME(x) -> name(x) :: else fi; x=0 }
+#if NDEATH==1
+  /* A6 what a refused owner has lost of what it took over, the copy still has */
+  :: atomic { SOMESHARD; if :: !up[x] && !MAYNAME(x) -> assert(val[1-x]>=took) :: else fi; x=0 }
+#endif
+#if NAB>0
+  /* the operator finalizes, by force: whatever is verified, and whoever is dead */
+  :: atomic { tPh==SW && nAb<NAB && tE<MAXE -> nAb++; NEXT; tPh=FIN; tG=tE }
+#endif
+#endif
+#ifdef FORMER
+  /* the former process is closed or gone at last */
+  :: atomic { fUp -> fUp=0; fX=0; fVal=0; fSeq=0; fMid=0;
+       q=0; do :: q<NQ -> if :: rF[q] -> resetreq(q) :: else fi; q++ :: else -> break od; q=0 }
+#endif
+#ifdef ROLLCALL
+  /* a proxy's connections to a shard die at any time, no fence is raised: a roll call took it for one that
+   * is gone, or the network did it. It comes back through hello. */
+  :: atomic { p=0; do :: p<NP-1 -> p++ :: break od; x=S; if :: x=T :: skip fi; conn[2*p+x]=0;
+       q=0; do :: q<NQ -> if :: rSt[q]==2 && rP[q]==p && rX[q]==x NOTFORMER(q) -> resetreq(q) :: else fi; q++ :: else -> break od;
+       p=0; x=0; q=0 }
+#endif
 #if NPCRASH>0
   /* proxy crash: what it sent still travels (one of them), a new incarnation reads the store */
   :: atomic { nPC<NPCRASH -> nPC++; p=0; do :: p<NP-1 -> p++ :: break od;
@@ -402,8 +568,9 @@ end:
 #endif
 inline killp(pp,X) {
   atomic {
+    AT(X)
 #ifndef NOKILL
-    kq=0; do :: kq<NQ -> if :: rSt[kq]==2 && rP[kq]==pp && rX[kq]==X && (PUB(pp,X)<me || rOld[kq]) -> resetreq(kq)
+    kq=0; do :: kq<NQ -> if :: rSt[kq]==2 NOTFORMER(kq) && rP[kq]==pp && rX[kq]==X && (PUB(pp,X)<me || rOld[kq]) -> resetreq(kq)
 #if NOOM>0   /* what would be repeated on the killed connection cannot be: unknown, or not sent */
              :: rSt[kq]==4 && rP[kq]==pp && rX[kq]==X && PUB(pp,X)<me -> if :: requeue(kq) :: resetreq(kq) fi
 #endif
@@ -419,6 +586,7 @@ inline barrier(X) {
   /* without the kill the barrier can only wait for those that answer, then go on */
 #endif
   atomic {
+    AT(X)
 #ifndef NOFENCE
 #ifdef FENCENOTMAX
     fence[X]=me
@@ -442,17 +610,17 @@ inline drain(a,cp) {
   do
   ::
 #ifdef EITHER    /* both are asked at once: the copy may answer first */
-     if :: atomic { dirty[a]==0 -> m=0 }
-        :: atomic { m=dirty[a]; v=val[a]; s=seqc[a] }; STEP; atomic { v2=val[cp]; w=ver[cp] }
-        :: atomic { v2=val[cp]; w=ver[cp] }; STEP; atomic { m=dirty[a]; v=val[a]; s=seqc[a] }
+     if :: atomic { LIVE(a) dirty[a]==0 -> m=0 }
+        :: atomic { AT(a) m=dirty[a]; v=val[a]; s=seqc[a] }; STEP; atomic { AT(cp) v2=val[cp]; w=ver[cp] }
+        :: atomic { AT(cp) v2=val[cp]; w=ver[cp] }; STEP; atomic { AT(a) m=dirty[a]; v=val[a]; s=seqc[a] }
      fi;
      if :: m==0 -> break
      :: else -> STEP;
 #else
-     atomic { m=dirty[a]; v=val[a]; s=seqc[a] };
+     atomic { AT(a) m=dirty[a]; v=val[a]; s=seqc[a] };
      if :: m==0 -> break
      :: else -> STEP;
-        atomic { v2=val[cp]; w=ver[cp] };
+        atomic { AT(cp) v2=val[cp]; w=ver[cp] };
         STEP;
 #endif
         if :: (VIS(v)==VIS(v2)
@@ -461,6 +629,7 @@ inline drain(a,cp) {
 #endif
               ) ->
               atomic {
+                AT(a)
 #ifdef CLEARNOCMP
                 dirty[a]=0
 #else
@@ -473,9 +642,9 @@ inline drain(a,cp) {
               }
            :: else ->
 #ifndef NOBUMP
-              if :: w>=s -> atomic { if :: mmid==tMid -> seqc[a]++ :: else fi; v=val[a]; s=seqc[a] } :: else fi; STEP;
+              if :: w>=s -> atomic { AT(a) if :: mmid==tMid -> seqc[a]++ :: else fi; v=val[a]; s=seqc[a] } :: else fi; STEP;
 #endif
-              atomic { apply(cp,mmid,mg,s,v,0) };
+              atomic { AT(cp) apply(cp,mmid,mg,s,v,0) };
               /* stale view of the world: look at the store again */
               if :: atomic { tN!=me -> v=0; v2=0; s=0; w=0; m=0 }; goto top :: else fi
 #ifdef NOBUMP
@@ -493,7 +662,29 @@ inline drain(a,cp) {
 #else
 #define CHECKEQ(a,b) assert(VIS(val[a])==VIS(val[b]))    /* A4 copies differ at the change of owner */
 #endif
-inline sync(a,b) { if :: VIS(val[a])==VIS(val[b]) -> val[b]=val[a] :: else fi }
+inline sync(a,b) { if :: VIS(val[a])==VIS(val[b]) -> val[b]=val[a] :: else fi
+#ifdef DEATH
+  ; if :: SETBACK(b) && VIS(val[a])==VIS(sVal) -> sVal=val[a] :: else fi
+  ; took=val[a]
+#ifdef OWNERNEXT   /* the generation that the switch begins */
+  ; og=mg+1
+#else
+  ; og=mg
+#endif
+#endif
+}
+/* What a base begins with, before the drains: a the authority, cp the copy. */
+inline catchup(a,cp) {
+#ifndef NODWBARRIER
+  barrier(a);
+#endif
+  atomic { AT(a) v=val[a]; s=seqc[a] }; STEP;
+  atomic { AT(cp) apply(cp,mmid,mg,s,v,1); v=0; s=0 }; STEP
+  /* verify pass: compares what carries no mark as well */
+  ;atomic { AT(a) m=dirty[a]; v=val[a]; s=seqc[a] }; STEP;
+  AT(cp) if :: m==0 && VIS(v)!=VIS(val[cp]) && s>ver[cp] -> atomic { AT(cp) apply(cp,mmid,mg,s,v,0) } :: else fi;
+  atomic { m=0; v=0; s=0 }
+}
 #ifdef CASPHASE
 #define CASOK (tPh==mph)
 #else
@@ -515,22 +706,11 @@ top:
         :: tMid>=NMIG || tE>=MAXE -> goto fin
      fi
   :: mph==DW ->
-     atomic { setguard(1-src,mmid,mg,GOPEN,2*mmid); assert(tN!=me || (gG[GI(1-src,mmid)]==mg && gS[GI(1-src,mmid)]==GOPEN)) /* A5 a current migrator can apply */ }; STEP;
+     atomic { AT(1-src) setguard(1-src,mmid,mg,GOPEN,2*mmid); assert(tN!=me || (gG[GI(1-src,mmid)]==mg && gS[GI(1-src,mmid)]==GOPEN)) /* A5 a current migrator can apply */ }; STEP;
 #ifdef OWNERGUARD
-     atomic { setguard(src,mmid,mg,GOWNER,2*mmid+1) }; STEP;
+     atomic { AT(src) setguard(src,mmid,mg,GOWNER,2*mmid+1) }; STEP;
 #endif
-     if :: !bf ->
-#ifndef NODWBARRIER
-        barrier(src);
-#endif
-        atomic { v=val[src]; s=seqc[src] }; STEP;
-        atomic { apply(1-src,mmid,mg,s,v,1); v=0; s=0 }; STEP
-        /* verify pass: compares what carries no mark as well */
-        ;atomic { m=dirty[src]; v=val[src]; s=seqc[src] }; STEP;
-        if :: m==0 && VIS(v)!=VIS(val[1-src]) && s>ver[1-src] -> atomic { apply(1-src,mmid,mg,s,v,0) } :: else fi;
-        atomic { m=0; v=0; s=0 }
-        :: else
-     fi;
+     if :: !bf -> catchup(src,1-src) :: else fi;
      drain(src,1-src); STEP;
      if :: atomic { CASOK && tE<MAXE -> NEXT; tPh=HOLD; tBf=1 }; goto top
         :: atomic { CASOK && tE<MAXE -> NEXT; tPh=AB; tG=tE }; goto top
@@ -545,10 +725,10 @@ top:
 #endif
      drain(src,1-src); STEP;
 #ifndef NOFLIP
-     atomic { setguard(1-src,mmid,mg,GOWNER,2*mmid) }; STEP;
+     atomic { AT(1-src) setguard(1-src,mmid,mg,GOWNER,2*mmid) }; STEP;
 #endif
 #ifndef LATEOPEN
-     atomic { setguard(src,mmid,me+1,GOPEN,2*mmid+1) }; STEP;
+     atomic { AT(src) setguard(src,mmid,me+1,GOPEN,2*mmid+1) }; STEP;
 #endif
 #ifdef REVFIRST   /* the metadata of the way back are made before the CAS; making again resets nothing */
 #ifdef MAKERESETS
@@ -568,19 +748,26 @@ top:
 #endif
            };
 #ifdef LATEOPEN
-           atomic { setguard(src,mmid,me+1,GOPEN,2*mmid+1) };
+           atomic { AT(src) setguard(src,mmid,me+1,GOPEN,2*mmid+1) };
 #endif
            goto top
         :: tN!=me -> goto top
         :: tE>=MAXE -> goto fin
      fi
   :: mph==SW ->
-     atomic { setguard(src,mmid,mg,GOPEN,2*mmid+1); assert(tN!=me || (gG[GI(src,mmid)]==mg && gS[GI(src,mmid)]==GOPEN)) /* A5 */ };       /* after a hold of the way back was undone */
+     atomic { AT(src) setguard(src,mmid,mg,GOPEN,2*mmid+1); assert(tN!=me || (gG[GI(src,mmid)]==mg && gS[GI(src,mmid)]==GOPEN)) /* A5 */ };       /* after a hold of the way back was undone */
 #ifdef OWNERGUARD
-     STEP; atomic { setguard(1-src,mmid,mg,GOWNER,2*mmid) }; STEP;
+     STEP; atomic { AT(1-src) setguard(1-src,mmid,mg,GOWNER,2*mmid) }; STEP;
+#endif
+#ifdef DEATH
+     if :: !bf -> catchup(1-src,src) :: else fi;
 #endif
      drain(1-src,src); STEP;
-     if :: atomic { CASOK && tE<MAXE -> NEXT; tPh=HOLD2 }; goto top
+     if :: atomic { CASOK && tE<MAXE -> NEXT; tPh=HOLD2
+#ifdef DEATH
+                    ; tBf=1
+#endif
+                   }; goto top
         :: atomic { CASOK && tE<MAXE -> NEXT; tPh=FIN; tG=tE }; goto top
         :: tN!=me -> goto top
         :: tE>=MAXE -> goto fin
@@ -588,7 +775,7 @@ top:
   :: mph==HOLD2 ->
      barrier(1-src);
      drain(1-src,src); STEP;
-     atomic { setguard(src,mmid,mg,GOWNER,2*mmid+1) }; STEP;
+     atomic { AT(src) setguard(src,mmid,mg,GOWNER,2*mmid+1) }; STEP;
      if :: atomic { CASOK && tE<MAXE -> 
 #ifndef NOI3
               assert(VIS(val[src])==VIS(val[1-src]));   /* A4 */
@@ -599,9 +786,13 @@ top:
      fi
   :: mph==AB || mph==FIN ->
      w=((mph==AB) -> 1-src : src);            /* the shard that loses its copy */
+#if defined(DEATH) && !defined(NOSETTLE)
+     /* who took the slots over has them on its disk and its replicas: it can be set back no further */
+     atomic { AT(1-w) if :: og>0 && SETBACK(1-w) -> forget() :: else fi }; STEP;
+#endif
 #ifndef PURGENOGUARD
-     atomic { setguard(w,mmid,mg,GPURGE,0) }; STEP;
-     atomic { if :: gG[GI(w,mmid)]==mg && gS[GI(w,mmid)]==GPURGE -> val[w]=0 :: else fi }; STEP;
+     atomic { AT(w) setguard(w,mmid,mg,GPURGE,0) }; STEP;
+     atomic { AT(w) if :: gG[GI(w,mmid)]==mg && gS[GI(w,mmid)]==GPURGE -> val[w]=0 :: else fi }; STEP;
 #else
      atomic { setguard(w,mmid,mg,GPURGE,0) }; STEP;
      atomic { val[w]=0 }; STEP;
@@ -613,6 +804,7 @@ top:
 #endif
 #endif
      atomic {                                  /* drop the metadata: its names carry the migration's id */
+       AT(1-w)
 #ifdef DROPRAW
        dirty[1-w]=0; ver[w]=0
 #else
@@ -622,7 +814,11 @@ top:
        ; gG[GI(w,mmid)]=0; gS[GI(w,mmid)]=0; ver[w]=0; gG[GI(1-w,mmid)]=0; gS[GI(1-w,mmid)]=0
 #endif
      }; STEP;
-     if :: atomic { CASOK && tE<MAXE -> NEXT; tSrc=1-w; tPh=NONE; tBf=0 }; goto top
+     if :: atomic { CASOK && tE<MAXE -> NEXT; tSrc=1-w; tPh=NONE; tBf=0
+#ifdef DEATH
+                    ; og=0
+#endif
+                   }; goto top
         :: tN!=me -> goto top
         :: tE>=MAXE -> goto fin
      fi

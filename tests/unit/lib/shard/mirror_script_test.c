@@ -603,6 +603,17 @@ static void drop_needs_the_fence_of_this_process(void **state)
     expect_ask(lone.link, "EXISTS " SEQ, ":1");
 }
 
+static void forget_needs_no_guard_but_the_fence_of_this_process(void **state)
+{
+    (void)state;
+    expect_script(lone.link, SCRIPT_FORGET, F " " SEQ " " DIRTY " " VER, "$", ":3");
+    expect_ask(lone.link, "EXISTS " SEQ " " DIRTY " " VER, ":0");
+    expect_ask(lone.link, "HSET " SEQ " a 1", ":1");
+    expect_ask(lone.link, "HSET " F " run_id x", ":0");
+    expect_answer_prefix(ask_script(lone.link, SCRIPT_FORGET, F " " SEQ, "$"), "-UNFENCED ");
+    expect_ask(lone.link, "EXISTS " SEQ, ":1");
+}
+
 /* --- marked_write --------------------------------------------------------------------------- */
 
 static void a_marked_write_runs_and_marks_above_maxmemory(void **state)
@@ -723,6 +734,7 @@ int main(void)
         MADE(purge_needs_the_fence_of_this_process),
         MADE(drop_needs_the_closed_guard_of_its_generation),
         MADE(drop_needs_the_fence_of_this_process),
+        MADE(forget_needs_no_guard_but_the_fence_of_this_process),
         MADE(a_marked_write_runs_and_marks_above_maxmemory),
         MADE(a_marked_write_marks_only_the_written_keys),
         MADE(a_marked_write_answers_the_commands_own_error),

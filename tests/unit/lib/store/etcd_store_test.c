@@ -466,6 +466,17 @@ static void certificates_are_shown_and_checked(void **state)
     scratch_remove(folder);
 }
 
+/* Nobody listens there. Who waits in a loop would spin for as long as that lasts. */
+static void a_store_that_refuses_is_waited_for_all_the_same(void **state)
+{
+    (void)state;
+    struct store *store = open_store("etcd:127.0.0.1:1");
+    uint64_t end_us = deadline_after_ms(300);
+    assert_false(store_wait(store, 1, 300));
+    assert_true(deadline_is_over(end_us));
+    store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +487,7 @@ int main(void)
         cmocka_unit_test(a_write_whose_answer_was_lost_is_settled_by_its_token),
         cmocka_unit_test(a_store_that_does_not_answer_is_given_up_in_time),
         cmocka_unit_test(where_nobody_listens_the_message_says_what_to_look_at),
+        cmocka_unit_test(a_store_that_refuses_is_waited_for_all_the_same),
         cmocka_unit_test(a_key_that_is_not_ours_is_not_taken_for_a_topology),
         cmocka_unit_test(a_user_who_may_only_read_is_found_out_and_nothing_is_written),
         cmocka_unit_test(with_users_a_login_is_needed_and_renewed),

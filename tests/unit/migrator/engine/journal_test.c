@@ -92,6 +92,10 @@ static void the_newest_base_and_its_first_counts_are_recalled(void **state)
     note_base(9, 7);
     struct recollection memory = recall();
     assert_int_equal(memory.base, 9);
+    assert_int_equal(memory.former_base, 0);
+    note_base(12, 4);
+    memory = recall();
+    assert_int_equal(memory.former_base, 9);
     assert_int_equal(memory.evicted[0], 4);
     assert_int_equal(memory.evicted[1], 4);
 }

@@ -559,6 +559,32 @@ static void a_standing_server_is_given_up_after_the_time_out(void **state)
     stop_server();
 }
 
+/* As a process that is stopped, or has no core, for longer than the time-out: between asking and
+ * writing, and between writing and reading. */
+static void a_thread_that_was_away_does_not_blame_the_shard(void **state)
+{
+    (void)state;
+    const struct slice increment = SLICE("*2\r\n$4\r\nINCR\r\n$1\r\na\r\n");
+    start_server(true);
+    TURN_UNTIL(told.ready == 1);
+    ask(0, increment);
+    clock_sleep_ms(TIMEOUT_US * 3 / 2000);
+    backend_tick(backend, loop_update_now(loop));
+    assert_int_equal(asked[0].outcome, OUTCOME_PENDING);
+    TURN_UNTIL(asked[0].outcome != OUTCOME_PENDING);
+    assert_string_equal(asked[0].reply, ":1\r\n");
+    process_signal(redis_server_process(server), SIGSTOP);
+    ask(1, increment);
+    turn();
+    process_signal(redis_server_process(server), SIGCONT);
+    clock_sleep_ms(TIMEOUT_US * 3 / 2000);
+    backend_tick(backend, loop_update_now(loop));
+    TURN_UNTIL(asked[1].outcome != OUTCOME_PENDING);
+    assert_string_equal(asked[1].reply, ":2\r\n");
+    assert_int_equal(told.given_up, 0);
+    stop_server();
+}
+
 static void replies_come_in_order_whatever_their_size(void **state)
 {
     (void)state;
@@ -597,6 +623,7 @@ int main(void)
         TEST(another_process_is_not_used),
         TEST(a_killed_server_leaves_its_requests_unknown),
         TEST(a_standing_server_is_given_up_after_the_time_out),
+        TEST(a_thread_that_was_away_does_not_blame_the_shard),
         TEST(replies_come_in_order_whatever_their_size),
     };
     return cmocka_run_group_tests_name("backend", tests, NULL, NULL);
