@@ -20,8 +20,15 @@ enum way {
     WAY_BACK     /* switched, then rolled back */
 };
 
-/* Goes the whole way with a migrator that dies at the point, once it passes it for the nth time. */
-static void go(struct migration_rig *rig, enum way way, const char *fail)
+/* An operator who finalizes at once takes the migrator past these. */
+static bool is_before_operator(const char *fail)
+{
+    return strncmp(fail, "switched.", 9) == 0 && strstr(fail, "-open-guard") != NULL;
+}
+
+/* Goes the whole way with a migrator that dies at the point, once it passes it for the nth time.
+ * Whether it was seen dead on the way. */
+static bool go(struct migration_rig *rig, enum way way, const char *fail)
 {
     bool is_restarted = false;
     bool is_asked = false;
@@ -32,7 +39,8 @@ static void go(struct migration_rig *rig, enum way way, const char *fail)
             rig_start_migrator(rig, NULL);
             is_restarted = true;
         }
-        if (!is_asked && rig_phase(rig) == PHASE_SWITCHED) {
+        bool may_ask = !is_asked && (is_restarted || !is_before_operator(fail));
+        if (may_ask && rig_phase(rig) == PHASE_SWITCHED) {
             is_asked = true;
             if (way == WAY_BACK) {
                 rig_request(rig, REQUEST_ROLLBACK);
@@ -46,19 +54,21 @@ static void go(struct migration_rig *rig, enum way way, const char *fail)
         }
         clock_sleep_ms(WAIT_POLL_MS);
     }
-    /* The last points are behind the end. */
-    if (!is_restarted && !process_wait(rig->migrator, RIG_LONG_MS, NULL)) {
-        fail_msg("never passed: %s", fail);
-    }
+    return is_restarted;
 }
 
-/* Forward, the slots go to and fro: the next round starts where this one ended. */
-static void one_life(struct migration_rig *rig, enum way way, const char *fail, unsigned round)
+/* Forward, the slots go to and fro: the next round starts where this one ended. Fails the test when
+ * the point is not passed, if it is sure to be: the last ones are behind the end. */
+static void one_life(struct migration_rig *rig, enum way way, const char *fail, unsigned round,
+                     bool is_sure)
 {
     struct proxy_stand_in *writers[WRITERS];
     rig_open_migration(rig);
     writers_start(rig, writers);
-    go(rig, way, fail);
+    bool was_killed = go(rig, way, fail);
+    if (is_sure && !was_killed && !process_wait(rig->migrator, RIG_LONG_MS, NULL)) {
+        fail_msg("never passed: %s", fail);
+    }
     writers_stop(writers);
     rig_expect_equal(rig, way == WAY_FORWARD && round % 2 == 0);
     rig_expect_clean(rig);
@@ -111,7 +121,7 @@ static void killed_at(struct migration_rig *rig, enum way way, const char *const
          name = strtok_r(NULL, "\n", &rest)) {
         for (unsigned nth = 1; nth <= last && is_chosen(name, way, prefixes); nth++) {
             char *fail = mem_printf("%s=kill@%u", name, nth);
-            one_life(rig, way, fail, round++);
+            one_life(rig, way, fail, round++, nth == 1);
             mem_free(fail);
         }
     }

@@ -16,8 +16,8 @@ int writers_set_up(void **state)
     static const char *const fast[] = {"--appendonly", "no", NULL};
     static struct migration_rig rig;
     rig_start(&rig, fast);
-    rig.options.barrier_timeout_ms = 5000;
-    rig.options.hold_max_ms = 20000;
+    rig.options.barrier_timeout_ms = 30000;
+    rig.options.hold_max_ms = 50000;
     *state = &rig;
     return 0;
 }
