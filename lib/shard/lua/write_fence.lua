@@ -36,13 +36,16 @@ end
 -- "If it is still so": when another was faster, the fence names this process already and proxies
 -- have said hello to it since. They stay on the list, else no later barrier would wait for them. So
 -- do those of a fence that was closed: it may have been this process', and who closed it may have
--- died before it ended their connections.
+-- died before it ended their connections. Or it was of a process before, and this one gives the
+-- same ids to other connections: with nobody's, 0, remove_peer sees that a peer has said hello.
 -- (Model: PEERSGONE, CLOSEDGONE.)
-if fence.run_id ~= 'closed' and (fence.run_id ~= ARGV[1] or fence.replid ~= ARGV[2]) then
-    for i = 1, #fields, 2 do
-        if string.sub(fields[i], 1, 5) == 'peer:' then
-            call('HDEL', KEYS[1], fields[i])
-        end
+local is_closed = fence.run_id == 'closed'
+local is_other = fence.run_id ~= ARGV[1] or fence.replid ~= ARGV[2]
+for i = 1, is_other and #fields or 0, 2 do
+    if string.sub(fields[i], 1, 5) == 'peer:' and is_closed then
+        call('HSET', KEYS[1], fields[i], '0:' .. string.match(fields[i + 1], ':(%d+)$'))
+    elseif string.sub(fields[i], 1, 5) == 'peer:' then
+        call('HDEL', KEYS[1], fields[i])
     end
 end
 -- The guards that were here went with the fence that was: those of older generations are refused.
