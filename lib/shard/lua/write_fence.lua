@@ -43,7 +43,7 @@ local is_closed = fence.run_id == 'closed'
 local is_other = fence.run_id ~= ARGV[1] or fence.replid ~= ARGV[2]
 for i = 1, is_other and #fields or 0, 2 do
     if string.sub(fields[i], 1, 5) == 'peer:' and is_closed then
-        call('HSET', KEYS[1], fields[i], '0:' .. string.match(fields[i + 1], ':(%d+)$'))
+        call('HSET', KEYS[1], fields[i], '0:' .. (string.match(fields[i + 1], ':(%d+)$') or '0'))
     elseif string.sub(fields[i], 1, 5) == 'peer:' then
         call('HDEL', KEYS[1], fields[i])
     end
