@@ -20,22 +20,6 @@
 #define VALUES_MAX 1000  /* of one array */
 #define BYTES_MIN  10000 /* no error is that long */
 
-static struct redis_server *plain;
-
-static int start(void **state)
-{
-    (void)state;
-    cluster = cluster_start(&(const struct cluster_options){.shards = 2});
-    plain = redis_server_start(NULL);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    redis_server_stop(plain);
-    return stage_clear(state);
-}
-
 static int by_text(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -90,7 +74,7 @@ static char *ask(uint16_t port, const char *commands, unsigned replies)
 static void expect_the_same(const char *commands, unsigned replies)
 {
     char *sluice = ask(cluster_proxy_port(cluster, 0), commands, replies);
-    char *redis = ask(redis_server_port(plain), commands, replies);
+    char *redis = ask(redis_server_port(plain_redis), commands, replies);
     assert_true(strlen(redis) > BYTES_MIN);
     assert_string_equal(sluice, redis);
     mem_free(sluice);
@@ -123,5 +107,5 @@ int main(void)
         cmocka_unit_test(it_is_answered_as_redis_does_in_resp3),
         cmocka_unit_test(it_may_be_inside_a_transaction),
     };
-    return cmocka_run_group_tests_name("COMMAND", tests, start, stop);
+    return cmocka_run_group_tests_name("COMMAND", tests, stage_set_beside_plain, stage_clear);
 }

@@ -17,22 +17,6 @@
 #include "tests/support/redis.h"
 #include "tests/support/stage.h"
 
-static struct redis_server *plain;
-
-static int start(void **state)
-{
-    (void)state;
-    cluster = cluster_start(&(const struct cluster_options){.shards = 2});
-    plain = redis_server_start(NULL);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    redis_server_stop(plain);
-    return stage_clear(state);
-}
-
 /* Each line is one connection's commands, separated by "; ", words by spaces; '' is an empty word.
  */
 // clang-format off
@@ -222,7 +206,7 @@ static bool is_equal(ask_fn *ask, const char *text)
     buffer_init(&sluice, SIZE_MAX);
     buffer_init(&redis, SIZE_MAX);
     ask(cluster_proxy_port(cluster, 0), text, &sluice);
-    ask(redis_server_port(plain), text, &redis);
+    ask(redis_server_port(plain_redis), text, &redis);
     bool is_equal = slice_equal(buffer_slice(&sluice), buffer_slice(&redis));
     if (!is_equal) {
         (void)fprintf(stderr, "%s\n    Sluice %.*s\n    Redis  %.*s\n", text,
@@ -263,5 +247,5 @@ int main(void)
         cmocka_unit_test(a_mistake_gets_the_error_of_redis),
         cmocka_unit_test(bytes_that_are_no_command_get_the_error_of_redis_and_a_close),
     };
-    return cmocka_run_group_tests_name("error", tests, start, stop);
+    return cmocka_run_group_tests_name("error", tests, stage_set_beside_plain, stage_clear);
 }

@@ -31,6 +31,12 @@
 #define MANY        80u /* more than go past a proxy at a time */
 #define WAIT_MS     60000
 
+#ifdef __SANITIZE_ADDRESS__
+#define GROWN_MAX_KB (64 * 1024) /* it keeps for a while what was freed, to see who uses it */
+#else
+#define GROWN_MAX_KB (4 * 1024)
+#endif
+
 static void start_with(bool has_tls)
 {
     static const char *const arguments[] = {"--threads",
@@ -296,7 +302,7 @@ static void a_hundred_megabytes_go_through_in_less_than_four(void **state)
     expect_reply(&sender, "+OK");
     unsigned long grown_kb = proxy_peak_kb() - before_kb;
     (void)printf("a SET of 100 MB took %lu kB of memory at its peak\n", grown_kb);
-    assert_true(grown_kb < 4 * 1024);
+    assert_true(grown_kb < GROWN_MAX_KB);
     expect_pieces("GETRANGE huge", HUGE_BYTES);
     send_text(&sender, "DEL huge\r\n");
     expect_reply(&sender, ":1");

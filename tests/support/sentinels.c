@@ -215,6 +215,19 @@ void sentinel_group_wait(struct sentinel_group *group, const char *name, uint16_
     }
 }
 
+bool sentinel_group_is_content(struct sentinel_group *group, const char *name)
+{
+    char words[64];
+    bool is_content = true;
+    (void)snprintf(words, sizeof(words), "SENTINEL MASTER %s", name);
+    for (unsigned i = 0; is_content && i < group->count; i++) {
+        char *reply = client_ask(group->members[i].client, words);
+        is_content = strstr(reply, " flags, master, ") != NULL; /* else also s_down or the like */
+        mem_free(reply);
+    }
+    return is_content;
+}
+
 uint16_t sentinel_group_primary(struct sentinel_group *group, const char *name)
 {
     return (uint16_t)field(&group->members[0], name, "port");

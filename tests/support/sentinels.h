@@ -38,6 +38,8 @@ void sentinel_group_mislead(struct sentinel_group *group, unsigned member, const
 void sentinel_group_be_patient(struct sentinel_group *group, const char *name, bool is_patient);
 /* Until each of them knows the others, and has seen the shard's replica on that port alive. */
 void sentinel_group_wait(struct sentinel_group *group, const char *name, uint16_t replica);
+/* Whether none of them calls the primary dead, or is about to make another one. */
+bool sentinel_group_is_content(struct sentinel_group *group, const char *name);
 /* What the first of them names. */
 uint16_t sentinel_group_primary(struct sentinel_group *group, const char *name);
 

@@ -117,6 +117,9 @@ void watched_shard_await_failover(struct watched_shard *shard)
                    watched_shard_primary(shard),
                LONG_MS);
     sentinel_group_be_patient(shard->sentinels, shard->name, true);
+    /* On a slow machine they may have called the new one dead before they were. */
+    WAIT_UNTIL(sentinel_group_is_content(shard->sentinels, shard->name), LONG_MS);
+    port = sentinel_group_primary(shard->sentinels, shard->name);
     shard->former = shard->primary;
     shard->primary = server_at(shard, port);
 }
