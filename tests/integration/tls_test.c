@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,6 +27,8 @@
 
 #define COMMAND_MS   120000
 #define MIGRATION_MS 120000
+
+static char *permissive; /* a folder with OpenSSL's settings */
 
 static int start(void **state)
 {
@@ -244,6 +247,88 @@ static void slots_move_with_tls_on_all_links(void **state)
     mem_free(id);
 }
 
+/* --- a shard that offers only TLS 1.1 --------------------------------------------------------- */
+
+/* By itself, OpenSSL as it is configured here would speak it too: only we refuse. */
+static int start_permissive(void **state)
+{
+    (void)state;
+    static const char settings[] = "openssl_conf = all\n[all]\nssl_conf = ssl\n"
+                                   "[ssl]\nsystem_default = any\n"
+                                   "[any]\nMinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n";
+    struct error err;
+    permissive = scratch_folder("permissive");
+    char *path = mem_printf("%s/openssl.cnf", permissive);
+    assert_true(file_write(path, SLICE(settings), &err));
+    assert_int_equal(setenv("OPENSSL_CONF", path, 1), 0);
+    mem_free(path);
+    cluster = cluster_start(&(const struct cluster_options){.has_tls = true, .has_migrator = true});
+    return 0;
+}
+
+static int clear_permissive(void **state)
+{
+    assert_int_equal(unsetenv("OPENSSL_CONF"), 0);
+    scratch_remove(permissive);
+    return stage_clear(state);
+}
+
+/* What speaks TLS already has to connect again. */
+static void offer_only(const char *protocols)
+{
+    struct client *direct = client_connect(cluster_shard_port(cluster, 0));
+    char *command = mem_printf("CONFIG SET tls-protocols \"%s\"", protocols);
+    expect(direct, command, "+OK");
+    expect_prefix(direct, "CLIENT KILL TYPE normal SKIPME yes", ":");
+    client_close(direct);
+    mem_free(command);
+}
+
+/* By who accepts anything. */
+static bool speaks_tls_1_1(void)
+{
+    char *line = mem_printf("timeout 20 openssl s_client -connect 127.0.0.1:%u -tls1_1 -CAfile "
+                            "ca.crt " AS_CLIENT_S "-verify_return_error </dev/null",
+                            cluster_shard_address(cluster, 0));
+    bool speaks = succeeds(line);
+    mem_free(line);
+    return speaks;
+}
+
+static bool answers(struct client *client, const char *command, const char *prefix)
+{
+    char *reply = client_ask(client, command);
+    bool is_it = strncmp(reply, prefix, strlen(prefix)) == 0;
+    mem_free(reply);
+    return is_it;
+}
+
+static void a_shard_that_offers_only_tls_1_1_is_refused(void **state)
+{
+    static const char why[] = "protocol version";
+    (void)state;
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    char *get = mem_printf("GET %s", cluster_key(cluster, 0, "key:", 0));
+    WAIT_UNTIL(answers(client, get, "(nil)"), COMMAND_MS);
+    char *id = migration_open_by_ctl(cluster, "split s2 --to s1 --manual-switch");
+    WAIT_UNTIL(migration_is_verified(cluster, id), MIGRATION_MS);
+    assert_false(speaks_tls_1_1());
+    offer_only("TLSv1.1");
+    assert_true(speaks_tls_1_1());
+
+    WAIT_UNTIL(answers(client, get, "-UNAVAILABLE"), COMMAND_MS);
+    WAIT_UNTIL(log_says(cluster_proxy(cluster, 0), why), COMMAND_MS);
+    WAIT_UNTIL(log_says(cluster_migrator(cluster), why), COMMAND_MS);
+    offer_only("TLSv1.2");
+    WAIT_UNTIL(answers(client, get, "(nil)"), COMMAND_MS);
+    cluster_tell(cluster, "switch %s --wait", id);
+    client_close(client);
+    mem_free(id);
+    mem_free(get);
+}
+
+/* --- replicas -------------------------------------------------------------------------------- */
+
 static int start_for_replicas(void **state)
 {
     static const char *const arguments[] = {"--read-from", "prefer-replica", NULL};
@@ -330,6 +415,8 @@ int main(void)
         TEST(certificates_are_reloaded_while_clients_stay),
         TEST(a_shard_is_not_believed_without_its_authority),
         TEST(slots_move_with_tls_on_all_links),
+        cmocka_unit_test_setup_teardown(a_shard_that_offers_only_tls_1_1_is_refused,
+                                        start_permissive, clear_permissive),
         cmocka_unit_test_setup_teardown(replicas_are_read_over_tls, start_for_replicas,
                                         stage_clear),
     };

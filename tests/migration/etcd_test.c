@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -25,6 +26,9 @@
 #define RATE     1500
 #define CHURNERS 3
 #define LONG_MS  120000
+/* Longer than a machine can be busy, and short enough to be waited for. */
+#define LONG_HOLD_MS  30000
+#define SHORT_HOLD_MS 1000
 
 static struct etcd_cluster *etcd;
 static struct bank_run *bank; /* through all tests */
@@ -147,6 +151,103 @@ static void a_migration_goes_on_with_two_of_three_members(void **state)
     compare_quietly(cluster, bank, churn);
 }
 
+/* --- one member, in the hold ---------------------------------------------------------------- */
+
+/* All is drained, and the copy is the owner by its guard: only the change is missing. */
+static void restart_migrator_that_hangs_in_each_hold(void)
+{
+    static const char *const stops[] = {
+        "SLUICE_FAIL=barrier.spares-always=error,hold.before-switched-cas=stop", NULL};
+    process_signal(cluster_reserve(cluster), SIGSTOP); /* else it goes on with the migration */
+    cluster_restart_migrator(cluster, stops);
+}
+
+static bool is_hung(void)
+{
+    return process_is_stopped(cluster_migrator(cluster));
+}
+
+static char *open_up_to_the_hold(unsigned hold_max_ms)
+{
+    char *words = mem_printf("split s1 --to s3 --hold-max %ums", hold_max_ms);
+    char *id = migration_open_by_ctl(cluster, words);
+    WAIT_UNTIL(is_hung(), LONG_MS);
+    mem_free(words);
+    return id;
+}
+
+/* By the journal, of all the migration's holds, of which there is one at least. */
+static void expect_holds_undone_or_within(const char *id, double max_ms)
+{
+    char *journal = cluster_ctl_ok(cluster, "journal %s", id);
+    unsigned holds = 0;
+    char *rest = NULL;
+    for (char *line = strtok_r(journal, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        const char *ms = strstr(line, " hold ") != NULL ? strstr(line, " ms=") : NULL;
+        if (ms == NULL) {
+            continue;
+        }
+        holds++;
+        if (strstr(line, " undone=true") == NULL && strtod(ms + strlen(" ms="), NULL) > max_ms) {
+            fail_msg("not undone after %.0f ms: %s", max_ms, line);
+        }
+    }
+    assert_true(holds > 0);
+    mem_free(journal);
+}
+
+/* Each time that it stops; one hold may be undone, and the next one switches. */
+static bool is_switched(const char *id)
+{
+    if (is_hung()) {
+        process_signal(cluster_migrator(cluster), SIGCONT);
+    }
+    return migration_is_in(cluster, id, "switched");
+}
+
+static void a_hold_ends_in_time_while_a_member_falls(const struct fault *fault, unsigned member)
+{
+    char *id = open_up_to_the_hold(LONG_HOLD_MS);
+    fault->begin(member);
+    WAIT_UNTIL(is_switched(id), LONG_MS);
+    bring_to("closed", "rollback", id);
+    expect_holds_undone_or_within(id, LONG_HOLD_MS);
+    fault->end(member);
+    mem_free(id);
+}
+
+/* By a proxy, through the members that are left. */
+static void a_hold_is_undone_while_a_member_falls_and_the_migrator_hangs(const struct fault *fault,
+                                                                         unsigned member)
+{
+    char *id = open_up_to_the_hold(SHORT_HOLD_MS);
+    fault->begin(member);
+    WAIT_UNTIL(migration_is_in(cluster, id, "dual-write"), LONG_MS);
+    WAIT_UNTIL(is_accepted("abort", id) || migration_is_in(cluster, id, "aborting"), LONG_MS);
+    process_signal(cluster_migrator(cluster), SIGCONT);
+    WAIT_UNTIL(migration_is_in(cluster, id, "closed"), LONG_MS);
+    expect_holds_undone_or_within(id, 0);
+    fault->end(member);
+    mem_free(id);
+}
+
+static void a_hold_is_bounded_or_undone_when_a_member_falls_in_it(void **state)
+{
+    (void)state;
+    restart_migrator_that_hangs_in_each_hold();
+    for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        print_message("member %u is %s in the hold\n", i, faults[i].name);
+        a_hold_ends_in_time_while_a_member_falls(&faults[i], i);
+        etcd_cluster_wait(etcd);
+        a_hold_is_undone_while_a_member_falls_and_the_migrator_hangs(&faults[i], i);
+        etcd_cluster_wait(etcd);
+    }
+    cluster_restart_migrator(cluster, cluster_patient_migrator);
+    process_signal(cluster_reserve(cluster), SIGCONT);
+    compare_quietly(cluster, bank, churn);
+}
+
 /* --- all members --------------------------------------------------------------------------- */
 
 static bool says(uint16_t port, const char *path, const char *words, int status)
@@ -260,6 +361,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_migration_goes_on_with_two_of_three_members),
+        cmocka_unit_test(a_hold_is_bounded_or_undone_when_a_member_falls_in_it),
         cmocka_unit_test(without_a_store_proxies_serve_and_say_so_and_catch_up),
         cmocka_unit_test(the_reserve_goes_on_when_the_leader_is_killed_or_stopped),
         cmocka_unit_test(clients_have_noticed_nothing),

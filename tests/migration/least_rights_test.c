@@ -45,6 +45,7 @@ static int set_up(void **state)
 {
     static const char *const proxy[] = {"SLUICE_SHARD_USER=sluice-proxy",
                                         "SLUICE_SHARD_PASSWORD=change-this-proxy-password", NULL};
+    static const char *const replicas_too[] = {"--read-from", "prefer-replica", NULL};
     (void)state;
     folder = scratch_folder("rights");
     users = write_users();
@@ -52,8 +53,11 @@ static int set_up(void **state)
     /* The migrator's and sluicectl's, who inherit them. */
     assert_int_equal(setenv("SLUICE_SHARD_USER", "sluice-migrator", 1), 0);
     assert_int_equal(setenv("SLUICE_SHARD_PASSWORD", "change-this-migrator-password", 1), 0);
-    cluster = cluster_start(&(const struct cluster_options){
-        .shards = 2, .has_migrator = true, .redis_options = redis, .proxy_environment = proxy});
+    cluster = cluster_start(&(const struct cluster_options){.shards = 2,
+                                                            .has_migrator = true,
+                                                            .redis_options = redis,
+                                                            .proxy_environment = proxy,
+                                                            .proxy_arguments = replicas_too});
     return 0;
 }
 
@@ -90,11 +94,18 @@ static void expect_values(struct client *client, unsigned round)
     }
 }
 
+/* As the test's own user. */
+static struct client *probe(uint16_t port)
+{
+    struct client *client = client_connect(port);
+    expect(client, "AUTH probe probe", "+OK");
+    return client;
+}
+
 static void expect_nothing_denied(void)
 {
     for (unsigned i = 0; i < 2; i++) {
-        struct client *client = client_connect(cluster_shard_port(cluster, i));
-        expect(client, "AUTH probe probe", "+OK");
+        struct client *client = probe(cluster_shard_port(cluster, i));
         expect(client, "ACL LOG", "[]");
         client_close(client);
     }
@@ -233,8 +244,7 @@ static void what_clients_and_restarts_ask_for_needs_no_more_rights(void **state)
 
 static void tell_spare(const char *words)
 {
-    struct client *client = client_connect(redis_server_port(spare));
-    expect(client, "AUTH probe probe", "+OK");
+    struct client *client = probe(redis_server_port(spare));
     expect(client, words, "+OK");
     client_close(client);
 }
@@ -274,6 +284,48 @@ static void a_shard_is_closed_to_who_has_no_password(void **state)
     client_close(client);
 }
 
+static void start_replica(void)
+{
+    char port[8];
+    (void)snprintf(port, sizeof(port), "%u", cluster_shard_port(cluster, 0));
+    replica = redis_server_start((const char *const[]){"--aclfile", users, "--replicaof",
+                                                       "127.0.0.1", port, "--masteruser", "probe",
+                                                       "--masterauth", "probe", NULL});
+}
+
+/* Of a key that is not there, so that any type's will do. */
+static const char *const reads[] = {"get",  "mget",  "strlen",  "bitcount", "exists",    "ttl",
+                                    "type", "dump",  "llen",    "hgetall",  "smembers",  "zcard",
+                                    "xlen", "hkeys", "sort_ro", "pttl",     "expiretime"};
+
+/* Whom it is replicated from reads nothing. */
+static bool has_run(struct client *server, const char *command)
+{
+    char *label = mem_printf("\ncmdstat_%s:", command);
+    char *text = client_ask(server, "INFO commandstats");
+    bool has = strstr(text, label) != NULL;
+    mem_free(text);
+    mem_free(label);
+    return has;
+}
+
+static void a_replica_is_read_by_the_rights_that_are_documented(void **state)
+{
+    (void)state;
+    start_replica();
+    struct client *server = probe(redis_server_port(replica));
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+        char *command = mem_printf("%s %s", reads[i], cluster_key(cluster, 0, "none:", 0));
+        WAIT_UNTIL(has_answer(client, command) && has_run(server, reads[i]), PATIENCE_MS);
+        mem_free(command);
+    }
+    expect(server, "ACL LOG", "[]");
+    expect_nothing_denied();
+    client_close(client);
+    client_close(server);
+}
+
 static bool failover_says(const char *verb, const char *text)
 {
     char words[96];
@@ -285,11 +337,6 @@ static bool failover_says(const char *verb, const char *text)
 static void an_operator_fails_over_by_the_rights_that_are_documented(void **state)
 {
     (void)state;
-    char port[8];
-    (void)snprintf(port, sizeof(port), "%u", cluster_shard_port(cluster, 0));
-    replica = redis_server_start((const char *const[]){"--aclfile", users, "--replicaof",
-                                                       "127.0.0.1", port, "--masteruser", "probe",
-                                                       "--masterauth", "probe", NULL});
     WAIT_UNTIL(failover_says("plan", "a replica of the process"), PATIENCE_MS);
     assert_true(failover_says("shard", "NOPERM"));
     assert_int_equal(setenv("SLUICE_SHARD_USER", "sluice-operator", 1), 0);
@@ -306,6 +353,7 @@ int main(void)
         cmocka_unit_test(a_live_migration_needs_no_more_rights_than_are_documented),
         cmocka_unit_test(what_clients_and_restarts_ask_for_needs_no_more_rights),
         cmocka_unit_test(a_shard_whose_default_user_has_no_rights_is_refused),
+        cmocka_unit_test(a_replica_is_read_by_the_rights_that_are_documented),
         cmocka_unit_test(a_shard_is_closed_to_who_has_no_password),
         cmocka_unit_test(an_operator_fails_over_by_the_rights_that_are_documented),
     };

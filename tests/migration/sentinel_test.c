@@ -269,33 +269,85 @@ static void a_migration_begins_a_new_base_whichever_side_fails_over(void **state
     mem_free(id);
 }
 
-/* All is drained, and the target is the owner by its guard: only the switch is missing. */
-static void a_hold_is_undone_when_its_target_fails_over(void **state)
+/* Where a migrator hangs while a shard fails over. */
+struct stage {
+    const char *phase;
+    const char *step;    /* the fail point that it stops at */
+    const char *first;   /* asked for and waited for; null: nothing */
+    const char *verb;    /* what brings it there; null: nothing has to */
+    const char *kept_in; /* the phase that the new process finds it in */
+    const char *reaches; /* by itself, once the migrator goes on */
+    const char *end;     /* what ends it from there; null: it is closed */
+};
+
+// clang-format off
+static const struct stage stages[] = {
+    {"planned", "planned.before-dual-write-cas", NULL, NULL, "planned", "dual-write", "abort"},
+    /* All is drained, and the copy is the owner by its guard: only the change is missing. */
+    {"hold", "hold.before-switched-cas", NULL, "switch", "dual-write", "switched", "rollback"},
+    {"hold-back", "hold-back.before-aborting-cas", "switch", "rollback", "switched", "closed", NULL},
+    {"finalizing", "purge.after-purge-guard", "switch", "finalize", "finalizing", "closed", NULL},
+    {"aborting", "purge.after-purge-guard", NULL, "abort", "aborting", "closed", NULL},
+};
+
+// clang-format on
+
+static uint64_t epoch_now(void)
+{
+    struct topology *topology = cluster_topology(cluster);
+    uint64_t epoch = topology->epoch;
+    topology_free(topology);
+    return epoch;
+}
+
+/* The bank rests then, for a shard that is killed has slots that do not move. */
+static char *stop_in(const struct stage *stage)
+{
+    char *setting = mem_printf("SLUICE_FAIL=%s=stop@1", stage->step);
+    cluster_restart_migrator(cluster, (const char *const[]){setting, NULL});
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch --hold-max 60s");
+    if (stage->first != NULL) {
+        WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+        cluster_tell(cluster, "%s %s --wait", stage->first, id);
+    }
+    if (stage->verb != NULL) {
+        WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+        bank_run_tell(bank, "pause");
+        cluster_tell(cluster, "%s %s", stage->verb, id);
+    }
+    WAIT_UNTIL(process_is_stopped(cluster_migrator(cluster)), LONG_MS);
+    assert_true(migration_is_in(cluster, id, stage->phase));
+    mem_free(setting);
+    return id;
+}
+
+/* What it had proven counts no more, whatever it does next. */
+static void go_on(const struct stage *stage, const char *id, uint64_t stopped_at)
+{
+    assert_true(migration_is_in(cluster, id, stage->kept_in));
+    assert_true(strcmp(stage->phase, "planned") == 0 || migration_base(cluster, id) > stopped_at);
+    process_signal(cluster_migrator(cluster), SIGCONT);
+    WAIT_UNTIL(migration_is_in(cluster, id, stage->reaches), LONG_MS);
+    if (stage->end != NULL) {
+        WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
+        assert_true(migration_base(cluster, id) > stopped_at);
+        cluster_tell(cluster, "%s %s --wait", stage->end, id);
+    }
+    compare_quietly(cluster, bank, NULL);
+}
+
+static void in_every_phase_either_side_may_fail_over(void **state)
 {
     (void)state;
-    static const char *const stops[] = {"SLUICE_FAIL=hold.before-switched-cas=stop@1", NULL};
-    cluster_restart_migrator(cluster, stops);
-    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --manual-switch --hold-max 60s");
-    WAIT_UNTIL(migration_is_verified(cluster, id), LONG_MS);
-    bank_run_tell(bank, "pause"); /* s2 has slots that are not held */
-    cluster_tell(cluster, "switch %s", id);
-    WAIT_UNTIL(process_is_stopped(cluster_migrator(cluster)), LONG_MS);
-    assert_true(migration_is_in(cluster, id, "hold"));
-    uint64_t before = migration_base(cluster, id);
-    watched_shard_settle(&shards[1]);
-    watched_shard_fail_over(&shards[1]);
-    WAIT_UNTIL(is_named(1), LONG_MS);
-    assert_true(migration_is_in(cluster, id, "dual-write"));
-    assert_true(migration_base(cluster, id) > before);
-    bank_run_tell(bank, "resume");
-    process_signal(cluster_migrator(cluster), SIGCONT);
-    WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
-    assert_true(migration_is_verified(cluster, id));
-    compare_quietly(cluster, bank, NULL);
-    cluster_tell(cluster, "finalize %s --wait", id);
-    mem_free(id);
-    watched_shard_return(&shards[1]);
-    watched_shard_follow(&shards[1]);
+    for (unsigned i = 0; i < 2 * sizeof(stages) / sizeof(stages[0]); i++) {
+        const struct stage *stage = &stages[i / 2];
+        print_message("%s: s%u fails over\n", stage->phase, i % 2 + 1);
+        char *id = stop_in(stage);
+        uint64_t stopped_at = epoch_now();
+        fail_over(i % 2);
+        go_on(stage, id, stopped_at);
+        mem_free(id);
+    }
 }
 
 static bool is_named_by_its_id(unsigned shard)
@@ -369,18 +421,19 @@ static void without_sentinels_shards_are_served_until_they_are_another_process(v
 {
     (void)state;
     struct writer writer;
+    struct redis_server *primary = shards[1].servers[shards[1].primary];
+    assert_int_equal(shards[1].primary, 0); /* the other one would come back as a replica */
     bank_run_tell(bank, "pause");
     for (unsigned i = 0; i < SENTINELS_GROUP_MAX; i++) {
         process_signal(sentinel_group_member(sentinels, i), SIGSTOP);
     }
-    WAIT_UNTIL(log_has(cluster_proxy(cluster, 0), "sentinels do not tell shard=s1"), LONG_MS);
-    writer_start(&writer, 0);
+    WAIT_UNTIL(log_has(cluster_proxy(cluster, 0), "sentinels do not tell shard=s2"), LONG_MS);
+    writer_start(&writer, 1);
     writer_stop(&writer);
     assert_int_equal(atomic_load(&writer.refused), 0);
 
-    struct redis_server *primary = shards[0].servers[shards[0].primary];
     redis_server_restart(primary, false);
-    WAIT_UNTIL(log_has(cluster_proxy(cluster, 0), "is not served shard=s1.*no majority"), LONG_MS);
+    WAIT_UNTIL(log_has(cluster_proxy(cluster, 0), "is not served shard=s2.*no majority"), LONG_MS);
     struct client *client = client_connect(cluster_proxy_port(cluster, 0));
     char *incr = mem_printf("INCR %s", writer.key), *get = mem_printf("GET %s", writer.key);
     expect_prefix(client, incr, "-UNAVAILABLE");
@@ -413,7 +466,7 @@ int main(void)
         cmocka_unit_test(a_killed_primary_costs_errors_of_its_shard_until_the_next_one_serves),
         cmocka_unit_test(a_former_primary_that_comes_back_is_not_written),
         cmocka_unit_test(a_migration_begins_a_new_base_whichever_side_fails_over),
-        cmocka_unit_test(a_hold_is_undone_when_its_target_fails_over),
+        cmocka_unit_test(in_every_phase_either_side_may_fail_over),
         cmocka_unit_test(a_primary_that_takes_another_replication_id_is_named_by_it),
         cmocka_unit_test(a_primary_that_was_made_a_replica_serves_no_reads),
         cmocka_unit_test(without_sentinels_shards_are_served_until_they_are_another_process),
