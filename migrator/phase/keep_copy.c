@@ -107,6 +107,7 @@ static enum step_result towards_hold(struct engine *engine, bool is_wanted)
     bool is_quiet = false;
     bool was_done = false;
     enum step_result result;
+    engine_end_pacing(engine); /* goes on where another migrator has ended the copying */
     if (!drain_until_quiet(engine, &is_quiet, &result)) {
         return result;
     }
