@@ -395,6 +395,7 @@ static bool is_moving(const struct key *key)
     return slot_of_key((struct slice){key->data, key->length}, RIG_NSLOTS) % 2 == 0;
 }
 
+/* On a shard as on the oracle. */
 static void expect_same(redisContext *a, redisContext *b, const struct key *key)
 {
     struct copy of_a;
@@ -403,11 +404,11 @@ static void expect_same(redisContext *a, redisContext *b, const struct key *key)
     assert_true(copy_read(a, keys, 1, &of_a));
     assert_true(copy_read(b, keys, 1, &of_b));
     if (!copy_equal(&of_a, &of_b)) {
-        fail_msg("%s differs: %s, %lld ms, %zu bytes here; %s, %lld ms, %zu bytes expected: %.*s / "
-                 "%.*s",
-                 key->data, of_a.type, of_a.expires_ms, of_a.length, of_b.type, of_b.expires_ms,
-                 of_b.length, (int)(of_a.length < 60 ? of_a.length : 60), of_a.data,
-                 (int)(of_b.length < 60 ? of_b.length : 60), of_b.data);
+        fail_msg("%s differs on port %d: %s, %lld ms, %zu bytes here; %s, %lld ms, %zu bytes "
+                 "expected: %.*s / %.*s",
+                 key->data, a->tcp.port, of_a.type, of_a.expires_ms, of_a.length, of_b.type,
+                 of_b.expires_ms, of_b.length, (int)(of_a.length < 60 ? of_a.length : 60),
+                 of_a.data, (int)(of_b.length < 60 ? of_b.length : 60), of_b.data);
     }
     copy_fini(&of_a);
     copy_fini(&of_b);
