@@ -24,7 +24,9 @@ struct takeover {
     const struct topology_shard *to; /* the address that an operator gives; null: none */
     uint64_t not_after_us;           /* the writes held elsewhere go on then; 0: none are */
     bool operator_accepts;
-    struct topology_shard shard; /* as the topology that was read has it */
+    struct topology *topology;   /* that was read */
+    struct topology_shard shard; /* as it has it */
+    unsigned index;              /* in it */
     struct topology_shard
         place; /* the same, but where the process is: elsewhere after a failover */
     char cluster[33];
@@ -48,6 +50,7 @@ static bool find_in(const struct topology *topology, struct takeover *takeover, 
         return error_set(err, "there is no shard \"%s\" in the topology (epoch %llu)",
                          takeover->name, (unsigned long long)topology->epoch);
     }
+    takeover->index = (unsigned)index;
     takeover->shard = topology->shards[index];
     takeover->epoch = topology->epoch;
     memcpy(takeover->cluster, topology->cluster, sizeof(takeover->cluster));
@@ -56,10 +59,9 @@ static bool find_in(const struct topology *topology, struct takeover *takeover, 
 
 static bool read_topology(struct takeover *takeover, struct error *err)
 {
-    struct topology *topology = store_read(takeover->store, NULL, err);
-    bool found = topology != NULL && find_in(topology, takeover, err);
-    topology_free(topology);
-    return found;
+    topology_free(takeover->topology);
+    takeover->topology = store_read(takeover->store, NULL, err);
+    return takeover->topology != NULL && find_in(takeover->topology, takeover, err);
 }
 
 static bool fence_is_ours(const struct takeover *takeover)
@@ -184,11 +186,14 @@ static bool check_possession(const struct takeover *takeover, const struct topol
     return true;
 }
 
+/* Asked before anything is done to the shard: who is refused is left in peace, so that an operator
+ * can bring back what it lost. */
 static bool is_allowed(const struct takeover *takeover, struct error *err)
 {
     const struct fence_state *fence = &takeover->fence;
     if (fence_is_ours(takeover)) {
-        return check_descent(takeover, &takeover->shard, err);
+        return check_descent(takeover, &takeover->shard, err) &&
+               check_possession(takeover, takeover->topology, takeover->index, err);
     }
     if (fence->exists) {
         return error_set(err,
@@ -415,6 +420,7 @@ static enum takeover_result take_repeatedly(const struct takeover *request, stru
         struct takeover takeover = *request;
         result = take(&takeover, err);
         shard_close(takeover.link);
+        topology_free(takeover.topology);
         mem_free(takeover.guards);
         if (result != TAKEOVER_FAILED || clock_now_us() > deadline_us) {
             break;

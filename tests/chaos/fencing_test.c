@@ -66,7 +66,7 @@ static void key_becomes(unsigned proxy, const char *expected)
 {
     struct client *client = client_connect(cluster_proxy_port(cluster, proxy));
     char *words = mem_printf("GET %s", key);
-    WAIT_UNTIL(client_gets(client, words, expected), LONG_MS);
+    expect_within(client, words, expected, LONG_MS);
     mem_free(words);
     client_close(client);
 }

@@ -373,16 +373,16 @@ static void wait_counts_the_replicas_of_every_shard(void **state)
         client_close(replica);
         if (i == 0) {
             /* The fewest of any shard: the other has none. */
-            WAIT_UNTIL(client_gets(client, "SET w 1", "+OK"), WAIT_MS);
+            expect_within(client, "SET w 1", "+OK", WAIT_MS);
             expect(client, "WAIT 1 300", ":0");
         }
     }
-    WAIT_UNTIL(client_gets(client, "WAIT 1 1000", ":1"), WAIT_MS);
+    expect_within(client, "WAIT 1 1000", ":1", WAIT_MS);
     fill(client, 32);
     expect(client, "WAIT 1 0", ":1");
     each_wait_asks_the_replicas(client);
     wait_counts_what_stands_before_it(client);
-    WAIT_UNTIL(client_gets(client, "WAIT 2 300", ":1"), WAIT_MS); /* none has told in time: 0 */
+    expect_within(client, "WAIT 2 300", ":1", WAIT_MS); /* none has told in time: 0 */
     for (unsigned i = 0; i < SHARDS; i++) {
         redis_server_stop(replicas[i]);
     }
@@ -413,7 +413,7 @@ static void a_flush_is_refused_while_a_migration_is_open(void **state)
     }
     cluster_tell(cluster, "finalize --wait");
     expect(client, "DBSIZE", ":200");
-    WAIT_UNTIL(client_gets(client, "FLUSHALL", "+OK"), WAIT_MS);
+    expect_within(client, "FLUSHALL", "+OK", WAIT_MS);
     expect(client, "DBSIZE", ":0");
     cluster_compare(cluster, "");
     client_close(client);
@@ -433,7 +433,7 @@ static void a_flush_of_an_older_topology_is_refused_by_the_shard(void **state)
     expect(shard, "DBSIZE", size);
     char *words = mem_printf("HSET __sluice:fence epoch %s", epoch);
     expect(shard, words, ":0");
-    WAIT_UNTIL(client_gets(client, "FLUSHALL", "+OK"), WAIT_MS);
+    expect_within(client, "FLUSHALL", "+OK", WAIT_MS);
     mem_free(words);
     mem_free(epoch);
     mem_free(size);
@@ -453,7 +453,7 @@ static void a_flush_that_did_not_reach_every_shard_is_no_success(void **state)
     }
     mem_free(reply);
     redis_server_restart(cluster_shard(cluster, 1), false);
-    WAIT_UNTIL(client_gets(client, "FLUSHALL", "+OK"), WAIT_MS);
+    expect_within(client, "FLUSHALL", "+OK", WAIT_MS);
     expect(client, "DBSIZE", ":0");
     client_close(client);
 }

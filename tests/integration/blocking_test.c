@@ -351,7 +351,7 @@ static void a_waiting_client_can_be_unblocked_by_its_id(void **state)
         assert_int_equal(redisAppendCommand(client_context(waiter), "BLPOP {u}l 0"), REDIS_OK);
         int is_done = 0;
         assert_int_equal(redisBufferWrite(client_context(waiter), &is_done), REDIS_OK);
-        WAIT_UNTIL(client_gets(other, command, ":1"), WAIT_MS);
+        expect_within(other, command, ":1", WAIT_MS);
         redisReply *reply = NULL;
         assert_int_equal(redisGetReply(client_context(waiter), (void **)&reply), REDIS_OK);
         char *text = client_reply_text(reply);

@@ -54,7 +54,7 @@ static int disconnect_all(void **state)
     }
     client_close(client);
     client = client_connect(cluster_proxy_port(cluster, 0));
-    WAIT_UNTIL(client_gets(client, "CLIENT LIST TYPE pubsub", ""), 60000);
+    expect_within(client, "CLIENT LIST TYPE pubsub", "", 60000);
     client_close(client);
     return 0;
 }
@@ -308,7 +308,7 @@ static void config_get_tells_the_truth(void **state)
         expect(shard, "CONFIG SET notify-keyspace-events KEA maxmemory 100mb", "+OK");
         client_close(shard);
     }
-    WAIT_UNTIL(client_gets(client, "CONFIG GET maxmemory", "[maxmemory, 209715200]"), 60000);
+    expect_within(client, "CONFIG GET maxmemory", "[maxmemory, 209715200]", 60000);
     expect(client, "CONFIG GET notify-keyspace-events", "[notify-keyspace-events, AKE]");
 }
 

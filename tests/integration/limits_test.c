@@ -341,7 +341,7 @@ static void a_shard_that_hangs_is_given_up_though_others_write_to_it(void **stat
         .shards = 1, .proxy_arguments = (const char *const[]){"--shard-timeout", "500ms", NULL}};
     cluster = cluster_start(&options);
     struct client *client = connect_client();
-    WAIT_UNTIL(client_gets(client, "SET small x", "+OK"), PATIENCE_MS);
+    expect_within(client, "SET small x", "+OK", PATIENCE_MS);
     process_signal(redis_server_process(cluster_shard(cluster, 0)), SIGSTOP);
     int fd = raw_connect(proxy_port());
     struct buffer pending, answer;

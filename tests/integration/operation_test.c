@@ -147,7 +147,7 @@ static void a_proxy_takes_what_changed_and_keeps_its_clients(void **state)
     expect(client, "CONFIG GET maxclients", "[maxclients, 30]");
     write_conf("maxclients = 31\nthreads = 2\nid = other\n");
     process_signal(program, SIGHUP);
-    WAIT_UNTIL(client_gets(client, "CONFIG GET maxclients", "[maxclients, 31]"), PATIENCE_MS);
+    expect_within(client, "CONFIG GET maxclients", "[maxclients, 31]", PATIENCE_MS);
     WAIT_UNTIL(log_has("configuration reloaded"), PATIENCE_MS);
     assert_true(log_has("changed options need a restart options=\"threads, id\""));
     client_close(client);
@@ -433,7 +433,7 @@ static void a_shard_that_stands_still_delays_no_client_of_the_other(void **state
                      "-UNAVAILABLE shard s1 has too much under way; not executed, safe to retry")),
         PATIENCE_MS);
     process_signal(redis_server_process(cluster_shard(cluster, 0)), SIGCONT);
-    WAIT_UNTIL(client_gets(client, slow, "here"), PATIENCE_MS);
+    expect_within(client, slow, "here", PATIENCE_MS);
     for (unsigned i = 0; i < WAITING; i++) {
         (void)close(waiting[i]);
     }

@@ -370,7 +370,7 @@ static void a_shard_that_came_back_empty_is_not_served_until_accepted(void **sta
     }
     cluster_tell(cluster, "shard accept s1");
     char *command = words("GET %", lost, NULL);
-    WAIT_UNTIL(client_gets(client, command, "(nil)"), 60000);
+    expect_within(client, command, "(nil)", 60000);
     mem_free(command);
 }
 

@@ -88,8 +88,7 @@ static void find_key(char *name, size_t size, unsigned other_slot)
         char command[64];
         (void)snprintf(name, size, "k%u", i);
         (void)snprintf(command, sizeof(command), "SET %s old", name);
-        WAIT_UNTIL(client_gets(client, command, "+OK"),
-                   PATIENCE_MS); /* s1 may be let in just now */
+        expect_within(client, command, "+OK", PATIENCE_MS); /* s1 may be let in just now */
         (void)snprintf(command, sizeof(command), "EXISTS %s", name);
         if (client_gets(primary, command, ":1") && slot_of(name) != other_slot) {
             return;
@@ -218,7 +217,7 @@ static void put(const char *name, const char *value)
     expect(client, command, "+OK");
     (void)snprintf(command, sizeof(command), "GET %s", name);
     for (unsigned i = 0; i < REPLICAS; i++) {
-        WAIT_UNTIL(client_gets(replicas[i].direct, command, value), PATIENCE_MS);
+        expect_within(replicas[i].direct, command, value, PATIENCE_MS);
     }
 }
 
@@ -255,8 +254,8 @@ static void clients_of_resp3_get_the_replica_s_resp3(void **state)
     assert_true(raw_read_reply(fd, &pending, &reply));
     assert_true(raw_read_reply(fd, &pending, &reply));
     (void)snprintf(text, sizeof(text), "HLEN {%s}h", key);
-    WAIT_UNTIL(client_gets(replicas[0].direct, text, ":1"), PATIENCE_MS);
-    WAIT_UNTIL(client_gets(replicas[1].direct, text, ":1"), PATIENCE_MS);
+    expect_within(replicas[0].direct, text, ":1", PATIENCE_MS);
+    expect_within(replicas[1].direct, text, ":1", PATIENCE_MS);
     (void)snprintf(text, sizeof(text), "HGETALL {%s}h\r\n", key);
     uint64_t deadline_us = deadline_after_ms(PATIENCE_MS);
     while (calls_of_replicas("hgetall") == 0) {
@@ -364,8 +363,8 @@ static void a_proxy_that_wakes_up_late_reads_nothing_that_has_moved(void **state
     cluster_tell(cluster, "move %u --to s2 --wait", slot_of(key));
     cluster_tell(cluster, "finalize --wait");
     (void)snprintf(command, sizeof(command), "EXISTS %s", key);
-    WAIT_UNTIL(client_gets(replicas[0].direct, command, ":0"), PATIENCE_MS);
-    WAIT_UNTIL(client_gets(replicas[1].direct, command, ":0"), PATIENCE_MS);
+    expect_within(replicas[0].direct, command, ":0", PATIENCE_MS);
+    expect_within(replicas[1].direct, command, ":0", PATIENCE_MS);
     (void)snprintf(command, sizeof(command), "GET %s\r\n", key);
     for (unsigned i = 0; i < READS; i++) {
         assert_true(raw_send(fd, slice_of(command)));

@@ -278,7 +278,7 @@ static int start(void **state)
     for (unsigned i = 0; i < KEYS; i++) {
         char command[64];
         (void)snprintf(command, sizeof(command), "SET k%u v%u", i, i);
-        WAIT_UNTIL(client_gets(client, command, "+OK"), PATIENCE_MS);
+        expect_within(client, command, "+OK", PATIENCE_MS);
     }
     return 0;
 }
@@ -413,7 +413,7 @@ static void a_shard_comes_back_empty(void **state)
     redis_server_restart(cluster_shard(cluster, 0), true);
     WAIT_UNTIL(is_unavailable(get), PATIENCE_MS);
     run("A shard comes back empty", 0);
-    WAIT_UNTIL(client_gets(client, get, "(nil)"), PATIENCE_MS);
+    expect_within(client, get, "(nil)", PATIENCE_MS);
     move_slots("0-9");
     mem_free(get);
 }
@@ -469,7 +469,7 @@ static void a_shard_comes_back_without_slots_that_it_took_over(void **state)
 
     run(heading, 0);
     run(heading, 1);
-    WAIT_UNTIL(client_gets(client, get, "later"), PATIENCE_MS);
+    expect_within(client, get, "later", PATIENCE_MS);
     expect(client, gone, ":0");
     cluster_tell(cluster, "rollback --wait");
     WAIT_UNTIL(!has_open_migrations(), PATIENCE_MS);
@@ -507,7 +507,7 @@ static void start_replica(unsigned shard)
     struct client *primary = client_connect(cluster_shard_port(cluster, shard));
     struct client *copy = client_connect(redis_server_port(replicas[shard]));
     char *size = client_ask(primary, "DBSIZE");
-    WAIT_UNTIL(client_gets(copy, "DBSIZE", size), PATIENCE_MS);
+    expect_within(copy, "DBSIZE", size, PATIENCE_MS);
     WAIT_UNTIL(can_fail_over(shard), PATIENCE_MS);
     mem_free(size);
     client_close(primary);

@@ -60,7 +60,7 @@ static void run_and_kill(unsigned run_through, unsigned kill_through, const char
         struct client *killer = client_connect(cluster_proxy_port(cluster, kill_through));
         (void)snprintf(script, sizeof(script), "%s 1 k%u", run, i);
         send_only(busy, script);
-        WAIT_UNTIL(client_gets(killer, kill, "+OK"), WAIT_MS);
+        expect_within(killer, kill, "+OK", WAIT_MS);
         answers(busy, "killed by user");
         expect_prefix(killer, kill, "-NOTBUSY ");
         (void)snprintf(script, sizeof(script), "SET k%u 1", i);
@@ -103,10 +103,10 @@ static void others_are_told_that_the_shard_is_busy(void **state)
     (void)state;
     expect(other, "SET k1 1", "+OK");
     send_only(busy, "EVAL repeat\tuntil(false) 1 k1");
-    WAIT_UNTIL(client_gets(other, "GET k1",
-                           "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or "
-                           "SHUTDOWN NOSAVE."),
-               WAIT_MS);
+    expect_within(other, "GET k1",
+                  "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or "
+                  "SHUTDOWN NOSAVE.",
+                  WAIT_MS);
     expect(other, "SCRIPT KILL", "+OK");
     answers(busy, "killed by user");
     expect(other, "GET k1", "1");
@@ -130,11 +130,11 @@ static void a_script_that_has_written_is_not_killed(void **state)
     while (done == 0) {
         assert_int_equal(redisBufferWrite(client_context(busy), &done), REDIS_OK);
     }
-    WAIT_UNTIL(client_gets(killer, "SCRIPT KILL",
-                           "-UNKILLABLE Sorry the script already executed write commands against "
-                           "the dataset. You can either wait the script termination or kill the "
-                           "server in a hard way using the SHUTDOWN NOSAVE command."),
-               WAIT_MS);
+    expect_within(killer, "SCRIPT KILL",
+                  "-UNKILLABLE Sorry the script already executed write commands against "
+                  "the dataset. You can either wait the script termination or kill the "
+                  "server in a hard way using the SHUTDOWN NOSAVE command.",
+                  WAIT_MS);
     answers(busy, "done");
     expect(killer, "GET k1", "written");
     client_close(busy);

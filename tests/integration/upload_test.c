@@ -578,7 +578,7 @@ static void a_shard_that_dies_in_the_middle_has_not_executed_it(void **state)
     send_other_half(&sender);
     expect_reply(&sender, "-UNAVAILABLE ");
     redis_server_restart(shard, false);
-    WAIT_UNTIL(client_gets(client, "GET s", "old"), WAIT_MS);
+    expect_within(client, "GET s", "old", WAIT_MS);
     send_text(&sender, "GET s\r\n");
     expect_reply(&sender, "$3\r\nold\r\n");
     sender_close(&sender);
@@ -604,7 +604,7 @@ static void a_shard_that_dies_with_the_whole_of_it_may_have_executed_it(void **s
     redis_server_kill(shard);
     expect_reply(&sender, "-UNKNOWN ");
     redis_server_restart(shard, false);
-    WAIT_UNTIL(client_gets(client, "SET s new", "+OK"), WAIT_MS);
+    expect_within(client, "SET s new", "+OK", WAIT_MS);
     sender_close(&sender);
     client_close(client);
 }

@@ -231,7 +231,7 @@ static void what_clients_and_restarts_ask_for_needs_no_more_rights(void **state)
     expect_nothing_denied();
     /* It reads what it had written, transactions too, and is taken back by the proxy. */
     redis_server_restart(cluster_shard(cluster, 0), false);
-    WAIT_UNTIL(client_gets(client, "DBSIZE", size), PATIENCE_MS);
+    expect_within(client, "DBSIZE", size, PATIENCE_MS);
     expect_values(client, 5);
     mem_free(size);
     redis_server_restart(cluster_shard(cluster, 1), true);
@@ -343,7 +343,7 @@ static void an_operator_fails_over_by_the_rights_that_are_documented(void **stat
     assert_int_equal(setenv("SLUICE_SHARD_PASSWORD", "change-this-operator-password", 1), 0);
     assert_true(failover_says("shard", "nothing: writes were held"));
     struct client *client = client_connect(cluster_proxy_port(cluster, 0));
-    WAIT_UNTIL(client_gets(client, "SET key:7 after", "+OK"), PATIENCE_MS);
+    expect_within(client, "SET key:7 after", "+OK", PATIENCE_MS);
     client_close(client);
 }
 

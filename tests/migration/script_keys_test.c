@@ -72,6 +72,16 @@ static struct redis_server *plain_server;
 static struct client *client, *plain;
 static char sha[SHA1_HEX_LENGTH + 1];
 
+/* A shard that was just added is not known to the proxy at once. */
+static void load_on_all_shards(void)
+{
+    struct client *spare = client_connect(cluster_shard_port(cluster, 1));
+    do {
+        freeReplyObject(redisCommand(client_context(client), "SCRIPT LOAD %s", body));
+    } while (!client_gets(spare, "HLEN __sluice:scripts", ":1"));
+    client_close(spare);
+}
+
 static int start_with(const char *const *proxy_environment)
 {
     const struct cluster_options options = {.shards = 1,
@@ -85,7 +95,7 @@ static int start_with(const char *const *proxy_environment)
     client = client_connect(cluster_proxy_port(cluster, 0));
     plain = client_connect(redis_server_port(plain_server));
     sha1_hex(SLICE(body), sha);
-    freeReplyObject(redisCommand(client_context(client), "SCRIPT LOAD %s", body));
+    load_on_all_shards();
     freeReplyObject(redisCommand(client_context(plain), "SCRIPT LOAD %s", body));
     return 0;
 }

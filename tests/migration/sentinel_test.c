@@ -154,7 +154,7 @@ static void writer_start(struct writer *writer, unsigned shard)
         (void)snprintf(writer->key, sizeof(writer->key), "writer:%u:%u", shard, i);
         (void)snprintf(set, sizeof(set), "SET %s 0", writer->key);
         (void)snprintf(exists, sizeof(exists), "EXISTS %s", writer->key);
-        WAIT_UNTIL(client_gets(client, set, "+OK"), LONG_MS);
+        expect_within(client, set, "+OK", LONG_MS);
         is_found = client_gets(primary, exists, ":1");
     }
     client_close(client);
@@ -236,7 +236,7 @@ static void a_former_primary_that_comes_back_is_not_written(void **state)
     struct client *former = client_connect(watched_shard_replica(&shards[0]));
     char *set = mem_printf("SET {%s}:late 1", writer.key);
     char *get = mem_printf("GET {%s}:late", writer.key);
-    WAIT_UNTIL(client_gets(late, set, "+OK"), LONG_MS);
+    expect_within(late, set, "+OK", LONG_MS);
     expect_unwritten(former, get);
     mem_free(set);
     mem_free(get);
@@ -442,10 +442,10 @@ static void without_sentinels_shards_are_served_until_they_are_another_process(v
     }
     char value[24];
     (void)snprintf(value, sizeof(value), "%llu", (unsigned long long)atomic_load(&writer.answered));
-    WAIT_UNTIL(client_gets(client, get, value), LONG_MS);
+    expect_within(client, get, value, LONG_MS);
     client_close(client);
     client = client_connect(cluster_proxy_port(cluster, 1));
-    WAIT_UNTIL(client_gets(client, get, value), LONG_MS);
+    expect_within(client, get, value, LONG_MS);
     client_close(client);
     mem_free(incr);
     mem_free(get);

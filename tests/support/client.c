@@ -10,6 +10,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/buffer.h"
 #include "lib/base/memory.h"
+#include "tests/support/wait.h"
 
 #define WORDS_MAX 1024
 #define TIMEOUT_S 60
@@ -205,16 +206,35 @@ char *client_ask(struct client *client, const char *command)
     return text;
 }
 
+static void fail_over(const char *command, const char *wanted, const char *got, const char *file,
+                      int line)
+{
+    print_error("%s:%d: %s\n    wanted %s\n    got    %s\n", file, line, command, wanted, got);
+    _fail(file, line);
+}
+
 void client_expect(struct client *client, const char *command, const char *reply, bool is_prefix,
                    const char *file, int line)
 {
     char *text = client_ask(client, command);
-    bool is_good = is_prefix ? strncmp(text, reply, strlen(reply)) == 0 : strcmp(text, reply) == 0;
-    if (!is_good) {
-        print_error("%s:%d: %s\n    wanted %s%s\n    got    %s\n", file, line, command, reply,
-                    is_prefix ? "..." : "", text);
+    if (is_prefix ? strncmp(text, reply, strlen(reply)) != 0 : strcmp(text, reply) != 0) {
+        char *wanted = mem_printf("%s%s", reply, is_prefix ? "..." : "");
+        fail_over(command, wanted, text, file, line);
+    }
+    mem_free(text);
+}
+
+void client_expect_within(struct client *client, const char *command, const char *reply,
+                          uint64_t ms, const char *file, int line)
+{
+    uint64_t deadline_us = deadline_after_ms(ms);
+    char *text;
+    while (strcmp(text = client_ask(client, command), reply) != 0) {
+        if (deadline_is_over(deadline_us)) {
+            fail_over(command, reply, text, file, line);
+        }
         mem_free(text);
-        _fail(file, line);
+        clock_sleep_ms(WAIT_POLL_MS);
     }
     mem_free(text);
 }

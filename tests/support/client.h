@@ -35,6 +35,11 @@ char *client_reply_text(const redisReply *reply) __attribute__((warn_unused_resu
     client_expect((client), (command), (reply), true, __FILE__, __LINE__)
 void client_expect(struct client *client, const char *command, const char *reply, bool is_prefix,
                    const char *file, int line);
+/* Asks until the reply is that text: fails the test with the last one after so many ms. */
+#define expect_within(client, command, reply, ms) \
+    client_expect_within((client), (command), (reply), (ms), __FILE__, __LINE__)
+void client_expect_within(struct client *client, const char *command, const char *reply,
+                          uint64_t ms, const char *file, int line);
 /* The words with `tag` for every '%'; freed with mem_free. */
 char *words_with(const char *words, const char *tag) __attribute__((warn_unused_result));
 /* True when the reply is that text: for WAIT_UNTIL. */
