@@ -6,7 +6,7 @@
 #include "migrator/copy/scanner.h"
 
 /* Goes on from where `scanner` stands to the end. After anything but COPY_OK the scanner stands so
- * that nothing is left out when it is called again: the page at hand is walked again. */
+ * that nothing is left out when it is called again: the pages at hand are walked again. */
 enum copy_status copier_run(struct copy_pair *pair, struct scanner *scanner);
 
 #endif

@@ -1,5 +1,5 @@
-/* The states of all keys of a list, group after group, read ahead: while the caller works on one
- * group, the shards read the next ones. One thread. */
+/* Groups of keys whose states are being read: while the caller works on one group, the shards read
+ * the next ones. One thread. */
 #ifndef MIGRATOR_COPY_STATE_STREAM_H
 #define MIGRATOR_COPY_STATE_STREAM_H
 
@@ -12,26 +12,23 @@
 
 struct state_stream {
     struct copy_pair *pair;
-    const struct key_list *keys;
-    enum state_reading reading;
     bool with_copy;
-    size_t next;                             /* of the keys: the first that was not asked for */
     struct state_both groups[STREAM_GROUPS]; /* a ring */
     unsigned first, asked;                   /* of the ring: asked for and not taken */
     struct state_both *taken, *before;       /* in the caller's hands, or null */
 };
 
-/* Zeroed memory is a stream at its end; one is used again and again. */
+/* Without the copy only the authority's states are read. */
+void state_stream_init(struct state_stream *stream, struct copy_pair *pair, bool with_copy);
+/* Frees what was taken; nothing may be outstanding. */
+void state_stream_fini(struct state_stream *stream);
 
-/* Asks for the first groups; `keys` must stay as they are until the stream is stopped. Without the
- * copy only the authority's states are read. */
-enum copy_status state_stream_start(struct state_stream *stream, struct copy_pair *pair,
-                                    const struct key_list *keys, enum state_reading reading,
-                                    bool with_copy);
-/* The next group, valid until the call behind the next one; null at the end. */
-enum copy_status state_stream_next(struct state_stream *stream, struct state_both **group);
-/* Frees what was taken and takes what is outstanding, so that the links can be used again. Must be
- * called, whatever happened, and leaves the pair's failure as it is. */
-void state_stream_stop(struct state_stream *stream);
+bool state_stream_is_full(const struct state_stream *stream);
+/* Asks for the states of one more group; the keys must stay where they are until it is freed. */
+enum copy_status state_stream_ask(struct state_stream *stream, enum state_reading reading,
+                                  const struct key_group *keys);
+/* Takes the oldest group that was asked for, and not taken; there must be one. It is valid until
+ * the call behind the next one. */
+enum copy_status state_stream_take(struct state_stream *stream, struct state_both **group);
 
 #endif

@@ -247,7 +247,13 @@ static enum copy_status find_extra(struct verifier *verifier, struct copy_pair *
 
 /* --- both walks ------------------------------------------------------------------------------- */
 
-static enum copy_status judge_page(void *context)
+static bool has_suspects(void *context)
+{
+    const struct comparison *comparison = context;
+    return comparison->suspects.count > 0;
+}
+
+static enum copy_status judge_suspects(void *context)
 {
     struct comparison *comparison = context;
     enum copy_status status =
@@ -262,7 +268,8 @@ enum copy_status verifier_run(struct verifier *verifier, struct copy_pair *pair)
     const struct walk walk = {.pair = pair,
                               .with_copy = true,
                               .visit = compare_group,
-                              .end_page = judge_page,
+                              .wants_pause = has_suspects,
+                              .pause = judge_suspects,
                               .context = &comparison};
     key_list_init(&comparison.suspects);
     enum copy_status status = walk_run(&walk, &verifier->over_authority);

@@ -1,5 +1,6 @@
-/* Walks the keys of the migration's slots on the authority and reads their states: page after page
- * of SCAN, strings first and quickly, then in full what that left unread. One thread. */
+/* Walks the keys of the migration's slots on the authority and reads their states: strings first
+ * and quickly, then in full what that left unread. SCAN finds the next keys while the shards read
+ * the states of those before, so that neither waits for the other. One thread. */
 #ifndef MIGRATOR_COPY_WALK_H
 #define MIGRATOR_COPY_WALK_H
 
@@ -15,16 +16,18 @@ struct walk {
     struct copy_pair *pair;
     bool with_copy; /* read the copy's states too */
     walk_visit_fn *visit;
-    /* Takes what the visits left outstanding on the copy's link; also after a failure. May be null.
-     */
+    /* Takes what the last visit left outstanding on the copy's link; also after a failure. May be
+     * null. */
     walk_step_fn *settle;
-    /* A page has been visited, and nothing is outstanding. May be null. */
-    walk_step_fn *end_page;
+    /* Whether the visits have left something that needs the links for itself; then nothing more is
+     * asked for until `pause` has done it. Both may be null. */
+    bool (*wants_pause)(void *context);
+    walk_step_fn *pause;
     void *context;
 };
 
 /* Goes on from where `scanner` stands to the end. After anything but COPY_OK the scanner stands so
- * that nothing is left out when it is called again: the page at hand is walked again. */
+ * that nothing is left out when it is called again: the pages at hand are walked again. */
 enum copy_status walk_run(const struct walk *walk, struct scanner *scanner);
 
 #endif

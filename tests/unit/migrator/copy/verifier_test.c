@@ -177,13 +177,25 @@ static void values_of_different_types_are_findings(void **state)
     verifier_fini(&verifier);
 }
 
-/* Many pages and groups, strings and others by turns. */
-static void fill(unsigned keys)
+/* Many pages and groups: of strings. */
+static void fill(const char *tag, unsigned keys)
 {
     char command[96];
     for (unsigned i = 0; i < keys; i++) {
-        (void)snprintf(command, sizeof(command), i % 3 == 0 ? "HSET key:%u f %u" : "SET key:%u %u",
-                       i, i);
+        (void)snprintf(command, sizeof(command), "SET %skey:%u %u", tag, i, i);
+        mem_free(ask(copy_rig.source, command));
+    }
+}
+
+/* Strings and others by turns. */
+static void fill_mixed(unsigned keys)
+{
+    char command[96];
+    fill("", keys);
+    for (unsigned i = 0; i < keys; i += 3) {
+        (void)snprintf(command, sizeof(command), "DEL key:%u", i);
+        mem_free(ask(copy_rig.source, command));
+        (void)snprintf(command, sizeof(command), "HSET key:%u f %u", i, i);
         mem_free(ask(copy_rig.source, command));
     }
 }
@@ -192,7 +204,7 @@ static void all_keys_of_many_pages_are_copied_and_compared_once(void **state)
 {
     (void)state;
     struct verifier verifier;
-    fill(3000);
+    fill_mixed(3000);
     copy_all();
     assert_int_equal(copy_rig.moved, 3000);
     expect_ask(copy_rig.target, "SET key:1 wrong", "+OK");
@@ -217,45 +229,126 @@ static struct probe *rig_probe(void)
     return probe;
 }
 
-static bool never(void *context)
+static unsigned calls, patience;
+
+/* A little longer each time, so that a walk is interrupted everywhere and comes to its end. */
+static bool ever_longer(void *context)
 {
     (void)context;
+    if (calls++ < patience) {
+        return true;
+    }
+    calls = 0;
+    patience++;
     return false;
 }
 
-static bool ten_times(void *context)
+static void interrupt(void)
 {
-    (void)context;
-    static unsigned calls;
-    return ++calls % 10 != 0;
+    calls = patience = 0;
+    copy_rig.hooks.may_go_on = ever_longer;
 }
 
-/* The links are used again at once: no reply may be left in them. */
+static void expect_links_in_step(void)
+{
+    expect_ask(copy_rig.source, "PING", "+PONG");
+    expect_ask(copy_rig.target, "PING", "+PONG");
+}
+
+static void verify_with_interruptions(struct verifier *verifier)
+{
+    enum copy_status status = COPY_INTERRUPTED;
+    verifier_init(verifier, copy_rig.slots.nslots);
+    interrupt();
+    while (status == COPY_INTERRUPTED) {
+        status = verifier_run(verifier, &copy_rig.pair);
+        expect_links_in_step();
+    }
+    assert_int_equal(status, COPY_OK);
+}
+
+static void copy_with_interruptions(void)
+{
+    struct scanner scanner;
+    enum copy_status status = COPY_INTERRUPTED;
+    scanner_init(&scanner);
+    interrupt();
+    while (status == COPY_INTERRUPTED) {
+        status = copier_run(&copy_rig.pair, &scanner);
+        expect_links_in_step();
+    }
+    assert_int_equal(status, COPY_OK);
+}
+
 static void an_interrupted_walk_goes_on_where_it_was(void **state)
 {
     (void)state;
     struct verifier verifier;
-    struct scanner scanner;
-    enum copy_status status = COPY_INTERRUPTED;
-    fill(3000);
-    scanner_init(&scanner);
-    copy_rig.hooks.may_go_on = never;
-    assert_int_equal(copier_run(&copy_rig.pair, &scanner), COPY_INTERRUPTED);
-    copy_rig.hooks.may_go_on = ten_times;
-    while (status == COPY_INTERRUPTED) {
-        status = copier_run(&copy_rig.pair, &scanner);
-    }
-    assert_int_equal(status, COPY_OK);
-    verifier_init(&verifier, copy_rig.slots.nslots);
-    status = COPY_INTERRUPTED;
-    while (status == COPY_INTERRUPTED) {
-        status = verifier_run(&verifier, &copy_rig.pair);
-        expect_ask(copy_rig.source, "PING", "+PONG");
-        expect_ask(copy_rig.target, "PING", "+PONG");
-    }
-    assert_int_equal(status, COPY_OK);
+    fill_mixed(3000);
+    copy_with_interruptions();
+    verify_with_interruptions(&verifier);
     assert_int_equal(verifier.findings, 0);
     assert_true(verifier.tally.keys >= 3000);
+    verifier_fini(&verifier);
+}
+
+/* From the beginning each time: no place is spared. */
+static void copy_interrupted_everywhere(void)
+{
+    struct scanner scanner;
+    enum copy_status status = COPY_INTERRUPTED;
+    interrupt();
+    while (status == COPY_INTERRUPTED) {
+        scanner_init(&scanner);
+        status = copier_run(&copy_rig.pair, &scanner);
+        expect_links_in_step();
+    }
+    assert_int_equal(status, COPY_OK);
+}
+
+/* All slots but that of the tag. */
+static void leave_out(struct slot_set *slots, struct slice tag)
+{
+    slot_set_init(slots, copy_rig.slots.nslots);
+    for (unsigned slot = 0; slot < slots->nslots; slot++) {
+        if (slot != slot_of_key(tag, slots->nslots)) {
+            slot_set_add(slots, slot);
+        }
+    }
+    copy_rig.pair.slots = slots;
+}
+
+/* A page has one group, or none. */
+static void an_interrupted_walk_goes_on_where_few_keys_are_in_the_slots(void **state)
+{
+    (void)state;
+    struct verifier verifier;
+    struct slot_set slots;
+    fill("{other}", 10000);
+    fill("", 10);
+    leave_out(&slots, SLICE("{other}"));
+    copy_interrupted_everywhere();
+    copy_with_interruptions();
+    verify_with_interruptions(&verifier);
+    assert_int_equal(verifier.findings, 0);
+    assert_true(verifier.tally.keys > 0);
+    verifier_fini(&verifier);
+    slot_set_fini(&slots);
+}
+
+static void an_interrupted_verification_finds_all_that_is_unequal(void **state)
+{
+    (void)state;
+    struct verifier verifier;
+    char command[64];
+    fill("", 3000);
+    copy_all();
+    for (unsigned i = 1; i < 3000; i += 30) {
+        (void)snprintf(command, sizeof(command), "SET key:%u wrong", i);
+        expect_ask(copy_rig.target, command, "+OK");
+    }
+    verify_with_interruptions(&verifier);
+    assert_int_equal(copy_rig.findings, 100);
     verifier_fini(&verifier);
 }
 
@@ -273,7 +366,7 @@ static void copying_rests_as_the_pace_says(void **state)
 {
     (void)state;
     struct pace pace = {.limit_us = 0};
-    fill(3000);
+    fill_mixed(3000);
     copy_rig.hooks.may_go_on = count_and_go_on;
     copy_rig.pair.pace = &pace;
     copy_rig.pair.probe = rig_probe();
@@ -292,7 +385,7 @@ static void copying_learns_from_the_probe(void **state)
     (void)state;
     struct pace pace = {.limit_us = 1}; /* nothing answers as fast */
     uint64_t until_us = clock_now_us() + UINT64_C(20000000);
-    fill(300);
+    fill_mixed(300);
     copy_rig.pair.pace = &pace;
     copy_rig.pair.probe = rig_probe();
     while (pace.rest_permille == 0 && clock_now_us() < until_us) {
@@ -383,6 +476,8 @@ int main(void)
         TEST(values_of_different_types_are_findings),
         TEST(all_keys_of_many_pages_are_copied_and_compared_once),
         TEST(an_interrupted_walk_goes_on_where_it_was),
+        TEST(an_interrupted_walk_goes_on_where_few_keys_are_in_the_slots),
+        TEST(an_interrupted_verification_finds_all_that_is_unequal),
         TEST(copying_rests_as_the_pace_says),
         TEST(copying_learns_from_the_probe),
         TEST(groups_of_large_values_are_small),
