@@ -3,7 +3,7 @@
 #define LIB_ACL_ACL_INTERNAL_H
 
 #include "lib/acl/acl.h"
-#include "lib/command/arena.h"
+#include "lib/base/arena.h"
 #include "lib/net/secret.h"
 
 #define ACL_RULES_MAX     1024u /* of one kind, in one selector */

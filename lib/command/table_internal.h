@@ -2,7 +2,7 @@
 #ifndef LIB_COMMAND_TABLE_INTERNAL_H
 #define LIB_COMMAND_TABLE_INTERNAL_H
 
-#include "lib/command/arena.h"
+#include "lib/base/arena.h"
 #include "lib/command/command.h"
 
 /* A table row before our decisions: of struct command_info only name, arity, flags, specs and

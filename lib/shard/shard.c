@@ -19,6 +19,7 @@
 #include "lib/net/stream.h"
 #include "lib/resp/writer.h"
 #include "lib/shard/credentials.h"
+#include "lib/shard/reply_reader.h"
 
 #define READ_BYTES     ((size_t)16 << 10)
 #define KEPT_OUT_BYTES ((size_t)1 << 20)
@@ -26,7 +27,7 @@
 struct shard_link {
     struct stream stream; /* fd -1: was never opened */
     struct buffer out;    /* appended, not written yet */
-    redisReader *reader;
+    struct reply_reader *reader;
     char address[SHARD_ADDRESS_MAX];
     uint64_t timeout_ms;
     bool is_broken;
@@ -172,8 +173,7 @@ static struct shard_link *open_link(const struct topology_shard *place, uint64_t
     link->timeout_ms = timeout_ms;
     link->stream.fd = -1;
     buffer_init(&link->out, SIZE_MAX); /* its users bound what they have under way */
-    link->reader = redisReaderCreate();
-    ASSERT(link->reader != NULL);
+    link->reader = reply_reader_new();
     if (!connect_link(link, place, err)) {
         shard_close(link);
         return NULL;
@@ -222,7 +222,7 @@ void shard_close(struct shard_link *link)
     }
     stream_close(&link->stream);
     buffer_fini(&link->out);
-    redisReaderFree(link->reader);
+    reply_reader_free(link->reader);
     mem_free(link);
 }
 
@@ -322,8 +322,8 @@ static bool read_some(struct shard_link *link, uint64_t deadline_us, struct erro
         size_t count = 0;
         switch (stream_read(&link->stream, bytes, sizeof(bytes), &count)) {
         case STREAM_OK:
-            return redisReaderFeed(link->reader, bytes, count) == REDIS_OK ||
-                   broken(link, err, link->reader->errstr);
+            return reply_reader_feed(link->reader, bytes, count) ||
+                   broken(link, err, reply_reader_why(link->reader));
         case STREAM_END:
             return broken(link, err, stream_why(&link->stream));
         case STREAM_AGAIN:
@@ -341,9 +341,9 @@ struct shard_reply *shard_take(struct shard_link *link, struct error *err)
         return NULL;
     }
     for (;;) {
-        void *reply = NULL;
-        if (redisReaderGetReply(link->reader, &reply) != REDIS_OK) {
-            (void)broken(link, err, link->reader->errstr);
+        struct shard_reply *reply = NULL;
+        if (!reply_reader_next(link->reader, &reply)) {
+            (void)broken(link, err, reply_reader_why(link->reader));
             return NULL;
         }
         if (reply != NULL) {
@@ -436,64 +436,6 @@ bool shard_load_scripts(struct shard_link *link, struct error *err)
         }
     }
     return true;
-}
-
-/* --- replies: redisReply under another name -------------------------------- */
-
-static const redisReply *raw(const struct shard_reply *reply)
-{
-    return (const redisReply *)reply;
-}
-
-enum reply_type shard_reply_type(const struct shard_reply *reply)
-{
-    switch (raw(reply)->type) {
-    case REDIS_REPLY_STATUS:
-        return REPLY_STATUS;
-    case REDIS_REPLY_ERROR:
-        return REPLY_ERROR;
-    case REDIS_REPLY_INTEGER:
-        return REPLY_INTEGER;
-    case REDIS_REPLY_STRING:
-        return REPLY_BULK;
-    case REDIS_REPLY_ARRAY:
-        return REPLY_ARRAY;
-    default:
-        return REPLY_NIL;
-    }
-}
-
-int64_t shard_reply_integer(const struct shard_reply *reply)
-{
-    return raw(reply)->type == REDIS_REPLY_INTEGER ? raw(reply)->integer : 0;
-}
-
-struct slice shard_reply_text(const struct shard_reply *reply)
-{
-    switch (raw(reply)->type) {
-    case REDIS_REPLY_STATUS:
-    case REDIS_REPLY_ERROR:
-    case REDIS_REPLY_STRING:
-        return (struct slice){raw(reply)->str, raw(reply)->len};
-    default:
-        return (struct slice){"", 0};
-    }
-}
-
-size_t shard_reply_count(const struct shard_reply *reply)
-{
-    return raw(reply)->type == REDIS_REPLY_ARRAY ? raw(reply)->elements : 0;
-}
-
-const struct shard_reply *shard_reply_at(const struct shard_reply *reply, size_t index)
-{
-    ASSERT(index < shard_reply_count(reply));
-    return (const struct shard_reply *)raw(reply)->element[index];
-}
-
-void shard_reply_free(struct shard_reply *reply)
-{
-    freeReplyObject(reply);
 }
 
 /* --- INFO ----------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* A blocking connection to one shard, for the control plane (migrator, sluicectl, takeover).
- * The only user of hiredis, of its reader and its formatter: the bytes go through lib/net/stream,
- * plain or TLS. The proxy's data path has its own (proxy/backend). One thread.
+ * The only user of hiredis, of its reader (in reply.c) and its formatter: the bytes go through
+ * lib/net/stream, plain or TLS. The proxy's data path has its own (proxy/backend). One thread.
  * Programs ignore SIGPIPE: OpenSSL writes with write(2). */
 #ifndef LIB_SHARD_SHARD_H
 #define LIB_SHARD_SHARD_H
@@ -8,20 +8,11 @@
 #include "lib/base/error.h"
 #include "lib/base/slice.h"
 #include "lib/net/tls.h"
+#include "lib/shard/reply.h"
 #include "lib/shard/script.h"
 #include "lib/topology/topology.h"
 
 struct shard_link;
-struct shard_reply; /* one reply, a tree; freed with shard_reply_free */
-
-enum reply_type {
-    REPLY_STATUS,
-    REPLY_ERROR,
-    REPLY_INTEGER,
-    REPLY_BULK,
-    REPLY_NIL,
-    REPLY_ARRAY
-};
 
 /* With what links to shards that speak TLS are opened, in the whole process. Before threads that
  * open links start; the context must outlive their links. Null: such shards cannot be reached. */
@@ -74,13 +65,6 @@ bool shard_load_script(struct shard_link *link, enum shard_script script, struct
     __attribute__((warn_unused_result));
 bool shard_load_scripts(struct shard_link *link, struct error *err)
     __attribute__((warn_unused_result));
-
-enum reply_type shard_reply_type(const struct shard_reply *reply);
-int64_t shard_reply_integer(const struct shard_reply *reply);   /* 0 unless an integer */
-struct slice shard_reply_text(const struct shard_reply *reply); /* empty unless it has text */
-size_t shard_reply_count(const struct shard_reply *reply);      /* elements; 0 unless an array */
-const struct shard_reply *shard_reply_at(const struct shard_reply *reply, size_t index);
-void shard_reply_free(struct shard_reply *reply); /* null is allowed */
 
 /* INFO's value of a field ("used_memory"), copied to text; false when it is not there. */
 bool shard_info(struct shard_link *link, const char *section, const char *field, char *text,

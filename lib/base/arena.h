@@ -1,6 +1,7 @@
-/* Many small allocations that are freed at once, with the table they belong to. */
-#ifndef LIB_COMMAND_ARENA_H
-#define LIB_COMMAND_ARENA_H
+/* Many allocations that are freed at once: pieces cut from blocks that grow. One thread at a
+ * time. */
+#ifndef LIB_BASE_ARENA_H
+#define LIB_BASE_ARENA_H
 
 #include <stddef.h>
 
@@ -8,12 +9,14 @@
 
 struct arena_block;
 
-/* Starts as {NULL}. */
+/* Starts as {NULL}; may be moved. */
 struct arena {
-    struct arena_block *blocks;
+    struct arena_block *newest;
 };
 
-/* Zeroed, aligned for any type; never null. */
+/* Aligned for any type; never null. The bytes are undefined. */
+void *arena_cut(struct arena *arena, size_t size_bytes) __attribute__((warn_unused_result));
+/* The same, zeroed. */
 void *arena_alloc(struct arena *arena, size_t size_bytes) __attribute__((warn_unused_result));
 void *arena_dup(struct arena *arena, const void *data, size_t size_bytes)
     __attribute__((warn_unused_result));
