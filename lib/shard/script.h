@@ -17,6 +17,7 @@
     X(SCRIPT_MAKE, make, "#!lua\n")                                 \
     X(SCRIPT_GUARD, guard, "#!lua flags=allow-oom\n")               \
     X(SCRIPT_APPLY, apply, "#!lua\n")                               \
+    X(SCRIPT_FILL, fill, "#!lua\n")                                 \
     X(SCRIPT_RENUMBER, renumber, "#!lua flags=allow-oom\n")         \
     X(SCRIPT_CLEAR, clear, "#!lua flags=allow-oom\n")               \
     X(SCRIPT_PURGE, purge, "#!lua flags=allow-oom\n")               \

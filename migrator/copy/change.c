@@ -62,22 +62,35 @@ static void add_keys(struct arguments *arguments, const struct key_choice *choic
     }
 }
 
+/* How many keys the script is told of. */
+static unsigned begin_on_copy(struct arguments *arguments, const struct copy_pair *pair,
+                              const struct key_choice *choice)
+{
+    arguments->argc = arguments->nnumbers = 0;
+    add(arguments, SLICE(METADATA_FENCE));
+    add(arguments, slice_of(pair->names.ver));
+    add_keys(arguments, choice);
+    unsigned nkeys = arguments->argc;
+    add_identity(arguments, pair->copy.identity);
+    add_number(arguments, (int64_t)pair->migration);
+    add_number(arguments, (int64_t)pair->generation);
+    return nkeys;
+}
+
+static const struct key_state *state_at(const struct key_choice *choice, unsigned i)
+{
+    return &choice->group->states[choice->places[i]];
+}
+
 void change_append_apply(struct copy_pair *pair, const struct key_choice *choice)
 {
     if (choice->count == 0) {
         return;
     }
     struct arguments arguments;
-    arguments.argc = arguments.nnumbers = 0;
-    add(&arguments, SLICE(METADATA_FENCE));
-    add(&arguments, slice_of(pair->names.ver));
-    add_keys(&arguments, choice);
-    unsigned nkeys = arguments.argc;
-    add_identity(&arguments, pair->copy.identity);
-    add_number(&arguments, (int64_t)pair->migration);
-    add_number(&arguments, (int64_t)pair->generation);
+    unsigned nkeys = begin_on_copy(&arguments, pair, choice);
     for (unsigned i = 0; i < choice->count; i++) {
-        const struct key_state *state = &choice->group->states[choice->places[i]];
+        const struct key_state *state = state_at(choice, i);
         add_number(&arguments, (int64_t)state->number);
         add_expiry(&arguments, state);
         add(&arguments, state->payload);
@@ -132,6 +145,30 @@ enum copy_status change_take_apply(struct copy_pair *pair, const struct key_choi
     return COPY_OK;
 }
 
+bool change_is_plain(const struct key_state *state)
+{
+    return state->exists && state->is_string && state->expires_ms < 0 && state->number == 0;
+}
+
+void change_append_fill(struct copy_pair *pair, const struct key_choice *choice)
+{
+    if (choice->count == 0) {
+        return;
+    }
+    struct arguments arguments;
+    unsigned nkeys = begin_on_copy(&arguments, pair, choice);
+    for (unsigned i = 0; i < choice->count; i++) {
+        add(&arguments, state_at(choice, i)->payload);
+    }
+    shard_append_script(pair->copy.link, SCRIPT_FILL, arguments.argv, arguments.argc, nkeys);
+}
+
+enum copy_status change_take_fill(struct copy_pair *pair, const struct key_choice *choice)
+{
+    uint64_t ignored = 0;
+    return take(pair, true, "fill", choice, &ignored);
+}
+
 static void append_on_authority(struct copy_pair *pair, enum shard_script script,
                                 struct arguments *arguments, unsigned nkeys)
 {
@@ -174,7 +211,7 @@ void change_append_clear(struct copy_pair *pair, const struct key_choice *choice
     add_identity(&arguments, pair->authority.identity);
     for (unsigned i = 0; i < choice->count; i++) {
         add(&arguments, key_at(choice, i));
-        add_number(&arguments, (int64_t)choice->group->states[choice->places[i]].number);
+        add_number(&arguments, (int64_t)state_at(choice, i)->number);
     }
     append_on_authority(pair, SCRIPT_CLEAR, &arguments, nkeys);
 }

@@ -27,6 +27,12 @@ void change_append_apply(struct copy_pair *pair, const struct key_choice *choice
 enum copy_status change_take_apply(struct copy_pair *pair, const struct key_choice *choice,
                                    uint64_t *refused);
 
+/* Strings without expiry and without a number, of which there are many in a backfill: the same, for
+ * less. */
+bool change_is_plain(const struct key_state *state);
+void change_append_fill(struct copy_pair *pair, const struct key_choice *choice);
+enum copy_status change_take_fill(struct copy_pair *pair, const struct key_choice *choice);
+
 /* New numbers, and marks, for keys whose copies are not behind and yet unequal. */
 void change_append_renumber(struct copy_pair *pair, const struct key_choice *choice);
 enum copy_status change_take_renumber(struct copy_pair *pair, const struct key_choice *choice);

@@ -6,31 +6,48 @@
 /* What the copy is applying while the authority reads on. */
 struct backfill {
     struct copy_pair *pair;
-    struct key_choice shipped; /* empty: nothing is on its way */
+    /* Empty: nothing is on its way. */
+    struct key_choice plain; /* see change_is_plain */
+    struct key_choice others;
     uint64_t bytes;
 };
 
 static void choose_read(const struct state_group *group, struct backfill *backfill)
 {
-    backfill->shipped = (struct key_choice){.group = group};
+    backfill->plain = backfill->others = (struct key_choice){.group = group};
     backfill->bytes = 0;
     for (size_t i = 0; i < group->keys.count; i++) {
-        if (!group->states[i].is_unread) {
-            key_choice_add(&backfill->shipped, i);
-            backfill->bytes += group->states[i].payload.len;
+        const struct key_state *state = &group->states[i];
+        if (!state->is_unread) {
+            key_choice_add(change_is_plain(state) ? &backfill->plain : &backfill->others, i);
+            backfill->bytes += state->payload.len;
         }
     }
 }
 
-/* Takes the answer of the copy; the link is then without an outstanding reply. */
+/* Takes both answers, whatever comes of the first; it is the one that counts. */
+static enum copy_status take_answers(struct backfill *backfill)
+{
+    struct copy_pair *pair = backfill->pair;
+    uint64_t refused = 0; /* found again by the verification, and given a mark */
+    enum copy_status filled = change_take_fill(pair, &backfill->plain);
+    struct copy_failure failure = pair->failure;
+    enum copy_status applied = change_take_apply(pair, &backfill->others, &refused);
+    backfill->plain.count = backfill->others.count = 0;
+    if (filled != COPY_OK) {
+        pair->failure = failure;
+        return filled;
+    }
+    return applied;
+}
+
+/* Takes the answers of the copy; the link is then without an outstanding reply. */
 static enum copy_status settle(void *context)
 {
     struct backfill *backfill = context;
     struct copy_pair *pair = backfill->pair;
-    uint64_t keys = backfill->shipped.count;
-    uint64_t refused = 0; /* found again by the verification, and given a mark */
-    enum copy_status status = change_take_apply(pair, &backfill->shipped, &refused);
-    backfill->shipped.count = 0;
+    uint64_t keys = backfill->plain.count + backfill->others.count;
+    enum copy_status status = take_answers(backfill);
     if (status != COPY_OK || keys == 0) {
         return status;
     }
@@ -46,7 +63,8 @@ static enum copy_status ship(void *context, const struct state_both *states)
     status = status == COPY_OK ? pair_await_room(backfill->pair) : status;
     if (status == COPY_OK) {
         choose_read(&states->authority, backfill);
-        change_append_apply(backfill->pair, &backfill->shipped);
+        change_append_fill(backfill->pair, &backfill->plain);
+        change_append_apply(backfill->pair, &backfill->others);
         status = pair_flush(backfill->pair, true);
     }
     return status;

@@ -6,12 +6,7 @@
 -- one a key, and no text is built in the loops. No allow-oom: Redis answers OOM before the first write (an UNLINK of
 -- ours would let the later writes pass), so a batch is refused as a whole.
 local ver = KEYS[2]
-local fence = call('HMGET', KEYS[1], 'run_id', 'replid', 'guard:' .. ARGV[3])
-
--- Open for just this generation: else late mirrors would write into a new owner, or into a hold.
--- (Model: NOGUARDCHECK, NOGENCHECK.)
-local refused = unfenced(fence[1], fence[2]) or not_at(fence[3], ARGV[4], '1')
-    or lost(call('HEXISTS', ver, SENTINEL) == 1, ver)
+local refused = copy_refused(ver)
 if refused then
     return refused
 end

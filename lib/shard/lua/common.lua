@@ -56,6 +56,15 @@ local function not_at(guard, generation, state)
     return {err = 'STALE ' .. (guard or '0:0')}
 end
 
+-- Of what is written to a copy; ARGV[3], ARGV[4] are the migration and its generation. Open for just
+-- this one: else late mirrors would write into a new owner, or into a hold.
+-- (Model: NOGUARDCHECK, NOGENCHECK.)
+local function copy_refused(ver)
+    local fence = call('HMGET', KEYS[1], 'run_id', 'replid', 'guard:' .. ARGV[3])
+    return unfenced(fence[1], fence[2]) or not_at(fence[3], ARGV[4], '1')
+        or lost(call('HEXISTS', ver, SENTINEL) == 1, ver)
+end
+
 -- The generation and the state of a guard as numbers; 0, 0 when there is none. Numbers, because
 -- '9' > '10' as text. Epochs stay far below 2^53, where Lua's numbers stop being exact.
 local function guard_parts(guard)

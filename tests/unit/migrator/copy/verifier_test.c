@@ -432,6 +432,15 @@ static void a_late_backfill_does_not_undo_a_mirror(void **state)
     expect_ask(copy_rig.target, "GET a", "new");
 }
 
+static void what_was_written_is_backfilled_with_its_number(void **state)
+{
+    (void)state;
+    copy_rig_write("a", "SET a new");
+    copy_all();
+    expect_ask(copy_rig.target, "GET a", "new");
+    expect_ask(copy_rig.target, "HGET " COPY_RIG_VER " a", "1");
+}
+
 static void expect_failure(enum fence_outcome outcome)
 {
     struct scanner scanner;
@@ -483,6 +492,7 @@ int main(void)
         TEST(groups_of_large_values_are_small),
         TEST(a_wrong_expiry_is_a_finding),
         TEST(a_late_backfill_does_not_undo_a_mirror),
+        TEST(what_was_written_is_backfilled_with_its_number),
         TEST(nothing_is_read_from_an_authority_without_its_numbers),
         TEST(nothing_is_read_from_an_authority_without_a_fence),
     };
