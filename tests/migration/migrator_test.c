@@ -519,6 +519,7 @@ static void a_source_that_fills_up_later_says_so_and_holds_nobody(void **state)
     assert_true(rig_journal_has(rig, "give it more maxmemory, or maxmemory-policy noeviction"));
     limit_memory(rig->on_source, 0);
     rig_wait_phase(rig, PHASE_SWITCHED);
+    WAIT_UNTIL(rig_records(rig, "hold") > 0, LONG_MS); /* it is noted behind the switch */
     assert_int_equal(rig_records(rig, "hold"), 1);
 }
 
