@@ -186,14 +186,11 @@ static bool check_possession(const struct takeover *takeover, const struct topol
     return true;
 }
 
-/* Asked before anything is done to the shard: who is refused is left in peace, so that an operator
- * can bring back what it lost. */
 static bool is_allowed(const struct takeover *takeover, struct error *err)
 {
     const struct fence_state *fence = &takeover->fence;
     if (fence_is_ours(takeover)) {
-        return check_descent(takeover, &takeover->shard, err) &&
-               check_possession(takeover, takeover->topology, takeover->index, err);
+        return check_descent(takeover, &takeover->shard, err);
     }
     if (fence->exists) {
         return error_set(err,
@@ -368,9 +365,27 @@ static bool fence_process(struct takeover *takeover, uint64_t epoch, struct erro
                                    err) == FENCE_OK;
 }
 
+/* Looked at before anything is done to the shard: an operator has to bring back what it lost, and
+ * is not thrown off it. Our own programs are: what was said hello to before REPLICAOF there and
+ * back is still connected, and would go on reading and writing there. Who comes anew is asked who
+ * the server is. */
+static bool has_what_it_took(const struct takeover *takeover, enum takeover_result *result,
+                             struct error *err)
+{
+    struct error why;
+    if (!fence_is_ours(takeover) ||
+        check_possession(takeover, takeover->topology, takeover->index, err)) {
+        return true;
+    }
+    bool is_cut_off = fence_kill_programs(takeover->link, &why);
+    *result = is_cut_off ? TAKEOVER_NOT_ALLOWED : TAKEOVER_FAILED;
+    return false;
+}
+
 static enum takeover_result take(struct takeover *takeover, struct error *err)
 {
     uint64_t epoch;
+    enum takeover_result result;
     if (!look(takeover, err)) {
         return TAKEOVER_FAILED;
     }
@@ -379,6 +394,9 @@ static enum takeover_result take(struct takeover *takeover, struct error *err)
     }
     if (!is_allowed(takeover, err)) {
         return TAKEOVER_NOT_ALLOWED;
+    }
+    if (!has_what_it_took(takeover, &result, err)) {
+        return result;
     }
     if (!takeover->fence.exists && !look_alone(takeover, err)) {
         return TAKEOVER_FAILED;

@@ -7,6 +7,7 @@
  * the same compare-and-swap changes the address. Without a majority nothing is taken over.
  *
  *   look at the process and its fence
+ *     -> if it lacks what it took over: CLIENT KILL Sluice's own connections, and no more
  *     -> if there is none: CLIENT KILL everybody, and look again
  *     -> if the fence names the process already: raise it, CLIENT KILL everybody
  *     -> compare-and-swap: names the process, begins a new base for every migration on the shard

@@ -341,16 +341,19 @@ static bool kill_connection(struct shard_link *link, struct slice id, unsigned *
     return true;
 }
 
+/* `begins`: the name is only the beginning of theirs. Never our own connection. */
 static bool kill_named(struct shard_link *link, struct slice clients, struct slice name,
-                       unsigned *killed, struct error *err)
+                       bool begins, unsigned *killed, struct error *err)
 {
     while (clients.len > 0) {
         const char *end = memchr(clients.data, '\n', clients.len);
         size_t length = end == NULL ? clients.len : (size_t)(end - clients.data);
         struct slice line = {clients.data, length};
         struct slice client_name, id;
-        if (client_field(line, "name=", &client_name) && slice_equal(client_name, name) &&
-            client_field(line, "id=", &id) && !kill_connection(link, id, killed, err)) {
+        bool is_meant =
+            client_field(line, "name=", &client_name) &&
+            (begins ? slice_starts_with(client_name, name) : slice_equal(client_name, name));
+        if (is_meant && client_field(line, "id=", &id) && !kill_connection(link, id, killed, err)) {
             return false;
         }
         length += end == NULL ? 0 : 1;
@@ -359,19 +362,31 @@ static bool kill_named(struct shard_link *link, struct slice clients, struct sli
     return true;
 }
 
+static bool list_and_kill(struct shard_link *link, const char *name, bool begins, unsigned *killed,
+                          struct error *err)
+{
+    struct shard_reply *clients = shard_commandf(link, err, "CLIENT LIST");
+    *killed = 0;
+    if (clients == NULL) {
+        return false;
+    }
+    bool done = kill_named(link, shard_reply_text(clients), slice_of(name), begins, killed, err);
+    shard_reply_free(clients);
+    return done;
+}
+
 bool fence_kill_peer(struct shard_link *link, const char *peer_name, unsigned *killed,
                      struct error *err)
 {
     char name[256];
-    *killed = 0;
     (void)snprintf(name, sizeof(name), "sluice:%s", peer_name);
-    struct shard_reply *clients = shard_commandf(link, err, "CLIENT LIST");
-    if (clients == NULL) {
-        return false;
-    }
-    bool done = kill_named(link, shard_reply_text(clients), slice_of(name), killed, err);
-    shard_reply_free(clients);
-    return done;
+    return list_and_kill(link, name, false, killed, err);
+}
+
+bool fence_kill_programs(struct shard_link *link, struct error *err)
+{
+    unsigned killed;
+    return list_and_kill(link, "sluice:", true, &killed, err);
 }
 
 enum fence_outcome fence_remove_peer(struct shard_link *link, const struct fence_peer *peer,

@@ -83,6 +83,9 @@ enum fence_outcome fence_raise(struct shard_link *link, const struct shard_ident
 /* CLIENT LIST, then CLIENT KILL ID each connection named "sluice:<peer name>". */
 bool fence_kill_peer(struct shard_link *link, const char *peer_name, unsigned *killed,
                      struct error *err) __attribute__((warn_unused_result));
+/* The same of all connections of Sluice's programs but this one: those of operators stay. */
+bool fence_kill_programs(struct shard_link *link, struct error *err)
+    __attribute__((warn_unused_result));
 /* Forgets the peer if its newest connection is still the one given. */
 enum fence_outcome fence_remove_peer(struct shard_link *link, const struct fence_peer *peer,
                                      struct error *err) __attribute__((warn_unused_result));

@@ -7,8 +7,8 @@
 #include "lib/base/memory.h"
 #include "lib/shard/reply_reader.h"
 
-/* No shard is asked for more. The memory is touched only as far as elements come. */
-#define ELEMENTS_MAX (1 << 24)
+/* No shard is asked for more; a header of a few bytes takes no more than that much memory. */
+#define ELEMENTS_MAX (1 << 20)
 
 struct shard_reply {
     enum reply_type type;
@@ -81,6 +81,19 @@ static void *create_string(const redisReadTask *task, char *bytes, size_t length
 typedef int element_count;
 #else
 typedef size_t element_count;
+
+/* RESP3's, which nobody asks a shard for: an error. */
+static void *refuse_double(const redisReadTask *task, double value, char *text, size_t length)
+{
+    (void)task, (void)value, (void)text, (void)length;
+    return NULL;
+}
+
+static void *refuse_bool(const redisReadTask *task, int value)
+{
+    (void)task, (void)value;
+    return NULL;
+}
 #endif
 
 static void *create_array(const redisReadTask *task, element_count count)
@@ -125,6 +138,10 @@ struct reply_reader *reply_reader_new(void)
         .createArray = create_array,
         .createInteger = create_integer,
         .createNil = create_nil,
+#if HIREDIS_MAJOR >= 1
+        .createDouble = refuse_double,
+        .createBool = refuse_bool,
+#endif
         .freeObject = free_whole,
     };
     struct reply_reader *reader = mem_zalloc(sizeof(*reader));

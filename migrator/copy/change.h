@@ -1,5 +1,5 @@
-/* The scripts by which copy/ changes a shard, queued and taken one group at a time: apply on the
- * copy; renumber and clear on the authority. Their rules are on the shard
+/* The scripts by which copy/ changes a shard, queued and taken one group at a time: apply and fill
+ * on the copy; renumber and clear on the authority. Their rules are on the shard
  * (docs/internals/on-shard.md), so one that arrives late, twice or never does no harm. */
 #ifndef MIGRATOR_COPY_CHANGE_H
 #define MIGRATOR_COPY_CHANGE_H

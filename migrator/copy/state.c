@@ -321,11 +321,15 @@ enum copy_status state_append_both(struct copy_pair *pair, enum state_reading re
                                    const struct key_group *keys, struct state_both *both)
 {
     state_append(pair, true, reading, keys, &both->copy);
-    if (pair_flush(pair, true) != COPY_OK) {
-        return COPY_FAILED;
-    }
     state_append(pair, false, reading, keys, &both->authority);
-    return pair_flush(pair, false);
+    enum copy_status of_copy = pair_flush(pair, true);
+    struct copy_failure failure = pair->failure;
+    enum copy_status of_authority = pair_flush(pair, false);
+    if (of_copy != COPY_OK) {
+        pair->failure = failure;
+        return of_copy;
+    }
+    return of_authority;
 }
 
 enum copy_status state_take_both(struct copy_pair *pair, struct state_both *both)

@@ -58,6 +58,7 @@ struct state_both {
     struct state_group copy;
 };
 
+/* Both are asked, even where one cannot be reached: then both answers are to be taken. */
 enum copy_status state_append_both(struct copy_pair *pair, enum state_reading reading,
                                    const struct key_group *keys, struct state_both *both);
 /* Both answers, whatever comes of the first: the links stay in step. */

@@ -1,5 +1,7 @@
 #include "migrator/copy/walk.h"
 
+#include "lib/base/assert.h"
+
 /* Being found, being read, being visited, and the one whose last group the copy is applying. */
 #define PAGES 4u
 
@@ -71,10 +73,10 @@ static void ask_scan(struct run *run)
     run->before_scan = run->stream.asked;
 }
 
-/* What of the page can be asked for next; empty: nothing now. What was left unread waits for the
+/* What of the page is asked for next; empty: nothing now. What was left unread waits for the
  * last of the strings, so that its groups are large. */
-static struct key_group next_group(const struct run *run, struct page *page,
-                                   enum state_reading *reading)
+static struct key_group take_next_group(const struct run *run, struct page *page,
+                                        enum state_reading *reading)
 {
     struct key_group group = {.list = &page->keys, .count = 0};
     if (page->keys_asked < page->keys.count) {
@@ -95,7 +97,7 @@ static enum copy_status ask_group(struct run *run, bool *has_asked)
     *has_asked = false;
     for (unsigned i = 0; i < run->count; i++) {
         enum state_reading reading = READ_STRINGS;
-        struct key_group group = next_group(run, page_at(run, i), &reading);
+        struct key_group group = take_next_group(run, page_at(run, i), &reading);
         if (group.count > 0) {
             *has_asked = true;
             return state_stream_ask(&run->stream, reading, &group);
@@ -149,6 +151,7 @@ static void note_visit(struct run *run, const struct state_both *group)
     unsigned i = 0;
     while (keys->list != &page_at(run, i)->keys && keys->list != &page_at(run, i)->unread) {
         i++;
+        ASSERT(i < run->count);
     }
     struct page *page = page_at(run, i);
     page->last_visit = ++run->visits;
@@ -199,6 +202,7 @@ static enum copy_status settle(struct run *run)
         run->walk->settle != NULL ? run->walk->settle(run->walk->context) : COPY_OK;
     if (status == COPY_OK && wants_pause(run)) {
         status = run->walk->pause(run->walk->context);
+        ASSERT(status != COPY_OK || !wants_pause(run));
     }
     if (status == COPY_OK) {
         leave_pages(run, true);
@@ -226,15 +230,15 @@ static void abandon(struct run *run)
 {
     struct copy_failure failure = run->pair->failure;
     struct state_both *group;
+    if (run->walk->settle != NULL) {
+        (void)run->walk->settle(run->walk->context);
+    }
     while (run->is_scanning || run->stream.asked > 0) {
         if (run->is_scanning && run->before_scan == 0) {
             (void)take_scan(run);
         } else {
             (void)take_group(run, &group);
         }
-    }
-    if (run->walk->settle != NULL) {
-        (void)run->walk->settle(run->walk->context);
     }
     run->pair->failure = failure;
 }
@@ -243,6 +247,7 @@ enum copy_status walk_run(const struct walk *walk, struct scanner *scanner)
 {
     struct run run;
     enum copy_status status = COPY_OK;
+    ASSERT(walk->settle == NULL || !walk->with_copy);
     run_init(&run, walk, scanner);
     while (status == COPY_OK && !scanner->is_done) {
         status = go_on(&run);

@@ -16,11 +16,11 @@ struct walk {
     struct copy_pair *pair;
     bool with_copy; /* read the copy's states too */
     walk_visit_fn *visit;
-    /* Takes what the last visit left outstanding on the copy's link; also after a failure. May be
-     * null. */
+    /* Takes what the last visit left outstanding on the copy's link; also after a failure. Null
+     * with_copy, for the answers would be out of order. May be null. */
     walk_step_fn *settle;
     /* Whether the visits have left something that needs the links for itself; then nothing more is
-     * asked for until `pause` has done it. Both may be null. */
+     * asked for until `pause` has done all of it. Both may be null. */
     bool (*wants_pause)(void *context);
     walk_step_fn *pause;
     void *context;

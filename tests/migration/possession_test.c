@@ -128,7 +128,7 @@ static bool status_says(const char *id, const char *text)
     return says;
 }
 
-/* For the repair: nobody is thrown off a shard that is refused. */
+/* For the repair: no operator is thrown off a shard that is refused. */
 static void expect_peace(void)
 {
     struct client *direct = client_connect(cluster_shard_port(cluster, OWNER));
@@ -178,6 +178,54 @@ static void who_lost_what_it_took_over_is_not_believed(void **state)
     mem_free(files);
     mem_free(before);
     mem_free(after);
+}
+
+static void become(struct redis_server *server, const char *of, uint16_t port, const char *link)
+{
+    char *words =
+        port != 0 ? mem_printf("REPLICAOF %s %u", of, port) : mem_strdup("REPLICAOF NO ONE");
+    struct client *direct = client_connect(redis_server_port(server));
+    expect(direct, words, "+OK");
+    mem_free(words);
+    for (bool is_so = port == 0; !is_so;) {
+        char *info = client_ask(direct, "INFO replication");
+        is_so = strstr(info, link) != NULL;
+        mem_free(info);
+    }
+    client_close(direct);
+}
+
+/* REPLICAOF there and back ends no connection. The proxy does not see it happen. */
+static void who_was_set_back_while_connected_is_cut_off(void **state)
+{
+    (void)state;
+    struct redis_server *owner = cluster_shard(cluster, OWNER);
+    struct redis_server *replica = redis_server_start(NULL);
+    char *words;
+    write_keys();
+    words = mem_printf("GET %s", moved);
+    struct client *client = client_connect(cluster_proxy_port(cluster, 0));
+    become(replica, "127.0.0.1", redis_server_port(owner), "master_link_status:up");
+    become(replica, NULL, 0, "");
+    char *id = migration_open_by_ctl(cluster, "split s1 --to s2 --share 1 --hold-max 1s");
+    WAIT_UNTIL(migration_is_in(cluster, id, "switched"), LONG_MS);
+    assert_true(all_keys_are_there());
+
+    process_signal(cluster_proxy(cluster, 0), SIGSTOP);
+    become(owner, "127.0.0.1", redis_server_port(replica), "master_link_status:up");
+    become(owner, NULL, 0, "");
+    WAIT_UNTIL(migrator_says("has lost keys that it took over"), LONG_MS);
+    process_signal(cluster_proxy(cluster, 0), SIGCONT);
+    char *answer = client_ask(client, words);
+    if (strncmp(answer, "-UNAVAILABLE ", 13) != 0 && strncmp(answer, "-UNKNOWN ", 9) != 0) {
+        fail_msg("%s: %s", words, answer);
+    }
+    mem_free(answer);
+    WAIT_UNTIL(is_refused(), LONG_MS);
+    client_close(client);
+    redis_server_stop(replica);
+    mem_free(words);
+    mem_free(id);
 }
 
 static bool has_replica(void)
@@ -263,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(who_lost_what_it_took_over_is_not_believed),
+        TEST(who_was_set_back_while_connected_is_cut_off),
         TEST(a_purge_waits_for_replicas_and_disk_of_the_owner_and_says_so),
         TEST(a_purge_waits_for_the_disk),
     };

@@ -1,7 +1,8 @@
 -- KEYS: fence, ver, k...; ARGV: run_id, replid, migration, generation, then the value of each k: a
 -- string without expiry that no write had been to when it was read (seq 0). The usual case of a
 -- backfill, for less than apply.lua takes. The number of keys that were put; or UNFENCED, STALE,
--- LOST. At most CHUNK keys. No allow-oom, as in apply.lua.
+-- LOST. At most CHUNK keys. No UNLINK: a large value that stands in the way is rare, and freed at
+-- once. No allow-oom, as in apply.lua.
 local refused = copy_refused(KEYS[2])
 if refused then
     return refused

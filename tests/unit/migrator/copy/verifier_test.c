@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
@@ -455,6 +456,30 @@ static void expect_failure(enum fence_outcome outcome)
     verifier_fini(&verifier);
 }
 
+static void cut_copy_off(void *context, uint64_t keys)
+{
+    (void)context;
+    (void)keys;
+    (void)shutdown(shard_fd(copy_rig.pair.copy.link), SHUT_WR);
+}
+
+/* What could not be written to the copy is no reason to wait for the authority. */
+static void a_lost_copy_leaves_the_authority_in_step(void **state)
+{
+    (void)state;
+    struct verifier verifier;
+    fill("", 3000);
+    copy_all();
+    copy_rig.pair.copy.link = ask_open(copy_rig.servers[1]);
+    copy_rig.hooks.verified = cut_copy_off;
+    verifier_init(&verifier, copy_rig.slots.nslots);
+    assert_int_equal(verifier_run(&verifier, &copy_rig.pair), COPY_FAILED);
+    assert_true(copy_rig.pair.failure.on_copy);
+    expect_ask(copy_rig.source, "PING", "+PONG");
+    verifier_fini(&verifier);
+    shard_close(copy_rig.pair.copy.link);
+}
+
 static void nothing_is_read_from_an_authority_without_its_numbers(void **state)
 {
     (void)state;
@@ -493,6 +518,7 @@ int main(void)
         TEST(a_wrong_expiry_is_a_finding),
         TEST(a_late_backfill_does_not_undo_a_mirror),
         TEST(what_was_written_is_backfilled_with_its_number),
+        TEST(a_lost_copy_leaves_the_authority_in_step),
         TEST(nothing_is_read_from_an_authority_without_its_numbers),
         TEST(nothing_is_read_from_an_authority_without_a_fence),
     };
