@@ -32,7 +32,7 @@ static const struct option_spec specs[] = {
     {"progress-period", OPTION_DURATION, FIELD(progress_period_ms), "500ms", 10, HOUR_MS, OPTION_RELOADABLE,
      "shortest time between two progress records in the journal", NULL},
     {"full-rate", OPTION_FLAG, FIELD(is_full_rate), NULL, 0, 0, OPTION_RELOADABLE,
-     "copy as fast as the shards can; without it copying rests while they answer slower than before", NULL},
+     "copy as fast as the shards can, in large groups; without it copying rests a third of the time or more", NULL},
     SHARD_TLS_OPTIONS(OPTION_FILE, FIELD(shard_tls))
     {"list-fail-points", OPTION_FLAG, FIELD(list_fail_points), NULL, 0, 0, OPTION_ON_COMMAND_LINE,
      "print the names of the fail points (builds for tests), then exit", NULL},

@@ -1,14 +1,14 @@
 #include "migrator/copy/pace.h"
 
 #define REST_FIRST_PERMILLE 250u
-#define REST_LEAST_PERMILLE 50u
 #define SLEEP_LEAST_US      1000u
 
 void pace_init(struct pace *pace, uint64_t usual_us)
 {
     uint64_t limit_us = 2 * usual_us;
     *pace =
-        (struct pace){.limit_us = limit_us > PACE_LIMIT_LEAST_US ? limit_us : PACE_LIMIT_LEAST_US};
+        (struct pace){.limit_us = limit_us > PACE_LIMIT_LEAST_US ? limit_us : PACE_LIMIT_LEAST_US,
+                      .rest_permille = PACE_REST_LEAST_PERMILLE};
 }
 
 /* Up fast, down slowly: clients feel the one, only the migration the other. */
@@ -19,7 +19,7 @@ void pace_learn(struct pace *pace, uint64_t latency_us)
     }
     uint64_t rest = latency_us > pace->limit_us ? 2 * pace->rest_permille + REST_FIRST_PERMILLE
                                                 : pace->rest_permille * 3 / 4;
-    rest = rest < REST_LEAST_PERMILLE ? 0 : rest;
+    rest = rest > PACE_REST_LEAST_PERMILLE ? rest : PACE_REST_LEAST_PERMILLE;
     pace->rest_permille = rest < PACE_REST_MAX_PERMILLE ? rest : PACE_REST_MAX_PERMILLE;
 }
 

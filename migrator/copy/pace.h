@@ -1,6 +1,6 @@
 /* How much the backfill, the verification and the purge rest, so that clients do not feel them:
- * more while the shards answer slower than before, less again when they do not. Pure; one thread.
- */
+ * a part of the time always, more while the shards answer slower than before, less again when they
+ * do not. Pure; one thread. */
 #ifndef MIGRATOR_COPY_PACE_H
 #define MIGRATOR_COPY_PACE_H
 
@@ -14,6 +14,8 @@ struct pace {
 
 /* Clients may wait twice as long as before, and in any case so long. */
 #define PACE_LIMIT_LEAST_US 500u
+/* At the fastest two thirds of the time are worked: whoever comes meanwhile finds a free core. */
+#define PACE_REST_LEAST_PERMILLE 500u
 /* At the slowest a tenth of the time is worked: a migration must come to its end. */
 #define PACE_REST_MAX_PERMILLE 9000u
 

@@ -47,7 +47,7 @@ static void set_pace(struct engine *engine)
     struct pacing *pacing = &engine->pacing;
     pace_init(&pacing->pace, pacing->usual_us);
     pacing->is_paced = true;
-    log_info("copying and purging rest when the shards answer slower migration=m%llu "
+    log_info("copying and purging rest, longer when the shards answer slower migration=m%llu "
              "usual_us=%llu limit_us=%llu",
              (unsigned long long)engine->id, (unsigned long long)pacing->usual_us,
              (unsigned long long)pacing->pace.limit_us);
