@@ -25,20 +25,14 @@ static void choose_read(const struct state_group *group, struct backfill *backfi
     }
 }
 
-/* Takes both answers, whatever comes of the first; it is the one that counts. */
 static enum copy_status take_answers(struct backfill *backfill)
 {
     struct copy_pair *pair = backfill->pair;
     uint64_t refused = 0; /* found again by the verification, and given a mark */
-    enum copy_status filled = change_take_fill(pair, &backfill->plain);
-    struct copy_failure failure = pair->failure;
+    struct copy_outcome filled = pair_keep(pair, change_take_fill(pair, &backfill->plain));
     enum copy_status applied = change_take_apply(pair, &backfill->others, &refused);
     backfill->plain.count = backfill->others.count = 0;
-    if (filled != COPY_OK) {
-        pair->failure = failure;
-        return filled;
-    }
-    return applied;
+    return pair_first(pair, &filled, applied);
 }
 
 /* Takes the answers of the copy; the link is then without an outstanding reply. */

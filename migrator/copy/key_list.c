@@ -22,13 +22,6 @@ void key_list_clear(struct key_list *list)
     list->count = 0;
 }
 
-void key_list_swap(struct key_list *a, struct key_list *b)
-{
-    struct key_list kept = *a;
-    *a = *b;
-    *b = kept;
-}
-
 void key_list_add(struct key_list *list, struct slice key)
 {
     MEM_GROW(list->items, list->count, list->capacity);

@@ -26,7 +26,6 @@ struct key_list {
 void key_list_init(struct key_list *list);
 void key_list_fini(struct key_list *list);
 void key_list_clear(struct key_list *list);
-void key_list_swap(struct key_list *a, struct key_list *b);
 /* Copies the key. */
 void key_list_add(struct key_list *list, struct slice key);
 /* Valid until the list changes. */

@@ -23,6 +23,21 @@ enum copy_status pair_fail(struct copy_pair *pair, bool on_copy, enum fence_outc
     return COPY_FAILED;
 }
 
+struct copy_outcome pair_keep(const struct copy_pair *pair, enum copy_status first)
+{
+    return (struct copy_outcome){.status = first, .failure = pair->failure};
+}
+
+enum copy_status pair_first(struct copy_pair *pair, const struct copy_outcome *first,
+                            enum copy_status second)
+{
+    if (first->status == COPY_OK) {
+        return second;
+    }
+    pair->failure = first->failure;
+    return first->status;
+}
+
 struct copy_side *pair_side(struct copy_pair *pair, bool on_copy)
 {
     return on_copy ? &pair->copy : &pair->authority;

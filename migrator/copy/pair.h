@@ -65,6 +65,12 @@ struct copy_habits {
     bool has_no_expiries[2];
 };
 
+/* What came of the first of two things of which both have to be done; see pair_first. */
+struct copy_outcome {
+    enum copy_status status;
+    struct copy_failure failure;
+};
+
 struct copy_pair {
     struct copy_side authority;
     struct copy_side copy;
@@ -90,6 +96,11 @@ enum copy_status pair_check(struct copy_pair *pair);
 /* Records the failure; returns COPY_FAILED, so that `return pair_fail(...)` reads well. */
 enum copy_status pair_fail(struct copy_pair *pair, bool on_copy, enum fence_outcome outcome,
                            const struct error *why);
+/* Of two things that are both done, whatever comes of the first, the first failure is the one that
+ * counts: pair_keep keeps the first one's, pair_first returns the status of both. */
+struct copy_outcome pair_keep(const struct copy_pair *pair, enum copy_status first);
+enum copy_status pair_first(struct copy_pair *pair, const struct copy_outcome *first,
+                            enum copy_status second);
 /* Takes one reply of a side; null after a broken connection or an error reply, with the failure
  * recorded. `what` names the command in the message. */
 struct shard_reply *pair_take(struct copy_pair *pair, bool on_copy, const char *what);

@@ -322,26 +322,14 @@ enum copy_status state_append_both(struct copy_pair *pair, enum state_reading re
 {
     state_append(pair, true, reading, keys, &both->copy);
     state_append(pair, false, reading, keys, &both->authority);
-    enum copy_status of_copy = pair_flush(pair, true);
-    struct copy_failure failure = pair->failure;
-    enum copy_status of_authority = pair_flush(pair, false);
-    if (of_copy != COPY_OK) {
-        pair->failure = failure;
-        return of_copy;
-    }
-    return of_authority;
+    struct copy_outcome of_copy = pair_keep(pair, pair_flush(pair, true));
+    return pair_first(pair, &of_copy, pair_flush(pair, false));
 }
 
 enum copy_status state_take_both(struct copy_pair *pair, struct state_both *both)
 {
-    enum copy_status of_copy = state_take(pair, &both->copy);
-    struct copy_failure failure = pair->failure;
-    enum copy_status of_authority = state_take(pair, &both->authority);
-    if (of_copy != COPY_OK) {
-        pair->failure = failure;
-        return of_copy;
-    }
-    return of_authority;
+    struct copy_outcome of_copy = pair_keep(pair, state_take(pair, &both->copy));
+    return pair_first(pair, &of_copy, state_take(pair, &both->authority));
 }
 
 bool state_both_unread_at(const struct state_both *both, size_t i)

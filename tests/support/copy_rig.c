@@ -125,3 +125,37 @@ void copy_rig_write(const char *key, const char *command)
     mem_free(ask(source, command));
     mem_free(ask(source, "EXEC"));
 }
+
+void copy_rig_fill(const char *tag, unsigned keys)
+{
+    char command[96];
+    for (unsigned i = 0; i < keys; i++) {
+        (void)snprintf(command, sizeof(command), "SET %skey:%u %u", tag, i, i);
+        mem_free(ask(copy_rig.source, command));
+    }
+}
+
+static unsigned calls, patience;
+
+static bool ever_longer(void *context)
+{
+    (void)context;
+    if (calls++ < patience) {
+        return true;
+    }
+    calls = 0;
+    patience++;
+    return false;
+}
+
+void copy_rig_interrupt(void)
+{
+    calls = patience = 0;
+    copy_rig.hooks.may_go_on = ever_longer;
+}
+
+void copy_rig_expect_in_step(void)
+{
+    expect_ask(copy_rig.source, "PING", "+PONG");
+    expect_ask(copy_rig.target, "PING", "+PONG");
+}

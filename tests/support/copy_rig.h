@@ -34,5 +34,12 @@ int copy_rig_stop(void **state);
 int copy_rig_reset(void **state);
 /* A dual write's half on the source: marks `key`, then runs the command. */
 void copy_rig_write(const char *key, const char *command);
+/* Many pages and groups: strings TAGkey:0 and so on, on the source. */
+void copy_rig_fill(const char *tag, unsigned keys);
+/* From now on may_go_on says no, a little later each time, so that what is begun again and again is
+ * interrupted everywhere and comes to its end. */
+void copy_rig_interrupt(void);
+/* Both links answer what they are asked, with nothing outstanding before it. */
+void copy_rig_expect_in_step(void);
 
 #endif

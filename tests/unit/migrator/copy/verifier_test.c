@@ -178,21 +178,11 @@ static void values_of_different_types_are_findings(void **state)
     verifier_fini(&verifier);
 }
 
-/* Many pages and groups: of strings. */
-static void fill(const char *tag, unsigned keys)
-{
-    char command[96];
-    for (unsigned i = 0; i < keys; i++) {
-        (void)snprintf(command, sizeof(command), "SET %skey:%u %u", tag, i, i);
-        mem_free(ask(copy_rig.source, command));
-    }
-}
-
 /* Strings and others by turns. */
 static void fill_mixed(unsigned keys)
 {
     char command[96];
-    fill("", keys);
+    copy_rig_fill("", keys);
     for (unsigned i = 0; i < keys; i += 3) {
         (void)snprintf(command, sizeof(command), "DEL key:%u", i);
         mem_free(ask(copy_rig.source, command));
@@ -230,40 +220,14 @@ static struct probe *rig_probe(void)
     return probe;
 }
 
-static unsigned calls, patience;
-
-/* A little longer each time, so that a walk is interrupted everywhere and comes to its end. */
-static bool ever_longer(void *context)
-{
-    (void)context;
-    if (calls++ < patience) {
-        return true;
-    }
-    calls = 0;
-    patience++;
-    return false;
-}
-
-static void interrupt(void)
-{
-    calls = patience = 0;
-    copy_rig.hooks.may_go_on = ever_longer;
-}
-
-static void expect_links_in_step(void)
-{
-    expect_ask(copy_rig.source, "PING", "+PONG");
-    expect_ask(copy_rig.target, "PING", "+PONG");
-}
-
 static void verify_with_interruptions(struct verifier *verifier)
 {
     enum copy_status status = COPY_INTERRUPTED;
     verifier_init(verifier, copy_rig.slots.nslots);
-    interrupt();
+    copy_rig_interrupt();
     while (status == COPY_INTERRUPTED) {
         status = verifier_run(verifier, &copy_rig.pair);
-        expect_links_in_step();
+        copy_rig_expect_in_step();
     }
     assert_int_equal(status, COPY_OK);
 }
@@ -273,10 +237,10 @@ static void copy_with_interruptions(void)
     struct scanner scanner;
     enum copy_status status = COPY_INTERRUPTED;
     scanner_init(&scanner);
-    interrupt();
+    copy_rig_interrupt();
     while (status == COPY_INTERRUPTED) {
         status = copier_run(&copy_rig.pair, &scanner);
-        expect_links_in_step();
+        copy_rig_expect_in_step();
     }
     assert_int_equal(status, COPY_OK);
 }
@@ -298,11 +262,11 @@ static void copy_interrupted_everywhere(void)
 {
     struct scanner scanner;
     enum copy_status status = COPY_INTERRUPTED;
-    interrupt();
+    copy_rig_interrupt();
     while (status == COPY_INTERRUPTED) {
         scanner_init(&scanner);
         status = copier_run(&copy_rig.pair, &scanner);
-        expect_links_in_step();
+        copy_rig_expect_in_step();
     }
     assert_int_equal(status, COPY_OK);
 }
@@ -325,8 +289,8 @@ static void an_interrupted_walk_goes_on_where_few_keys_are_in_the_slots(void **s
     (void)state;
     struct verifier verifier;
     struct slot_set slots;
-    fill("{other}", 10000);
-    fill("", 10);
+    copy_rig_fill("{other}", 10000);
+    copy_rig_fill("", 10);
     leave_out(&slots, SLICE("{other}"));
     copy_interrupted_everywhere();
     copy_with_interruptions();
@@ -342,7 +306,7 @@ static void an_interrupted_verification_finds_all_that_is_unequal(void **state)
     (void)state;
     struct verifier verifier;
     char command[64];
-    fill("", 3000);
+    copy_rig_fill("", 3000);
     copy_all();
     for (unsigned i = 1; i < 3000; i += 30) {
         (void)snprintf(command, sizeof(command), "SET key:%u wrong", i);
@@ -468,7 +432,7 @@ static void a_lost_copy_leaves_the_authority_in_step(void **state)
 {
     (void)state;
     struct verifier verifier;
-    fill("", 3000);
+    copy_rig_fill("", 3000);
     copy_all();
     copy_rig.pair.copy.link = ask_open(copy_rig.servers[1]);
     copy_rig.hooks.verified = cut_copy_off;
