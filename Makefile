@@ -82,7 +82,7 @@ CHAOS       := $(filter-out %_test,$(call programs,tests/chaos))
 BENCH       := $(call programs,tests/bench)
 FUZZ        := $(call programs,tests/fuzz)
 
-.PHONY: all test integration check lint format fuzz bench bench-instructions bench-migration install clean help tools model model-full
+.PHONY: all test integration check lint format fuzz bench bench-instructions bench-migration bench-threads install clean help tools model model-full
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -175,6 +175,9 @@ bench-instructions: all $(BENCH) ## user instructions per request, by callgrind;
 
 bench-migration: all $(BENCH) $(TOOLS) ## how fast half a shard moves, and what its clients feel
 	scripts/bench-migration $(BENCH_OPTIONS)
+
+bench-threads: all ## whether two threads of the proxy do more than one
+	scripts/bench-threads $(BENCH_OPTIONS)
 
 format: ## reformat every source file in place
 	clang-format -i $$(git ls-files '*.c' '*.h')
