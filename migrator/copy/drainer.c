@@ -60,19 +60,19 @@ static enum copy_status carry_out(struct copy_pair *pair, const struct verdict *
     if (pair_flush(pair, true) != COPY_OK || pair_flush(pair, false) != COPY_OK) {
         return COPY_FAILED;
     }
-    enum copy_status applied = change_take_apply(pair, &verdict->behind, &drain->troubled);
-    struct copy_failure failure = pair->failure;
-    enum copy_status renumbered = change_take_renumber(pair, &verdict->unequal);
-    enum copy_status cleared = change_take_clear(pair, &verdict->done, &drain->cleared);
-    if (applied != COPY_OK) {
-        pair->failure = failure;
-        return applied;
+    struct copy_outcome applied =
+        pair_keep(pair, change_take_apply(pair, &verdict->behind, &drain->troubled));
+    struct copy_outcome renumbered = pair_keep(pair, change_take_renumber(pair, &verdict->unequal));
+    enum copy_status cleared =
+        pair_first(pair, &renumbered, change_take_clear(pair, &verdict->done, &drain->cleared));
+    if (applied.status != COPY_OK) {
+        return pair_first(pair, &applied, cleared);
     }
     drain->repaired += verdict->behind.count;
     drain->renumbered += verdict->unequal.count;
     drain->troubled += verdict->unequal.count;
     tell_unequal(pair, &verdict->unequal);
-    return renumbered != COPY_OK ? renumbered : cleared;
+    return cleared;
 }
 
 /* `unread` grows by the keys that only READ_ALL can tell of. */

@@ -41,6 +41,20 @@ static void search_fini(struct search *search)
     }
 }
 
+static struct page *page_being_found(struct search *search)
+{
+    return &search->pages[(search->first + search->looked_up) % PAGES];
+}
+
+/* The oldest of those looked up; no longer one of them. */
+static struct page *leave_first(struct search *search)
+{
+    struct page *page = &search->pages[search->first];
+    search->first = (search->first + 1) % PAGES;
+    search->looked_up--;
+    return page;
+}
+
 /* --- asking ----------------------------------------------------------------------------------- */
 
 /* Nothing new is begun while there are suspects: they are judged on links at rest. */
@@ -76,7 +90,7 @@ static enum copy_status ask_authority(struct copy_pair *pair, const struct key_l
 
 static enum copy_status take_scan(struct search *search)
 {
-    struct page *page = &search->pages[(search->first + search->looked_up) % PAGES];
+    struct page *page = page_being_found(search);
     search->is_scanning = false;
     enum copy_status status = scanner_take(&search->reached, search->pair, true, &page->keys);
     if (status != COPY_OK) {
@@ -106,14 +120,12 @@ static enum copy_status suspect_extra(struct search *search, const struct key_li
             key_list_add(&search->suspects, key_list_at(keys, group.first + i));
         }
     }
-    return status;
+    return shard_is_broken(link) ? COPY_FAILED : status;
 }
 
 static enum copy_status take_answers(struct search *search)
 {
-    struct page *page = &search->pages[search->first];
-    search->first = (search->first + 1) % PAGES;
-    search->looked_up--;
+    struct page *page = leave_first(search);
     enum copy_status status = suspect_extra(search, &page->keys);
     if (status == COPY_OK) {
         search->walked = page->behind;
@@ -149,15 +161,22 @@ static void abandon(struct search *search)
 {
     struct copy_failure failure = search->pair->failure;
     if (search->is_scanning) {
-        struct page *page = &search->pages[(search->first + search->looked_up) % PAGES];
-        (void)scanner_take(&search->reached, search->pair, true, &page->keys);
+        (void)scanner_take(&search->reached, search->pair, true, &page_being_found(search)->keys);
     }
     while (search->looked_up > 0) {
-        (void)suspect_extra(search, &search->pages[search->first].keys);
-        search->first = (search->first + 1) % PAGES;
-        search->looked_up--;
+        (void)suspect_extra(search, &leave_first(search)->keys);
     }
     search->pair->failure = failure;
+}
+
+/* The pages walked are done with, unless there are suspects among them. */
+static void settle(struct search *search, struct scanner *over_copy, uint64_t *keys)
+{
+    if (search->suspects.count == 0) {
+        *over_copy = search->walked;
+        *keys += search->keys_walked;
+        search->keys_walked = 0;
+    }
 }
 
 enum copy_status extra_find(struct copy_pair *pair, struct scanner *over_copy, uint64_t *keys,
@@ -168,10 +187,8 @@ enum copy_status extra_find(struct copy_pair *pair, struct scanner *over_copy, u
     search_init(&search, pair, over_copy);
     while (status == COPY_OK && !over_copy->is_done) {
         status = go_on(&search, findings);
-        if (status == COPY_OK && search.suspects.count == 0) {
-            *over_copy = search.walked;
-            *keys += search.keys_walked;
-            search.keys_walked = 0;
+        if (status == COPY_OK) {
+            settle(&search, over_copy, keys);
         }
     }
     if (status != COPY_OK) {

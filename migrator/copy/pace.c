@@ -1,7 +1,7 @@
 #include "migrator/copy/pace.h"
 
 #define REST_FIRST_PERMILLE 250u
-#define SLEEP_LEAST_US      1000u
+#define SLEEP_UNIT_US       1000u
 
 void pace_init(struct pace *pace, uint64_t usual_us)
 {
@@ -25,11 +25,9 @@ void pace_learn(struct pace *pace, uint64_t latency_us)
 
 uint64_t pace_rest_us(struct pace *pace, uint64_t worked_us)
 {
+    worked_us = worked_us < PACE_WORK_MOST_US ? worked_us : PACE_WORK_MOST_US;
     pace->owed_us += worked_us * pace->rest_permille / 1000;
-    if (pace->owed_us < SLEEP_LEAST_US) {
-        return 0;
-    }
-    uint64_t rest_us = pace->owed_us;
-    pace->owed_us = 0;
+    uint64_t rest_us = pace->owed_us - pace->owed_us % SLEEP_UNIT_US;
+    pace->owed_us -= rest_us;
     return rest_us;
 }

@@ -128,7 +128,7 @@ static void begin_walks(struct engine *engine)
     counter_set(&engine->progress->keys_verified, 0);
 }
 
-/* Then the time says what the operator allows, not what the shards can do. */
+/* By the operator: then the time says what was allowed. */
 static bool is_throttled(const struct engine *engine)
 {
     return engine->throttle.keys_per_second > 0 || engine->throttle.bytes_per_second > 0;

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static void fail(const char *what, int error)
@@ -32,7 +34,6 @@ static void *spin(void *context)
     for (;;) {
         relax();
     }
-    return NULL;
 }
 
 static void start_on(int core)
@@ -55,9 +56,12 @@ int main(void)
 {
     const struct sched_param none = {.sched_priority = 0};
     cpu_set_t cores;
-    if (sched_setscheduler(0, SCHED_IDLE, &none) != 0 ||
-        sched_getaffinity(0, sizeof(cores), &cores) != 0) {
-        fail("cannot take the idle class", errno);
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (sched_setscheduler(0, SCHED_IDLE, &none) != 0) {
+        fail("sched_setscheduler", errno);
+    }
+    if (sched_getaffinity(0, sizeof(cores), &cores) != 0) {
+        fail("sched_getaffinity", errno);
     }
     for (int core = 0; core < CPU_SETSIZE; core++) {
         if (CPU_ISSET(core, &cores)) {

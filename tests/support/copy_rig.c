@@ -84,6 +84,7 @@ int copy_rig_reset(void **state)
     rig->moved = 0;
     rig->hooks.may_go_on = always;
     rig->hooks.verified = ignore_verified;
+    rig->hooks.found = count_findings;
     rig->pair = (struct copy_pair){
         .authority = {.link = rig->source, .identity = shard_link_identity(rig->source)},
         .copy = {.link = rig->target, .identity = shard_link_identity(rig->target)},

@@ -79,10 +79,19 @@ static void short_rests_are_put_together_and_none_is_lost(void **state)
     pace_init(&pace, USUAL);
     for (unsigned i = 0; i < 1000; i++) {
         uint64_t rest = pace_rest_us(&pace, 400);
-        assert_true(rest == 0 || rest >= 1000);
+        assert_int_equal(rest % 1000, 0); /* what is slept is milliseconds */
         rested += rest;
     }
     assert_in_range(rested, 199000, 200000);
+}
+
+static void a_wait_of_an_hour_is_no_work(void **state)
+{
+    (void)state;
+    struct pace pace;
+    pace_init(&pace, USUAL);
+    assert_int_equal(pace_rest_us(&pace, UINT64_C(3600000000)),
+                     PACE_WORK_MOST_US * PACE_REST_LEAST_PERMILLE / 1000);
 }
 
 int main(void)
@@ -93,6 +102,7 @@ int main(void)
         cmocka_unit_test(slower_answers_make_it_rest_longer_and_longer_up_to_a_bound),
         cmocka_unit_test(it_works_as_much_again_when_answers_are_as_before),
         cmocka_unit_test(short_rests_are_put_together_and_none_is_lost),
+        cmocka_unit_test(a_wait_of_an_hour_is_no_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
