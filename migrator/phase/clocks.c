@@ -7,9 +7,17 @@
 #include "lib/base/number.h"
 #include "migrator/phase/phase_internal.h"
 
-/* The shard's clock minus ours, in milliseconds, by the middle of the round trip. */
-static bool clock_offset(struct engine *engine, enum side side, int64_t *offset_ms,
-                         struct error *err)
+/* A round trip says as much about the clock as it is short: a longer one is tried again, for who
+ * had no core meanwhile would blame the clock. */
+#define TRIES   5u
+#define NEAR_MS UINT64_C(20)
+
+struct offset {
+    int64_t ms;       /* the shard's clock minus ours, by the middle of the round trip */
+    uint64_t half_ms; /* of the round trip: by so much it may be wrong */
+};
+
+static bool measure(struct engine *engine, enum side side, struct offset *offset, struct error *err)
 {
     uint64_t seconds = 0;
     uint64_t micros = 0;
@@ -19,13 +27,29 @@ static bool clock_offset(struct engine *engine, enum side side, int64_t *offset_
     if (reply == NULL) {
         return false;
     }
-    uint64_t half_ms = (clock_now_us() - start_us) / 2000;
+    offset->half_ms = (clock_now_us() - start_us) / 2000;
     bool ok = number_parse_u64(shard_reply_text(shard_reply_at(reply, 0)), &seconds) &&
               number_parse_u64(shard_reply_text(shard_reply_at(reply, 1)), &micros);
-    *offset_ms = (int64_t)(seconds * 1000 + micros / 1000) - (int64_t)(wall_ms + half_ms);
+    offset->ms = (int64_t)(seconds * 1000 + micros / 1000) - (int64_t)(wall_ms + offset->half_ms);
     shard_reply_free(reply);
     return ok ||
            error_set(err, "shard \"%s\" does not tell its TIME", engine->view.shards[side].name);
+}
+
+/* The best of some. */
+static bool clock_offset(struct engine *engine, enum side side, int64_t *offset_ms,
+                         struct error *err)
+{
+    struct offset best = {.half_ms = UINT64_MAX};
+    for (unsigned i = 0; i < TRIES && best.half_ms > NEAR_MS; i++) {
+        struct offset offset;
+        if (!measure(engine, side, &offset, err)) {
+            return false;
+        }
+        best = offset.half_ms < best.half_ms ? offset : best;
+    }
+    *offset_ms = best.ms;
+    return true;
 }
 
 bool phase_measure_clocks(struct engine *engine, struct clock_skew *skew, struct error *err)

@@ -107,7 +107,10 @@ bool phase_preflight(struct engine *engine, bool *passed, enum step_result *resu
         run_check(&preflight, i, list, passed);
         links_live = !shard_is_broken(engine->links[SIDE_SOURCE]) &&
                      !shard_is_broken(engine->links[SIDE_TARGET]);
-        if (!engine_may_go_on(engine)) {
+        if (!*passed) {
+            engine->epoch_asked_us = 0; /* What another leader has done since is no finding. */
+        }
+        if (preflight.is_interrupted || !engine_may_go_on(engine)) {
             journal_checks_free(list);
             *result = STEP_ADVANCED;
             return false;

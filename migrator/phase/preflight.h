@@ -10,6 +10,7 @@
 struct preflight {
     struct engine *engine;
     char note[PREFLIGHT_NOTE_MAX]; /* of the check that runs: what it found, or why it refuses */
+    bool is_interrupted;           /* a check did not come to its end: it says nothing */
 };
 
 /* Leaves the note; returns `ok`, so that `return preflight_note(p, false, ...)` reads well. */

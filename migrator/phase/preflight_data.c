@@ -142,6 +142,7 @@ bool preflight_payloads(struct preflight *preflight)
 static bool walk_failed(struct preflight *preflight, const struct copy_pair *pair,
                         enum copy_status status)
 {
+    preflight->is_interrupted = status == COPY_INTERRUPTED;
     return preflight_note(preflight, false, "%s",
                           status == COPY_FAILED ? pair->failure.why.text : "interrupted");
 }
