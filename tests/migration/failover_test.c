@@ -230,7 +230,7 @@ static void a_failover_that_comes_late_names_nobody(void **state)
     assert_true(is_primary(redis_server_port(late)));
     fail_over_while_nobody_writes(words);
     bank_run_tell(bank, "resume");
-    WAIT_UNTIL(serves_all(1), LONG_MS);
+    WAIT_UNTIL(serves_all(0) && serves_all(1), LONG_MS); /* the accounts are read through both */
     mem_free(words);
     topology_free(topology);
 }
