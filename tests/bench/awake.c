@@ -19,8 +19,8 @@ static void fail(const char *what, int error)
 }
 
 /* A loop that only spins would be owed time by all it gave way to, little as its weight is, and the
- * kernel's fair scheduler pays in whole slices: the awaited program would wait for up to 4 ms now and
- * then. So it gives back what it got at every turn. */
+ * kernel's fair scheduler pays in whole slices: the awaited program would wait for up to 4 ms now
+ * and then. So it gives back what it got at every turn. */
 static void *spin(void *context)
 {
     (void)context;
