@@ -284,7 +284,7 @@ struct stutter {
 static void let_run(struct stutter *stutter)
 {
     pid_t pid = process_pid(stutter->process);
-    uint64_t until_cpu_us = vitals_cpu_us(pid) + 40000;
+    uint64_t until_cpu_us = vitals_cpu_us(pid) + 10000;
     uint64_t until_us = clock_now_us() + 2000000; /* it may have nothing to do */
     while (!atomic_load(&stutter->is_over) && vitals_cpu_us(pid) < until_cpu_us &&
            clock_now_us() < until_us) {
